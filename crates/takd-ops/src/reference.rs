@@ -1,0 +1,116 @@
+//! Each op in plain candle operations: slow, differentiable by candle's own autograd, any float type, any device, and
+//! short enough to be seen to be right. The fast ops are held to these.
+
+use crate::Conv2dParams;
+use candle_core::{D, Result, Tensor, bail};
+
+/// 2-D convolution as `k·k` shifted copies of the input and one matrix product.
+///
+/// `input` is `[batch, height, width, c_in]`, `weight` `[c_out, c_in, k, k]`, `bias` `[c_out]`; the result is
+/// `[batch, height', width', c_out]` with `height' = (height + 2·padding − k) / stride + 1`.
+///
+/// # Errors
+/// Where the shapes do not fit one another or the kernel does not fit the padded input.
+pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv2dParams) -> Result<Tensor> {
+    let (batch, height, width, c_in) = input.dims4()?;
+    let (c_out, w_in, k_h, k_w) = weight.dims4()?;
+    let Conv2dParams { stride, padding } = params;
+    if c_in != w_in || stride == 0 || height + 2 * padding < k_h || width + 2 * padding < k_w {
+        bail!("conv2d: input {:?} and weight {:?} do not fit ({params:?})", input.dims(), weight.dims())
+    }
+    let out_h = (height + 2 * padding - k_h) / stride + 1;
+    let out_w = (width + 2 * padding - k_w) / stride + 1;
+    let padded = input.pad_with_zeros(1, padding, padding)?.pad_with_zeros(2, padding, padding)?;
+    let mut shifted = Vec::with_capacity(k_h * k_w);
+    for y in 0..k_h {
+        let rows = every(&padded, 1, y, stride, out_h)?;
+        for x in 0..k_w {
+            shifted.push(every(&rows, 2, x, stride, out_w)?);
+        }
+    }
+    // [b·h'·w', k·k·c_in] · [k·k·c_in, c_out]
+    let columns = Tensor::cat(&shifted, 3)?.reshape((batch * out_h * out_w, k_h * k_w * c_in))?;
+    let matrix = weight.permute((2, 3, 1, 0))?.reshape((k_h * k_w * c_in, c_out))?;
+    let output = columns.matmul(&matrix)?.reshape((batch, out_h, out_w, c_out))?;
+    match bias {
+        Some(bias) => output.broadcast_add(bias),
+        None => Ok(output),
+    }
+}
+
+/// `count` entries of dimension `dim`, the first at `start`, then each `stride` further.
+fn every(tensor: &Tensor, dim: usize, start: usize, stride: usize, count: usize) -> Result<Tensor> {
+    if stride == 1 {
+        return tensor.narrow(dim, start, count);
+    }
+    let indices: Vec<u32> = (0..count).map(|i| (start + i * stride) as u32).collect();
+    tensor.contiguous()?.index_select(&Tensor::new(indices, tensor.device())?, dim)
+}
+
+/// What batch normalisation in training mode computes: the output, and the batch's statistics per channel.
+pub struct Normalized {
+    /// `[batch, height, width, channels]`.
+    pub output: Tensor,
+    /// Mean over batch, height and width, `[channels]`.
+    pub mean: Tensor,
+    /// Variance over batch, height and width, divided by their number (biased), `[channels]`.
+    pub variance: Tensor,
+}
+
+/// Batch normalisation by the batch's own statistics (Ioffe and Szegedy 2015, algorithm 1):
+/// `(x − mean) / sqrt(variance + eps) · weight + bias`, each per channel.
+///
+/// # Errors
+/// Where the shapes do not fit.
+pub fn batch_norm_train(input: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Normalized> {
+    let mean = input.mean_keepdim((0, 1, 2))?;
+    let centred = input.broadcast_sub(&mean)?;
+    let variance = centred.sqr()?.mean_keepdim((0, 1, 2))?;
+    let normalised = centred.broadcast_div(&(&variance + eps)?.sqrt()?)?;
+    let output = normalised.broadcast_mul(weight)?.broadcast_add(bias)?;
+    Ok(Normalized { output, mean: mean.flatten_all()?, variance: variance.flatten_all()? })
+}
+
+/// Batch normalisation by given statistics (Ioffe and Szegedy 2015, algorithm 2).
+///
+/// # Errors
+/// Where the shapes do not fit.
+pub fn batch_norm_eval(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    mean: &Tensor,
+    variance: &Tensor,
+    eps: f64,
+) -> Result<Tensor> {
+    let scale = (weight / (variance + eps)?.sqrt()?)?;
+    input.broadcast_sub(mean)?.broadcast_mul(&scale)?.broadcast_add(bias)
+}
+
+/// The largest of each 2×2 block, stride 2; a last odd row or column is left out, as PyTorch does.
+///
+/// `[batch, height, width, channels]` becomes `[batch, height / 2, width / 2, channels]`.
+///
+/// # Errors
+/// Where the input has not four dimensions, or height or width is below 2.
+pub fn max_pool2d(input: &Tensor) -> Result<Tensor> {
+    let (batch, height, width, channels) = input.dims4()?;
+    let (out_h, out_w) = (height / 2, width / 2);
+    if out_h == 0 || out_w == 0 {
+        bail!("max_pool2d: {:?} has no 2×2 block", input.dims())
+    }
+    let even = input.narrow(1, 0, 2 * out_h)?.narrow(2, 0, 2 * out_w)?.contiguous()?;
+    let rows = even.reshape((batch, out_h, 2, 2 * out_w * channels))?;
+    let rows = rows.narrow(2, 0, 1)?.maximum(&rows.narrow(2, 1, 1)?)?;
+    let columns = rows.reshape((batch, out_h, out_w, 2, channels))?;
+    columns.narrow(3, 0, 1)?.maximum(&columns.narrow(3, 1, 1)?)?.squeeze(3)
+}
+
+/// The mean over height and width: `[batch, height, width, channels]` becomes `[batch, channels]`.
+///
+/// # Errors
+/// Where the input has not four dimensions.
+pub fn global_avg_pool(input: &Tensor) -> Result<Tensor> {
+    let (batch, height, width, channels) = input.dims4()?;
+    input.reshape((batch, height * width, channels))?.mean(D::Minus2)
+}
