@@ -1,1 +1,33 @@
-//! takd-loss
+//! Knowledge-distillation losses for candle.
+//!
+//! ```text
+//! student logits [batch, classes] ─┐
+//! teacher logits [batch, classes] ─┼─▶ KdLoss { temperature, lambda, reduction } ─▶ loss, differentiable in the student
+//! labels         [batch]          ─┘
+//! ```
+//!
+//! ```
+//! use candle_core::{Device, Tensor, Var};
+//! use takd_loss::{KdLoss, Reduction};
+//!
+//! # fn main() -> takd_loss::Result<()> {
+//! let student_logits = Var::new(&[[1.0f32, 2.0, 0.5], [0.1, 0.2, 0.3]], &Device::Cpu)?;
+//! let teacher_logits = Tensor::new(&[[0.5f32, 3.0, 0.0], [0.0, 0.0, 2.0]], &Device::Cpu)?;
+//! let labels = Tensor::new(&[1u32, 2], &Device::Cpu)?;
+//!
+//! let kd = KdLoss { temperature: 4.0, lambda: 0.5, reduction: Reduction::BatchMean, ..KdLoss::default() };
+//! let loss = kd.forward(&student_logits, &teacher_logits, &labels)?;
+//! let gradients = loss.backward()?;
+//! assert_eq!(gradients.get(&student_logits).unwrap().dims(), [2, 3]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Invariant: knows nothing of networks, data, training loops or files; needs candle-core and small libraries only.
+
+mod error;
+mod kd;
+pub mod reference;
+
+pub use error::{Error, Input, Result};
+pub use kd::{KdLoss, Reduction, cross_entropy};
