@@ -2,22 +2,34 @@
 //!
 //! `L = (1 − λ) · CE(softmax(s), y) + λ · τ² · KL(softmax(t/τ) ‖ softmax(s/τ))`
 //!
-//! s student logits, t teacher logits, y label, τ temperature, λ the teacher's share.
+//! s student logits, t teacher logits, y label, τ temperature, λ the teacher's share. Its gradient, with p = softmax(s),
+//! p' = softmax(s/τ), q = softmax(t/τ) and e_y the label's unit vector:
+//!
+//! `∂L/∂s = (1 − λ) · (p − e_y) + λ · τ · (p' − q)`
+//!
+//! With label smoothing ε, `(1 − ε) · e_y + ε/C` stands for e_y. With several teachers, each has a share of the KL term.
+
+mod cpu;
+mod fused;
+mod lanes;
+mod memory;
 
 use crate::error::{Error, Result};
 use candle_core::Tensor;
+use std::f64::consts::LOG2_E;
 
 /// How the losses of a batch's rows become one number.
 ///
 /// B rows, C classes, `CE_i` and `KL_i` the two terms of row i (sums over classes), `w_i` the row's weight: 1 unless
-/// weights are given, 0 for an ignored row. `W = Σ w_i`, which is B in the plain case.
+/// weights are given, 0 for an ignored row. `W = Σ w_i`, which is B in the plain case. Where W is 0, an empty batch or
+/// one of ignored rows only, the loss is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// `Σ w_i·CE_i / W` and `Σ w_i·KL_i / W`: the formula as written, PyTorch's `batchmean`. An empty batch gives 0.
+    /// `Σ w_i·CE_i / W` and `Σ w_i·KL_i / W`: the formula as written, PyTorch's `batchmean`.
     #[default]
     BatchMean,
     /// `Σ w_i·CE_i / W` and `Σ w_i·KL_i / (W·C)`: PyTorch's `reduction="mean"`, which divides the KL term by the
-    /// number of classes too. The published code of arXiv 1902.03393 does so. An empty batch gives 0.
+    /// number of classes too. The published code of arXiv 1902.03393 does so.
     Mean,
     /// `Σ w_i·CE_i` and `Σ w_i·KL_i`.
     Sum,
@@ -57,8 +69,8 @@ impl Default for KdLoss {
 impl KdLoss {
     /// The loss of a batch: a scalar, or `[batch]` with [`Reduction::None`]; differentiable in the student's logits.
     ///
-    /// `student_logits` and `teacher_logits` are `[batch, classes]`, `labels` is `[batch]` of u32, i64 or u8.
-    /// No gradient reaches the teacher.
+    /// `student_logits` and `teacher_logits` are `[batch, classes]` of f32, f16, bf16 or f64, `labels` is `[batch]` of
+    /// u32, i64 or u8. The loss of f64 logits is f64, any other is f32. No gradient reaches the teacher.
     ///
     /// # Errors
     /// A setting outside its range; shapes, types or devices that do not fit; a label that is no class; NaN or an
@@ -69,35 +81,72 @@ impl KdLoss {
         teacher_logits: &Tensor,
         labels: &Tensor,
     ) -> Result<Tensor> {
-        self.check()?;
-        crate::reference::kd_loss(self, student_logits, teacher_logits, labels, None)
+        self.forward_weighted(student_logits, teacher_logits, labels, None)
     }
 
-    fn check(&self) -> Result<()> {
-        let fits = |name, found: f64, ok: bool, range| {
-            if ok {
+    /// [`KdLoss::forward`] with a weight for each row: `weights` is `[batch]` of any float type, each 0 or more.
+    ///
+    /// # Errors
+    /// As [`KdLoss::forward`], and for a weight that is negative or not finite.
+    pub fn forward_weighted(
+        &self,
+        student_logits: &Tensor,
+        teacher_logits: &Tensor,
+        labels: &Tensor,
+        weights: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        fused::forward(
+            self,
+            student_logits,
+            &[(teacher_logits, 1.0)],
+            labels,
+            weights,
+        )
+    }
+
+    /// The loss and its gradient for the student's logits, `[batch, classes]` of their type, without autograd.
+    ///
+    /// For loops that do their own backward pass: autograd adds every gradient to zeros, which costs as much memory
+    /// traffic again as the loss itself. With [`Reduction::None`] the gradient is that of the sum.
+    ///
+    /// # Errors
+    /// As [`KdLoss::forward`].
+    pub fn forward_and_grad(
+        &self,
+        student_logits: &Tensor,
+        teacher_logits: &Tensor,
+        labels: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        fused::forward_and_grad(self, student_logits, &[(teacher_logits, 1.0)], labels, None)
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let check = |name, found: f64, fits, range| {
+            if fits {
                 Ok(())
             } else {
                 Err(Error::Setting { name, found, range })
             }
         };
-        fits(
+        let above_zero = self.temperature > 0.0 && self.temperature.is_finite();
+        check(
             "temperature",
             self.temperature,
-            self.temperature > 0.0 && self.temperature.is_finite(),
+            above_zero,
             "finite and above 0",
         )?;
-        fits(
+        check(
             "lambda",
             self.lambda,
             (0.0..=1.0).contains(&self.lambda),
-            "between 0 and 1",
+            "from 0 to 1",
         )?;
-        fits(
+        let from_0_to_1 = (0.0..=1.0).contains(&self.label_smoothing);
+        check(
             "label_smoothing",
             self.label_smoothing,
-            (0.0..=1.0).contains(&self.label_smoothing),
-            "between 0 and 1",
+            from_0_to_1,
+            "from 0 to 1",
         )
     }
 }
@@ -113,5 +162,56 @@ pub fn cross_entropy(student_logits: &Tensor, labels: &Tensor) -> Result<Tensor>
         lambda: 0.0,
         ..KdLoss::default()
     };
-    loss.forward(student_logits, student_logits, labels)
+    fused::forward(&loss, student_logits, &[], labels, None)
+}
+
+/// The loss's settings as the kernels use them.
+#[derive(Clone, Debug)]
+struct Terms {
+    temperature: f64,
+    /// `1 − λ`; 0 where there is no cross-entropy.
+    ce: f64,
+    /// ε.
+    smoothing: f64,
+    /// What each teacher's KL is multiplied with: its share of `λ·τ²`, over C for [`Reduction::Mean`].
+    kl: Vec<f64>,
+}
+
+impl Terms {
+    fn new(loss: &KdLoss, teacher_shares: impl Iterator<Item = f64>, classes: usize) -> Terms {
+        let mut kl = loss.lambda * loss.temperature * loss.temperature;
+        if loss.reduction == Reduction::Mean {
+            kl /= classes as f64;
+        }
+        Terms {
+            temperature: loss.temperature,
+            ce: 1.0 - loss.lambda,
+            smoothing: loss.label_smoothing,
+            kl: teacher_shares.map(|share| share * kl).collect(),
+        }
+    }
+
+    fn needs_ce(&self) -> bool {
+        self.ce != 0.0
+    }
+
+    fn needs_kl(&self) -> bool {
+        !self.kl.is_empty()
+    }
+
+    /// What a distance of logits is multiplied with to be an exponent of 2 in the KL term.
+    fn kl_rate(&self) -> f32 {
+        (LOG2_E / self.temperature) as f32
+    }
+}
+
+/// What one row is to learn.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    /// Its label, a class; nothing where the loss has no cross-entropy.
+    label: Option<usize>,
+    /// What its loss is multiplied with: its weight, over their sum in a mean. 0 leaves the row out.
+    weight: f64,
+    /// What its gradient is multiplied with besides: the gradient that comes from above the loss.
+    upstream: f64,
 }

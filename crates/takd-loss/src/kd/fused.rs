@@ -1,0 +1,488 @@
+//! The fused loss as candle sees it: inputs checked, the kernel of their device run once, autograd served from what it
+//! left.
+
+use super::{KdLoss, Reduction, Target, Terms, cpu};
+use crate::error::{Error, Input, Result};
+use crate::kd::lanes::{Logit, Number};
+use crate::kd::memory::zeroed;
+use candle_core::op::BackpropOp;
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Storage, Tensor, WithDType};
+use half::{bf16, f16};
+use std::sync::Mutex;
+
+/// The loss, differentiable in `student`. Each teacher has its share of the KL term.
+pub(super) fn forward(
+    loss: &KdLoss,
+    student: &Tensor,
+    teachers: &[(&Tensor, f64)],
+    labels: &Tensor,
+    weights: Option<&Tensor>,
+) -> Result<Tensor> {
+    let problem = Problem::new(loss, student, teachers, labels, weights)?;
+    if !student.track_op() {
+        let Outcome { loss, shape, .. } = problem.solve(Gradient::Skip)?;
+        return Ok(Tensor::from_storage(loss, shape, BackpropOp::none(), false));
+    }
+    let Outcome { loss, shape, grad } = problem.solve(Gradient::OfTheSum)?;
+    Ok(student.apply_op1(FusedKdLoss {
+        problem,
+        loss: Mutex::new(Some((loss, shape))),
+        grad: Mutex::new(grad),
+    })?)
+}
+
+/// The loss and the gradient of its sum for `student`.
+pub(super) fn forward_and_grad(
+    loss: &KdLoss,
+    student: &Tensor,
+    teachers: &[(&Tensor, f64)],
+    labels: &Tensor,
+    weights: Option<&Tensor>,
+) -> Result<(Tensor, Tensor)> {
+    let problem = Problem::new(loss, student, teachers, labels, weights)?;
+    let Outcome { loss, shape, grad } = problem.solve(Gradient::OfTheSum)?;
+    let grad = grad.map_or_else(|| student.zeros_like(), Ok)?;
+    Ok((
+        Tensor::from_storage(loss, shape, BackpropOp::none(), false),
+        grad,
+    ))
+}
+
+/// One loss of one batch, its inputs checked and contiguous.
+struct Problem {
+    terms: Terms,
+    reduction: Reduction,
+    ignore_index: Option<i64>,
+    /// `[batch, classes]`, detached.
+    student: Tensor,
+    /// Each `[batch, classes]`, all of one type.
+    teachers: Vec<Tensor>,
+    /// `[batch]`; nothing where the loss does not read them.
+    labels: Option<Tensor>,
+    /// `[batch]` of f64.
+    weights: Option<Vec<f64>>,
+}
+
+/// Which gradient the kernel leaves beside the loss.
+enum Gradient<'a> {
+    /// None: nobody asks.
+    Skip,
+    /// That of the loss, or of the sum of the rows' losses.
+    OfTheSum,
+    /// The same, each row times the gradient that came from above: one number, or one a row.
+    Times(&'a [f64]),
+}
+
+/// What the kernel leaves.
+struct Outcome {
+    loss: Storage,
+    shape: Shape,
+    grad: Option<Tensor>,
+}
+
+impl Problem {
+    fn new(
+        loss: &KdLoss,
+        student: &Tensor,
+        teachers: &[(&Tensor, f64)],
+        labels: &Tensor,
+        weights: Option<&Tensor>,
+    ) -> Result<Problem> {
+        loss.check()?;
+        let shape_error = |input, expected: String, found: &Tensor| Error::Shape {
+            input,
+            expected,
+            found: found.shape().clone(),
+        };
+        let (batch, classes) = match student.dims() {
+            &[batch, classes] if classes > 0 => (batch, classes),
+            _ => {
+                return Err(shape_error(
+                    Input::StudentLogits,
+                    "[batch, classes], one class or more".into(),
+                    student,
+                ));
+            }
+        };
+        check_logits(Input::StudentLogits, student)?;
+
+        let teachers = if loss.lambda > 0.0 { teachers } else { &[] };
+        let terms = Terms::new(loss, teachers.iter().map(|(_, share)| *share), classes);
+        let mut teacher_logits = Vec::with_capacity(teachers.len());
+        for (teacher, _) in teachers {
+            if teacher.dims() != student.dims() {
+                let expected = format!("[{batch}, {classes}], as the student's logits");
+                return Err(shape_error(Input::TeacherLogits, expected, teacher));
+            }
+            check_logits(Input::TeacherLogits, teacher)?;
+            check_device(Input::TeacherLogits, teacher, student)?;
+            teacher_logits.push(teacher.detach().contiguous()?);
+        }
+        if let Some(common) = common_dtype(student, &teacher_logits) {
+            for teacher in &mut teacher_logits {
+                *teacher = teacher.to_dtype(common)?;
+            }
+        }
+
+        let check_rows = |input, rows: &Tensor| match rows.dims() {
+            &[length] if length == batch => check_device(input, rows, student),
+            _ => Err(shape_error(
+                input,
+                format!("[{batch}], one for each of the student's rows"),
+                rows,
+            )),
+        };
+        let labels = if terms.needs_ce() || loss.ignore_index.is_some() {
+            check_rows(Input::Labels, labels)?;
+            if !matches!(labels.dtype(), DType::U8 | DType::U32 | DType::I64) {
+                return Err(Error::DType {
+                    input: Input::Labels,
+                    expected: "u32, i64 or u8",
+                    found: labels.dtype(),
+                });
+            }
+            Some(labels.contiguous()?)
+        } else {
+            None
+        };
+        let weights = match weights {
+            Some(weights) => {
+                check_rows(Input::Weights, weights)?;
+                check_logits(Input::Weights, weights)?;
+                Some(checked_weights(weights)?)
+            }
+            None => None,
+        };
+        Ok(Problem {
+            terms,
+            reduction: loss.reduction,
+            ignore_index: loss.ignore_index,
+            student: student.detach().contiguous()?,
+            teachers: teacher_logits,
+            labels,
+            weights,
+        })
+    }
+
+    fn solve(&self, gradient: Gradient<'_>) -> Result<Outcome> {
+        self.solve_on_cpu(&gradient)
+    }
+
+    fn batch(&self) -> usize {
+        self.student.dims()[0]
+    }
+
+    fn classes(&self) -> usize {
+        self.student.dims()[1]
+    }
+
+    fn solve_on_cpu(&self, gradient: &Gradient<'_>) -> Result<Outcome> {
+        let targets = self.targets(gradient)?;
+        let (losses, grad) = match self.student.dtype() {
+            DType::F64 => self.run(gradient, &targets, cpu::kd_loss_f64)?,
+            DType::F32 => self.run_against::<f32>(gradient, &targets)?,
+            DType::F16 => self.run_against::<f16>(gradient, &targets)?,
+            _ => self.run_against::<bf16>(gradient, &targets)?,
+        };
+        let (losses, shape) = match self.reduction {
+            Reduction::None => (losses, Shape::from(self.batch())),
+            // In order, whatever threads made them.
+            _ => (vec![losses.iter().sum()], Shape::from(())),
+        };
+        let loss = match self.student.dtype() {
+            DType::F64 => CpuStorage::F64(losses),
+            _ => CpuStorage::F32(losses.into_iter().map(|loss| loss as f32).collect()),
+        };
+        Ok(Outcome {
+            loss: Storage::Cpu(loss),
+            shape,
+            grad,
+        })
+    }
+
+    fn run_against<S: Logit + WithDType>(
+        &self,
+        gradient: &Gradient<'_>,
+        targets: &[Target],
+    ) -> Result<(Vec<f64>, Option<Tensor>)> {
+        match self.teachers.first().map_or(DType::F32, Tensor::dtype) {
+            DType::F32 => self.run(gradient, targets, cpu::kd_loss::<S, f32>),
+            DType::F16 => self.run(gradient, targets, cpu::kd_loss::<S, f16>),
+            _ => self.run(gradient, targets, cpu::kd_loss::<S, bf16>),
+        }
+    }
+
+    /// Runs the kernel on the tensors' memory.
+    fn run<S: Number + WithDType, T: Number + WithDType>(
+        &self,
+        gradient: &Gradient<'_>,
+        targets: &[Target],
+        kernel: impl Fn(
+            &cpu::Batch<'_, S, T>,
+            &mut [f64],
+            Option<&mut [S]>,
+        ) -> std::result::Result<(), cpu::NotFiniteRow>,
+    ) -> Result<(Vec<f64>, Option<Tensor>)> {
+        let mut losses = vec![0.0; self.batch()];
+        let mut grad = match gradient {
+            Gradient::Skip => None,
+            _ => Some(zeroed::<S>(self.student.elem_count())),
+        };
+        let solved = {
+            let student = self.student.storage_and_layout();
+            let teachers: Vec<_> = self
+                .teachers
+                .iter()
+                .map(Tensor::storage_and_layout)
+                .collect();
+            let batch = cpu::Batch {
+                student: on_cpu(&student.0, student.1)?,
+                teachers: teachers
+                    .iter()
+                    .map(|(storage, layout)| on_cpu(storage, layout))
+                    .collect::<candle_core::Result<_>>()?,
+                classes: self.classes(),
+                targets,
+                terms: &self.terms,
+            };
+            kernel(&batch, &mut losses, grad.as_deref_mut())
+        };
+        solved.map_err(|cpu::NotFiniteRow(row)| self.find_not_finite(row))?;
+        let grad = match grad {
+            Some(grad) => Some(Tensor::from_vec(
+                grad,
+                self.student.dims(),
+                self.student.device(),
+            )?),
+            None => None,
+        };
+        Ok((losses, grad))
+    }
+
+    /// What each row is to learn. Refuses labels that are no classes.
+    fn targets(&self, gradient: &Gradient<'_>) -> Result<Vec<Target>> {
+        let batch = self.batch();
+        let mut targets = vec![
+            Target {
+                label: None,
+                weight: 1.0,
+                upstream: 1.0
+            };
+            batch
+        ];
+        if let Some(weights) = &self.weights {
+            for (target, weight) in targets.iter_mut().zip(weights) {
+                target.weight = *weight;
+            }
+        }
+        if let Some(labels) = &self.labels {
+            let (storage, layout) = labels.storage_and_layout();
+            match labels.dtype() {
+                DType::U8 => self.read_labels(&mut targets, on_cpu::<u8>(&storage, layout)?)?,
+                DType::U32 => self.read_labels(&mut targets, on_cpu::<u32>(&storage, layout)?)?,
+                _ => self.read_labels(&mut targets, on_cpu::<i64>(&storage, layout)?)?,
+            }
+        }
+        if matches!(self.reduction, Reduction::BatchMean | Reduction::Mean) {
+            let total: f64 = targets.iter().map(|target| target.weight).sum();
+            for target in &mut targets {
+                // Where the total is 0 so is each weight.
+                target.weight /= if total > 0.0 { total } else { 1.0 };
+            }
+        }
+        if let Gradient::Times(upstream) = gradient {
+            for (row, target) in targets.iter_mut().enumerate() {
+                target.upstream = upstream[row % upstream.len()];
+            }
+        }
+        Ok(targets)
+    }
+
+    fn read_labels<L: Copy + Into<Label>>(
+        &self,
+        targets: &mut [Target],
+        labels: &[L],
+    ) -> Result<()> {
+        let classes = self.classes();
+        for (row, (target, label)) in targets.iter_mut().zip(labels).enumerate() {
+            let Label(label) = (*label).into();
+            if Some(label) == self.ignore_index {
+                target.weight = 0.0;
+            } else if self.terms.needs_ce() {
+                match usize::try_from(label) {
+                    Ok(label) if label < classes => target.label = Some(label),
+                    _ => {
+                        return Err(Error::Label {
+                            row,
+                            label,
+                            classes,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The error for a row that the kernel refused.
+    fn find_not_finite(&self, row: usize) -> Error {
+        let teachers = self
+            .teachers
+            .iter()
+            .map(|teacher| (Input::TeacherLogits, teacher));
+        for (input, logits) in
+            std::iter::once((Input::StudentLogits, &self.student)).chain(teachers)
+        {
+            match logits
+                .get(row)
+                .and_then(|row| row.to_dtype(DType::F64)?.to_vec1::<f64>())
+            {
+                Ok(values) => {
+                    if let Some(column) = values.iter().position(|value| !value.is_finite()) {
+                        return Error::NotFinite {
+                            input,
+                            row,
+                            column,
+                            value: values[column],
+                        };
+                    }
+                }
+                Err(error) => return error.into(),
+            }
+        }
+        unreachable!("the kernel refuses only rows with logits that are not finite")
+    }
+}
+
+/// A label of any of the types it may have.
+struct Label(i64);
+
+impl From<u8> for Label {
+    fn from(label: u8) -> Label {
+        Label(label.into())
+    }
+}
+
+impl From<u32> for Label {
+    fn from(label: u32) -> Label {
+        Label(label.into())
+    }
+}
+
+impl From<i64> for Label {
+    fn from(label: i64) -> Label {
+        Label(label)
+    }
+}
+
+fn check_logits(input: Input, logits: &Tensor) -> Result<()> {
+    match logits.dtype() {
+        DType::F32 | DType::F16 | DType::BF16 | DType::F64 => Ok(()),
+        found => Err(Error::DType {
+            input,
+            expected: "f32, f16, bf16 or f64",
+            found,
+        }),
+    }
+}
+
+fn check_device(input: Input, tensor: &Tensor, student: &Tensor) -> Result<()> {
+    if tensor.device().same_device(student.device()) {
+        return Ok(());
+    }
+    let name = |tensor: &Tensor| format!("{:?}", tensor.device().location());
+    Err(Error::Device {
+        input,
+        expected: name(student),
+        found: name(tensor),
+    })
+}
+
+/// The type to bring the teachers to, where they cannot stay as they are: the kernels take one type for all of them,
+/// f64 with an f64 student and only then.
+fn common_dtype(student: &Tensor, teachers: &[Tensor]) -> Option<DType> {
+    let first = teachers.first()?.dtype();
+    match student.dtype() {
+        DType::F64 => Some(DType::F64),
+        _ if first == DType::F64 || teachers.iter().any(|teacher| teacher.dtype() != first) => {
+            Some(DType::F32)
+        }
+        _ => None,
+    }
+}
+
+fn checked_weights(weights: &Tensor) -> Result<Vec<f64>> {
+    let weights = weights.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    for (row, &value) in weights.iter().enumerate() {
+        if !value.is_finite() {
+            return Err(Error::NotFinite {
+                input: Input::Weights,
+                row,
+                column: 0,
+                value,
+            });
+        } else if value < 0.0 {
+            return Err(Error::Weight { row, value });
+        }
+    }
+    Ok(weights)
+}
+
+/// The numbers of a contiguous tensor on the CPU.
+fn on_cpu<'a, N: WithDType>(storage: &'a Storage, layout: &Layout) -> candle_core::Result<&'a [N]> {
+    let Storage::Cpu(storage) = storage else {
+        candle_core::bail!("a tensor has left the CPU")
+    };
+    let numbers = storage.as_slice::<N>()?;
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&numbers[start..end]),
+        None => candle_core::bail!("a tensor is not contiguous"),
+    }
+}
+
+/// A node of candle's graph whose value and gradient are known when it is made.
+struct FusedKdLoss {
+    problem: Problem,
+    /// Given up to candle at once.
+    loss: Mutex<Option<(Storage, Shape)>>,
+    /// Given up in the first backward pass.
+    grad: Mutex<Option<Tensor>>,
+}
+
+impl CustomOp1 for FusedKdLoss {
+    fn name(&self) -> &'static str {
+        "kd-loss"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        match take(&self.loss) {
+            Some((Storage::Cpu(loss), shape)) => Ok((loss, shape)),
+            _ => candle_core::bail!("kd-loss was computed on another device"),
+        }
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        _: &Tensor,
+        grad_loss: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
+        let upstream = grad_loss
+            .flatten_all()?
+            .to_dtype(DType::F64)?
+            .to_vec1::<f64>()?;
+        let ready = take(&self.grad);
+        if ready.is_some() && upstream.iter().all(|&grad| grad == 1.0) {
+            return Ok(ready);
+        }
+        // A gradient from above other than 1 is multiplied in before rounding to the logits' type: with f16, a scaled
+        // loss is what keeps small gradients from vanishing. A second backward pass comes here too.
+        Ok(self.problem.solve(Gradient::Times(&upstream))?.grad)
+    }
+}
+
+fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take()
+}
