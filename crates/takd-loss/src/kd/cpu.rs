@@ -1,23 +1,27 @@
-//! The kernel on the CPU: each row is worked on by one thread, in blocks, in vectors as wide as the processor has
-//! (AVX-512, AVX2 with FMA, NEON; one lane elsewhere), chosen when it runs.
+//! The kernel on the CPU: each row is worked on by one thread, in blocks.
 //!
 //! The steps, which have the same names in `kd_loss.cu` and `kd_loss.metal`:
 //!
-//! 1. `student_sums`, `teacher_sums`: of one block, its maximum and the sums of exponentials below it;
+//! 1. `student_sums`, `teacher_sums`: of one block, its maximum, the exponentials below it, and their sums;
 //! 2. `merge`: the sums of two parts of a row, brought to a common maximum;
 //! 3. `row_loss`: the row's loss from its sums;
-//! 4. `student_grad`, `teacher_grad`: the row's gradient, block by block.
+//! 4. `row_grad`: the row's gradient from its exponentials and sums, block by block.
 //!
-//! A row is read from memory once: for step 4 it is still in a cache. No result depends on the number of threads.
+//! The logits are read once; their exponentials wait in a cache for step 4. No result depends on the number of threads.
 
-use super::lanes::{BLOCK, Logit, Number, exp2};
+use super::numbers::{Logit, Number};
+use super::simd::{BLOCK, GradBlock, LANES, LARGEST_POWER, Share, StudentBlock, TakeOff, TeacherBlock};
 use super::{Target, Terms};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Arch;
 use rayon::prelude::*;
 use std::f64::consts::LOG2_E;
+use std::mem::MaybeUninit;
 
 /// Logits of student and teachers below which one thread is done before a second has woken.
 const WORTH_A_THREAD: usize = 1 << 14;
+
+/// Tasks for each thread: enough to even out threads that are held up, few enough for a task to keep its buffers.
+const TASKS_A_THREAD: usize = 8;
 
 /// A batch of logits in memory, contiguous, and what to make of it.
 pub(super) struct Batch<'a, S, T> {
@@ -37,18 +41,18 @@ pub(super) struct NotFiniteRow(pub usize);
 
 /// Writes each row's loss and, into `grad` where it is given (`[batch, classes]`), the gradient of their sum.
 ///
-/// Of rows with logits that are not finite, the first is the error; then `losses` and `grad` hold nothing of use.
+/// On success all of both is written. Of rows with logits that are not finite, the first is the error.
 pub(super) fn kd_loss<S: Logit, T: Logit>(
     batch: &Batch<'_, S, T>,
     losses: &mut [f64],
-    grad: Option<&mut [S]>,
+    grad: Option<&mut [MaybeUninit<S>]>,
 ) -> Result<(), NotFiniteRow> {
     in_tasks(batch, losses, grad, |first, losses, grad| {
-        Arch::new().dispatch(Rows {
-            batch,
-            first,
-            losses,
-            grad,
+        let mut room = Room::new(batch, grad.is_some());
+        each_row(batch.classes, first, losses, grad, |index, mut grad| {
+            row(batch, index, grad.as_deref_mut(), &mut room)
+                // Finite logits can still overflow on the way (1e38 and -3e38 in a row): f64 has room for those.
+                .or_else(|| row_f64(batch, index, grad))
         })
     })
 }
@@ -57,7 +61,7 @@ pub(super) fn kd_loss<S: Logit, T: Logit>(
 pub(super) fn kd_loss_f64(
     batch: &Batch<'_, f64, f64>,
     losses: &mut [f64],
-    grad: Option<&mut [f64]>,
+    grad: Option<&mut [MaybeUninit<f64>]>,
 ) -> Result<(), NotFiniteRow> {
     in_tasks(batch, losses, grad, |first, losses, grad| {
         each_row(batch.classes, first, losses, grad, |index, grad| {
@@ -71,14 +75,15 @@ pub(super) fn kd_loss_f64(
 fn in_tasks<S: Number, T: Number>(
     batch: &Batch<'_, S, T>,
     losses: &mut [f64],
-    grad: Option<&mut [S]>,
-    work: impl Fn(usize, &mut [f64], Option<&mut [S]>) -> Result<(), NotFiniteRow> + Sync,
+    grad: Option<&mut [MaybeUninit<S>]>,
+    work: impl Fn(usize, &mut [f64], Option<&mut [MaybeUninit<S>]>) -> Result<(), NotFiniteRow> + Sync,
 ) -> Result<(), NotFiniteRow> {
     let row_work = batch.classes * (1 + batch.teachers.len());
-    let task_rows = (WORTH_A_THREAD / 2 / row_work.max(1)).max(1);
-    if losses.len() <= 2 * task_rows {
+    if losses.len() * row_work <= WORTH_A_THREAD || rayon::current_num_threads() == 1 {
         return work(0, losses, grad);
     }
+    let even = losses.len().div_ceil(rayon::current_num_threads() * TASKS_A_THREAD);
+    let task_rows = even.max(WORTH_A_THREAD / 4 / row_work).max(1);
     let losses = losses.par_chunks_mut(task_rows).enumerate();
     // The first bad row, whichever thread met one first.
     let bad = match grad {
@@ -86,106 +91,135 @@ fn in_tasks<S: Number, T: Number>(
             .zip(grad.par_chunks_mut(task_rows * batch.classes))
             .filter_map(|((task, losses), grad)| work(task * task_rows, losses, Some(grad)).err())
             .min(),
-        None => losses
-            .filter_map(|(task, losses)| work(task * task_rows, losses, None).err())
-            .min(),
+        None => losses.filter_map(|(task, losses)| work(task * task_rows, losses, None).err()).min(),
     };
     bad.map_or(Ok(()), Err)
 }
 
 /// Runs `work` on each row of a task in turn.
-#[inline(always)]
 fn each_row<S>(
     classes: usize,
     first: usize,
     losses: &mut [f64],
-    mut grad: Option<&mut [S]>,
-    mut work: impl FnMut(usize, Option<&mut [S]>) -> Option<f64>,
+    mut grad: Option<&mut [MaybeUninit<S>]>,
+    mut work: impl FnMut(usize, Option<&mut [MaybeUninit<S>]>) -> Option<f64>,
 ) -> Result<(), NotFiniteRow> {
     for (index, loss) in losses.iter_mut().enumerate() {
-        let grad = grad
-            .as_deref_mut()
-            .map(|grad| &mut grad[index * classes..][..classes]);
+        let grad = grad.as_deref_mut().map(|grad| &mut grad[index * classes..][..classes]);
         *loss = work(first + index, grad).ok_or(NotFiniteRow(first + index))?;
     }
     Ok(())
 }
 
-/// One task: the rows from `first` on.
-struct Rows<'a, S, T> {
-    batch: &'a Batch<'a, S, T>,
-    first: usize,
-    losses: &'a mut [f64],
-    grad: Option<&'a mut [S]>,
+/// Which exponentials of the student's logits a loss asks for. A rate is what a logit's distance to the maximum is
+/// multiplied with to be an exponent of 2.
+#[derive(Clone, Copy)]
+enum Exponentials {
+    /// Those of one rate, and their `power`-th powers: where there is but one term, or τ is a small whole number.
+    One { rate: f32, power: usize },
+    /// Those of the cross-entropy and of the KL term.
+    Two { ce: f32, kl: f32 },
 }
 
-impl<S: Logit, T: Logit> WithSimd for Rows<'_, S, T> {
-    type Output = Result<(), NotFiniteRow>;
-
-    #[inline(always)]
-    fn with_simd<V: Simd>(self, simd: V) -> Self::Output {
-        let mut room = Room {
-            student: S::room(),
-            teacher: T::room(),
-            grad: S::room(),
-            teacher_sums: vec![TeacherSums::EMPTY; self.batch.teachers.len()],
-        };
-        each_row(
-            self.batch.classes,
-            self.first,
-            self.losses,
-            self.grad,
-            #[inline(always)]
-            |index, mut grad| {
-                row(simd, self.batch, index, grad.as_deref_mut(), &mut room)
-                    // Finite logits can still overflow on the way (1e38 and -3e38 in a row): f64 has room for those.
-                    .or_else(|| row_f64(self.batch, index, grad))
-            },
-        )
+impl Exponentials {
+    fn new(terms: &Terms) -> Exponentials {
+        let (ce, kl) = (LOG2_E as f32, (LOG2_E / terms.temperature) as f32);
+        let whole = (1..=LARGEST_POWER).find(|&power| power as f64 == terms.temperature);
+        match (terms.needs_ce(), terms.needs_kl(), whole) {
+            (true, true, Some(power)) => Exponentials::One { rate: kl, power },
+            (true, true, None) => Exponentials::Two { ce, kl },
+            (true, false, _) => Exponentials::One { rate: ce, power: 1 },
+            (false, _, _) => Exponentials::One { rate: kl, power: 1 },
+        }
     }
 }
 
-/// What a task needs beside the tensors: blocks widened to f32, and a row's sums, one a teacher.
+/// What a task needs beside the tensors. Of what is kept for each block of a row, all of the student's comes first, then
+/// each teacher's.
 struct Room<S: Logit, T: Logit> {
+    arch: Arch,
+    exponentials: Exponentials,
+    /// A block of logits or of their gradient, as f32.
     student: S::Room,
     teacher: T::Room,
-    grad: S::Room,
+    /// The row's exponentials.
+    powers: Vec<f32>,
+    /// From one array of exponentials to the next.
+    width: usize,
+    /// From one block of exponentials to the next; 0 where no gradient will need them.
+    step: usize,
+    /// The maximum of each block.
+    maxima: Vec<f32>,
+    /// The row's sums for each teacher.
     teacher_sums: Vec<TeacherSums>,
 }
 
+impl<S: Logit, T: Logit> Room<S, T> {
+    fn new(batch: &Batch<'_, S, T>, keep: bool) -> Room<S, T> {
+        let exponentials = Exponentials::new(batch.terms);
+        let student_arrays = match exponentials {
+            Exponentials::One { .. } => 1,
+            Exponentials::Two { .. } => 2,
+        };
+        let teachers = batch.teachers.len();
+        let (length, step) = if keep { (batch.classes, BLOCK) } else { (batch.classes.min(BLOCK), 0) };
+        // Whole vectors, and not a multiple of 4096 bytes apart: a processor tells nearby addresses by the last 12 bits.
+        let width = length.next_multiple_of(LANES) + LANES;
+        Room {
+            arch: Arch::new(),
+            exponentials,
+            student: S::room(),
+            teacher: T::room(),
+            powers: vec![0.0; width * (student_arrays + teachers)],
+            width,
+            step,
+            maxima: vec![0.0; batch.classes.div_ceil(BLOCK) * (1 + teachers)],
+            teacher_sums: vec![TeacherSums::EMPTY; teachers],
+        }
+    }
+}
+
 /// Loss of one row, and its gradient into `grad`. Nothing where the loss is not finite.
-#[inline(always)]
-fn row<V: Simd, S: Logit, T: Logit>(
-    simd: V,
+fn row<S: Logit, T: Logit>(
     batch: &Batch<'_, S, T>,
     index: usize,
-    grad: Option<&mut [S]>,
+    grad: Option<&mut [MaybeUninit<S>]>,
     room: &mut Room<S, T>,
 ) -> Option<f64> {
     let Batch { classes, terms, .. } = *batch;
-    let Target {
-        label,
-        weight,
-        upstream,
-    } = batch.targets[index];
+    let Target { label, weight, upstream } = batch.targets[index];
     if weight == 0.0 {
-        grad.into_iter().for_each(|grad| grad.fill(S::default()));
+        grad.into_iter().for_each(|grad| grad.fill(MaybeUninit::new(S::default())));
         return Some(0.0);
     }
     let first = index * classes;
     let student = &batch.student[first..][..classes];
+    let blocks = classes.div_ceil(BLOCK);
+    let Room { arch, exponentials, width, step, .. } = *room;
+    // The cross-entropy's exponentials, the KL term's (the same, where one array serves both), each teacher's.
+    let (power, kl_array) = match exponentials {
+        Exponentials::One { power, .. } => (power, 0),
+        Exponentials::Two { .. } => (1, width),
+    };
+    let teacher_array = |teacher: usize| kl_array + (1 + teacher) * width;
 
     // Steps 1 and 2.
     let mut sums = StudentSums::EMPTY;
     room.teacher_sums.fill(TeacherSums::EMPTY);
-    for (start, block) in (0..).step_by(BLOCK).zip(student.chunks(BLOCK)) {
-        let wide = S::widen(block, &mut room.student);
-        let part = student_sums(simd, wide, terms);
-        for (sums, teacher) in room.teacher_sums.iter_mut().zip(&batch.teachers) {
-            let block = T::widen(&teacher[first + start..][..block.len()], &mut room.teacher);
-            *sums = sums.merge(teacher_sums(simd, block, wide, part.max, terms), terms);
-        }
+    let (student_maxima, teacher_maxima) = room.maxima.split_at_mut(blocks);
+    for (number, block) in student.chunks(BLOCK).enumerate() {
+        let block = S::widen(block, &mut room.student);
+        let part = student_sums(arch, block, exponentials, &mut room.powers[number * step..], width);
+        student_maxima[number] = part.max;
         sums = sums.merge(part, terms);
+        for (teacher, sums) in room.teacher_sums.iter_mut().enumerate() {
+            let logits = &batch.teachers[teacher][first + number * BLOCK..][..block.len()];
+            let logits = T::widen(logits, &mut room.teacher);
+            let powers = &mut room.powers[teacher_array(teacher) + number * step..];
+            let part = teacher_sums(arch, logits, (block, part.max), terms, powers);
+            teacher_maxima[teacher * blocks + number] = part.max;
+            *sums = sums.merge(part, terms);
+        }
     }
 
     // Step 3.
@@ -198,35 +232,33 @@ fn row<V: Simd, S: Logit, T: Logit>(
     // Step 4.
     let Some(grad) = grad else { return Some(loss) };
     let shares = Shares::new(&sums, weight * upstream, classes, terms);
-    for (start, block) in (0..).step_by(BLOCK).zip(grad.chunks_mut(BLOCK)) {
-        let length = block.len();
-        let wide = S::widen(&student[start..][..length], &mut room.student);
-        S::narrow(
-            block,
-            &mut room.grad,
-            #[inline(always)]
-            |block| {
-                student_grad(simd, wide, sums.max, &shares, terms, block);
-                for ((sums, teacher), share) in
-                    room.teacher_sums.iter().zip(&batch.teachers).zip(&terms.kl)
-                {
-                    let wide = T::widen(&teacher[first + start..][..length], &mut room.teacher);
-                    teacher_grad(
-                        simd,
-                        wide,
-                        sums.max,
-                        share * shares.scale / sums.kl,
-                        terms,
-                        block,
-                    );
-                }
-                if let Some(on_label) =
-                    label.and_then(|label| block.get_mut(label.wrapping_sub(start)))
-                {
-                    *on_label -= shares.label as f32;
-                }
-            },
-        );
+    for (number, block) in grad.chunks_mut(BLOCK).enumerate() {
+        S::narrow(block, &mut room.student, |grad| {
+            let [ce, kl] = shares.of_student(f64::from(student_maxima[number]) - f64::from(sums.max), terms);
+            let of_teacher = |teacher: usize| {
+                let sums = &room.teacher_sums[teacher];
+                let drop = f64::from(teacher_maxima[teacher * blocks + number]) - f64::from(sums.max);
+                let powers = &room.powers[teacher_array(teacher) + number * step..];
+                Share { powers, share: shares.of_teacher(terms.kl[teacher] / sums.kl, drop, terms) }
+            };
+            let teachers = room.teacher_sums.len();
+            let grad = GradBlock {
+                grad,
+                ce: Share { powers: &room.powers[number * step..], share: ce },
+                power,
+                kl: Share { powers: &room.powers[kl_array + number * step..], share: kl },
+                teacher: (teachers > 0).then(|| of_teacher(0)),
+                flat: shares.flat as f32,
+            }
+            .write(arch);
+            for teacher in 1..teachers {
+                TakeOff { grad, teacher: of_teacher(teacher) }.write(arch);
+            }
+            if let Some(on_label) = label.and_then(|label| grad.get_mut(label.wrapping_sub(number * BLOCK))) {
+                *on_label -= shares.label as f32;
+            }
+            grad
+        });
     }
     Some(loss)
 }
@@ -257,177 +289,57 @@ struct TeacherSums {
     cross: f64,
 }
 
-/// Step 1 for the student.
-#[inline(always)]
-fn student_sums<V: Simd>(simd: V, block: &[f32], terms: &Terms) -> StudentSums {
-    let max = max(simd, block);
-    let (ce, kl, distance) = match (terms.needs_ce(), terms.needs_kl()) {
-        (true, true) if terms.temperature != 1.0 => {
-            sums_below::<V, true, true>(simd, block, max, terms)
-        }
-        (true, _) => {
-            let (ce, _, distance) = sums_below::<V, true, false>(simd, block, max, terms);
-            (ce, ce, distance)
-        }
-        (false, _) => sums_below::<V, false, true>(simd, block, max, terms),
-    };
-    StudentSums {
-        max,
-        ce,
-        kl,
-        distance,
-        count: block.len(),
-    }
-}
-
-/// The largest of a block.
-#[inline(always)]
-fn max<V: Simd>(simd: V, block: &[f32]) -> f32 {
-    let (head, tail) = V::as_simd_f32s(block);
-    let lowest = simd.splat_f32s(f32::NEG_INFINITY);
-    let (fours, rest) = pulp::as_arrays::<4, _>(head);
-    let mut max = [lowest; 4];
-    for four in fours {
-        for (max, x) in max.iter_mut().zip(four) {
-            *max = simd.max_f32s(*max, *x);
-        }
-    }
-    for x in rest {
-        max[0] = simd.max_f32s(max[0], *x);
-    }
-    if !tail.is_empty() {
-        max[1] = simd.max_f32s(max[1], partial(simd, tail, f32::NEG_INFINITY));
-    }
-    let [a, b, c, d] = max;
-    simd.reduce_max_f32s(simd.max_f32s(simd.max_f32s(a, b), simd.max_f32s(c, d)))
-}
-
-/// The last numbers of a row, fewer than a vector holds; `rest` in the other lanes.
-#[inline(always)]
-fn partial<V: Simd>(simd: V, tail: &[f32], rest: f32) -> V::f32s {
-    let inside = simd.mask_between_m32s(0, tail.len() as u32).mask();
-    simd.select_f32s(inside, simd.partial_load_f32s(tail), simd.splat_f32s(rest))
-}
-
-/// `Σ exp d`, `Σ exp(d/τ)`, `Σ d` of a block, d counted from `max`.
-#[inline(always)]
-fn sums_below<V: Simd, const CE: bool, const KL: bool>(
-    simd: V,
+/// Step 1 for the student: leaves the block's exponentials in `powers`, and where there are two kinds, the KL term's
+/// `width` further on.
+fn student_sums(
+    arch: Arch,
     block: &[f32],
-    max: f32,
-    terms: &Terms,
-) -> (f64, f64, f64) {
-    let zero = simd.splat_f32s(0.0);
-    let max = simd.splat_f32s(max);
-    let (ce_rate, kl_rate) = (
-        simd.splat_f32s(LOG2_E as f32),
-        simd.splat_f32s(terms.kl_rate()),
-    );
-    let (mut ce, mut kl, mut distance) = (zero, zero, zero);
-    let (head, tail) = V::as_simd_f32s(block);
-    for x in head {
-        let d = simd.sub_f32s(*x, max);
-        distance = simd.add_f32s(distance, d);
-        if CE {
-            ce = simd.add_f32s(ce, exp2(simd, simd.mul_f32s(d, ce_rate)));
+    exponentials: Exponentials,
+    powers: &mut [f32],
+    width: usize,
+) -> StudentSums {
+    let count = block.len();
+    match exponentials {
+        Exponentials::One { rate, power } => {
+            let sums = StudentBlock { logits: block, rate, power, powers }.sums(arch);
+            StudentSums { max: sums.max, ce: sums.ce, kl: sums.kl, distance: sums.distance, count }
         }
-        if KL {
-            kl = simd.add_f32s(kl, exp2(simd, simd.mul_f32s(d, kl_rate)));
+        Exponentials::Two { ce, kl } => {
+            let (ce_powers, kl_powers) = powers.split_at_mut(width);
+            let ce = StudentBlock { logits: block, rate: ce, power: 1, powers: ce_powers }.sums(arch);
+            let kl = StudentBlock { logits: block, rate: kl, power: 1, powers: kl_powers }.sums(arch);
+            StudentSums { max: ce.max, ce: ce.kl, kl: kl.kl, distance: ce.distance, count }
         }
     }
-    if !tail.is_empty() {
-        let inside = simd.mask_between_m32s(0, tail.len() as u32).mask();
-        let d = simd.sub_f32s(simd.partial_load_f32s(tail), max);
-        distance = simd.add_f32s(distance, simd.select_f32s(inside, d, zero));
-        if CE {
-            let power = exp2(simd, simd.mul_f32s(d, ce_rate));
-            ce = simd.add_f32s(ce, simd.select_f32s(inside, power, zero));
-        }
-        if KL {
-            let power = exp2(simd, simd.mul_f32s(d, kl_rate));
-            kl = simd.add_f32s(kl, simd.select_f32s(inside, power, zero));
-        }
-    }
-    let sum = |x| f64::from(simd.reduce_sum_f32s(x));
-    (sum(ce), sum(kl), sum(distance))
 }
 
-/// Step 1 for a teacher, whose block stands beside the student's.
-#[inline(always)]
-fn teacher_sums<V: Simd>(
-    simd: V,
+/// Step 1 for a teacher, whose block stands beside the student's and its maximum: leaves its exponentials in `powers`.
+fn teacher_sums(
+    arch: Arch,
     block: &[f32],
-    student: &[f32],
-    student_max: f32,
+    (student_logits, student_max): (&[f32], f32),
     terms: &Terms,
+    powers: &mut [f32],
 ) -> TeacherSums {
-    let max = max(simd, block);
-    let zero = simd.splat_f32s(0.0);
-    let (teacher_top, student_top) = (simd.splat_f32s(max), simd.splat_f32s(student_max));
-    let rate = simd.splat_f32s(terms.kl_rate());
-    let (mut kl, mut cross) = (zero, zero);
-    let (head, tail) = V::as_simd_f32s(block);
-    let (student_head, student_tail) = V::as_simd_f32s(student);
-    for (t, s) in head.iter().zip(student_head) {
-        let d = simd.sub_f32s(*t, teacher_top);
-        let power = exp2(simd, simd.mul_f32s(d, rate));
-        kl = simd.add_f32s(kl, power);
-        cross = simd.mul_add_e_f32s(
-            power,
-            simd.sub_f32s(d, simd.sub_f32s(*s, student_top)),
-            cross,
-        );
-    }
-    if !tail.is_empty() {
-        let inside = simd.mask_between_m32s(0, tail.len() as u32).mask();
-        let d = simd.sub_f32s(simd.partial_load_f32s(tail), teacher_top);
-        let d_student = simd.sub_f32s(simd.partial_load_f32s(student_tail), student_top);
-        let power = simd.select_f32s(inside, exp2(simd, simd.mul_f32s(d, rate)), zero);
-        let apart = simd.select_f32s(inside, simd.sub_f32s(d, d_student), zero);
-        kl = simd.add_f32s(kl, power);
-        cross = simd.mul_add_e_f32s(power, apart, cross);
-    }
-    let sum = |x| f64::from(simd.reduce_sum_f32s(x));
-    TeacherSums {
-        max,
-        student_max,
-        kl: sum(kl),
-        cross: sum(cross),
-    }
+    let rate = (LOG2_E / terms.temperature) as f32;
+    let sums = TeacherBlock { logits: block, rate, powers, student_logits, student_max }.sums(arch);
+    TeacherSums { max: sums.max, student_max, kl: sums.kl, cross: sums.cross }
 }
 
 impl StudentSums {
-    const EMPTY: StudentSums = StudentSums {
-        max: f32::NEG_INFINITY,
-        ce: 0.0,
-        kl: 0.0,
-        distance: 0.0,
-        count: 0,
-    };
+    const EMPTY: StudentSums = StudentSums { max: f32::NEG_INFINITY, ce: 0.0, kl: 0.0, distance: 0.0, count: 0 };
 
     /// Step 2: the sums of two parts of a row, brought to the greater of their maxima.
-    #[inline(always)]
     fn merge(self, other: StudentSums, terms: &Terms) -> StudentSums {
         if self.count == 0 {
             return other;
         }
         let max = self.max.max(other.max);
-        let mut merged = StudentSums {
-            max,
-            ce: 0.0,
-            kl: 0.0,
-            distance: 0.0,
-            count: self.count + other.count,
-        };
+        let mut merged = StudentSums { max, ce: 0.0, kl: 0.0, distance: 0.0, count: self.count + other.count };
         for part in [self, other] {
             let drop = f64::from(part.max) - f64::from(max);
-            let (ce, kl) = if drop == 0.0 {
-                (1.0, 1.0)
-            } else {
-                (drop.exp(), (drop / terms.temperature).exp())
-            };
-            merged.ce += part.ce * ce;
-            merged.kl += part.kl * kl;
+            merged.ce += part.ce * exp(drop);
+            merged.kl += part.kl * exp(drop / terms.temperature);
             merged.distance += part.distance + part.count as f64 * drop;
         }
         merged
@@ -435,35 +347,20 @@ impl StudentSums {
 }
 
 impl TeacherSums {
-    const EMPTY: TeacherSums = TeacherSums {
-        max: f32::NEG_INFINITY,
-        student_max: 0.0,
-        kl: 0.0,
-        cross: 0.0,
-    };
+    const EMPTY: TeacherSums = TeacherSums { max: f32::NEG_INFINITY, student_max: 0.0, kl: 0.0, cross: 0.0 };
 
     /// Step 2 for a teacher.
-    #[inline(always)]
     fn merge(self, other: TeacherSums, terms: &Terms) -> TeacherSums {
         if self.kl == 0.0 {
             return other;
         }
         let max = self.max.max(other.max);
         let student_max = self.student_max.max(other.student_max);
-        let mut merged = TeacherSums {
-            max,
-            student_max,
-            kl: 0.0,
-            cross: 0.0,
-        };
+        let mut merged = TeacherSums { max, student_max, kl: 0.0, cross: 0.0 };
         for part in [self, other] {
             let drop = f64::from(part.max) - f64::from(max);
             let student_drop = f64::from(part.student_max) - f64::from(student_max);
-            let scale = if drop == 0.0 {
-                1.0
-            } else {
-                (drop / terms.temperature).exp()
-            };
+            let scale = exp(drop / terms.temperature);
             merged.kl += scale * part.kl;
             merged.cross += scale * (part.cross + part.kl * (drop - student_drop));
         }
@@ -471,8 +368,12 @@ impl TeacherSums {
     }
 }
 
+/// `exp x`, which most often is asked at 0: the part that holds the maximum.
+fn exp(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { x.exp() }
+}
+
 /// Step 3: the loss of one row.
-#[inline(always)]
 fn row_loss(
     student: &StudentSums,
     teachers: &[TeacherSums],
@@ -505,12 +406,11 @@ struct Shares {
     flat: f64,
     /// Taken off at the label.
     label: f64,
-    /// `1/τ`, and what every row's gradient is multiplied with.
+    /// What everything is multiplied with, over τ.
     scale: f64,
 }
 
 impl Shares {
-    #[inline(always)]
     fn new(student: &StudentSums, scale: f64, classes: usize, terms: &Terms) -> Shares {
         let ce = terms.ce * scale;
         let kl = terms.kl.iter().sum::<f64>() * scale / terms.temperature;
@@ -522,106 +422,24 @@ impl Shares {
             scale: scale / terms.temperature,
         }
     }
-}
 
-/// Step 4 for the student: writes a block of the gradient, but for the label and the teachers.
-#[inline(always)]
-fn student_grad<V: Simd>(
-    simd: V,
-    block: &[f32],
-    max: f32,
-    shares: &Shares,
-    terms: &Terms,
-    grad: &mut [f32],
-) {
-    let (ce, kl, flat) = (shares.ce as f32, shares.kl as f32, shares.flat as f32);
-    let (ce_rate, kl_rate) = (LOG2_E as f32, terms.kl_rate());
-    match (terms.needs_ce(), terms.needs_kl()) {
-        (true, true) if terms.temperature != 1.0 => {
-            exponentials(simd, block, max, [(ce_rate, ce), (kl_rate, kl)], flat, grad);
-        }
-        (true, true) => exponentials(simd, block, max, [(ce_rate, ce + kl)], flat, grad),
-        (true, false) => exponentials(simd, block, max, [(ce_rate, ce)], flat, grad),
-        (false, _) => exponentials(simd, block, max, [(kl_rate, kl)], flat, grad),
+    /// For a block whose maximum is `drop` below the row's (0 or less): the shares of its student's exponentials, of the
+    /// cross-entropy and of the KL term.
+    fn of_student(&self, drop: f64, terms: &Terms) -> [f32; 2] {
+        [self.ce * exp(drop), self.kl * exp(drop / terms.temperature)].map(|share| share as f32)
     }
-}
 
-/// `Σ share·2^(rate·d) − flat` of each number of a block, over one or two pairs of rate and share.
-#[inline(always)]
-fn exponentials<V: Simd, const N: usize>(
-    simd: V,
-    block: &[f32],
-    max: f32,
-    pairs: [(f32, f32); N],
-    flat: f32,
-    grad: &mut [f32],
-) {
-    let max = simd.splat_f32s(max);
-    let flat = simd.splat_f32s(-flat);
-    let (head, tail) = V::as_simd_f32s(block);
-    let (grad_head, grad_tail) = V::as_mut_simd_f32s(grad);
-    for (x, grad) in head.iter().zip(grad_head) {
-        let mut sum = flat;
-        for (rate, share) in pairs {
-            sum = add_exponential(simd, *x, max, rate, share, sum);
-        }
-        *grad = sum;
+    /// The same for a teacher's, whose part of the loss over its sum is `kl`.
+    fn of_teacher(&self, kl: f64, drop: f64, terms: &Terms) -> f32 {
+        (kl * self.scale * exp(drop / terms.temperature)) as f32
     }
-    if !tail.is_empty() {
-        let mut sum = flat;
-        for (rate, share) in pairs {
-            sum = add_exponential(simd, simd.partial_load_f32s(tail), max, rate, share, sum);
-        }
-        simd.partial_store_f32s(grad_tail, sum);
-    }
-}
-
-/// Step 4 for a teacher: takes `share·exp(d_t/τ)` off a block of the gradient.
-#[inline(always)]
-fn teacher_grad<V: Simd>(
-    simd: V,
-    block: &[f32],
-    max: f32,
-    share: f64,
-    terms: &Terms,
-    grad: &mut [f32],
-) {
-    let max = simd.splat_f32s(max);
-    let (rate, share) = (terms.kl_rate(), -share as f32);
-    let (head, tail) = V::as_simd_f32s(block);
-    let (grad_head, grad_tail) = V::as_mut_simd_f32s(grad);
-    for (x, grad) in head.iter().zip(grad_head) {
-        *grad = add_exponential(simd, *x, max, rate, share, *grad);
-    }
-    if !tail.is_empty() {
-        let grad = simd.partial_load_f32s(grad_tail);
-        let sum = add_exponential(simd, simd.partial_load_f32s(tail), max, rate, share, grad);
-        simd.partial_store_f32s(grad_tail, sum);
-    }
-}
-
-/// `sum + share·2^(rate·(x − max))`.
-#[inline(always)]
-fn add_exponential<V: Simd>(
-    simd: V,
-    x: V::f32s,
-    max: V::f32s,
-    rate: f32,
-    share: f32,
-    sum: V::f32s,
-) -> V::f32s {
-    let power = exp2(
-        simd,
-        simd.mul_f32s(simd.sub_f32s(x, max), simd.splat_f32s(rate)),
-    );
-    simd.mul_add_e_f32s(power, simd.splat_f32s(share), sum)
 }
 
 /// The same row, plainly and in f64. Nothing where a logit is not finite.
 fn row_f64<S: Number, T: Number>(
     batch: &Batch<'_, S, T>,
     index: usize,
-    grad: Option<&mut [S]>,
+    grad: Option<&mut [MaybeUninit<S>]>,
 ) -> Option<f64> {
     let Batch { classes, terms, .. } = *batch;
     let Target {
@@ -630,7 +448,7 @@ fn row_f64<S: Number, T: Number>(
         upstream,
     } = batch.targets[index];
     if weight == 0.0 {
-        grad.into_iter().for_each(|grad| grad.fill(S::default()));
+        grad.into_iter().for_each(|grad| grad.fill(MaybeUninit::new(S::default())));
         return Some(0.0);
     }
     let here = index * classes..(index + 1) * classes;
@@ -684,7 +502,7 @@ fn row_f64<S: Number, T: Number>(
             for ((teacher, top, total), share) in teachers.iter().zip(&terms.kl) {
                 sum -= share * shares.scale / total * ((teacher[class].to_f64() - top) / tau).exp();
             }
-            *grad = S::from_f64(sum);
+            grad.write(S::from_f64(sum));
         }
     }
     Some(weight * loss)

@@ -3,11 +3,12 @@
 
 use super::{KdLoss, Reduction, Target, Terms, cpu};
 use crate::error::{Error, Input, Result};
-use crate::kd::lanes::{Logit, Number};
-use crate::kd::memory::zeroed;
+use crate::kd::numbers::{Logit, Number};
+use crate::kd::memory::filled;
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Storage, Tensor, WithDType};
 use half::{bf16, f16};
+use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
 /// The loss, differentiable in `student`. Each teacher has its share of the KL term.
@@ -220,14 +221,10 @@ impl Problem {
         kernel: impl Fn(
             &cpu::Batch<'_, S, T>,
             &mut [f64],
-            Option<&mut [S]>,
+            Option<&mut [MaybeUninit<S>]>,
         ) -> std::result::Result<(), cpu::NotFiniteRow>,
     ) -> Result<(Vec<f64>, Option<Tensor>)> {
         let mut losses = vec![0.0; self.batch()];
-        let mut grad = match gradient {
-            Gradient::Skip => None,
-            _ => Some(zeroed::<S>(self.student.elem_count())),
-        };
         let solved = {
             let student = self.student.storage_and_layout();
             let teachers: Vec<_> = self
@@ -245,9 +242,16 @@ impl Problem {
                 targets,
                 terms: &self.terms,
             };
-            kernel(&batch, &mut losses, grad.as_deref_mut())
+            match gradient {
+                Gradient::Skip => kernel(&batch, &mut losses, None).map(|()| None),
+                _ => {
+                    // SAFETY: a kernel that returns `Ok` has written the whole gradient.
+                    unsafe { filled(self.student.elem_count(), |grad| kernel(&batch, &mut losses, Some(grad))) }
+                        .map(Some)
+                }
+            }
         };
-        solved.map_err(|cpu::NotFiniteRow(row)| self.find_not_finite(row))?;
+        let grad = solved.map_err(|cpu::NotFiniteRow(row)| self.find_not_finite(row))?;
         let grad = match grad {
             Some(grad) => Some(Tensor::from_vec(
                 grad,

@@ -1,45 +1,40 @@
 //! Memory for gradients.
 
-use super::lanes::Number;
-use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use std::mem::MaybeUninit;
 
-/// A vector of zeros that costs nothing until it is written: memory fresh from the system is zero already.
-pub(super) fn zeroed<N: Number>(len: usize) -> Vec<N> {
-    let Ok(layout) = Layout::array::<N>(len) else {
-        panic!("capacity overflow")
-    };
-    if layout.size() == 0 {
-        return Vec::new();
-    }
-    // SAFETY: the layout has a size above 0.
-    let memory = unsafe { alloc_zeroed(layout) }.cast::<N>();
-    if memory.is_null() {
-        handle_alloc_error(layout);
-    }
-    in_large_pages(memory.cast(), layout.size());
-    // SAFETY: the global allocator gave `memory` with the layout of `len` numbers, all of them zero bytes, which is 0
-    // in every float type.
-    unsafe { Vec::from_raw_parts(memory, len, len) }
+/// A vector that `fill` has written all `len` numbers of.
+///
+/// # Safety
+/// Where `fill` returns `Ok` it has written every number.
+pub(super) unsafe fn filled<N, E>(
+    len: usize,
+    fill: impl FnOnce(&mut [MaybeUninit<N>]) -> Result<(), E>,
+) -> Result<Vec<N>, E> {
+    let mut vector = Vec::with_capacity(len);
+    let memory = &mut vector.spare_capacity_mut()[..len];
+    in_large_pages(memory);
+    fill(memory)?;
+    // SAFETY: as the caller promises.
+    unsafe { vector.set_len(len) };
+    Ok(vector)
 }
 
 /// Asks Linux for large pages under a large buffer: touching it for the first time then costs far less.
 #[cfg(target_os = "linux")]
-fn in_large_pages(memory: *mut u8, bytes: usize) {
+fn in_large_pages<N>(memory: &mut [MaybeUninit<N>]) {
     const LARGE: usize = 2 << 20;
+    let bytes = size_of_val(memory);
     if bytes < 2 * LARGE {
         return;
     }
-    let skip = memory.align_offset(LARGE);
+    let start = memory.as_mut_ptr().cast::<u8>();
+    let skip = start.align_offset(LARGE);
     // SAFETY: the range lies inside the buffer; the advice changes how it is backed, not what it holds. Where the
     // system does not take the advice nothing changes, so the answer does not matter.
     unsafe {
-        libc::madvise(
-            memory.add(skip).cast(),
-            (bytes - skip) & !(LARGE - 1),
-            libc::MADV_HUGEPAGE,
-        );
+        libc::madvise(start.add(skip).cast(), (bytes - skip) & !(LARGE - 1), libc::MADV_HUGEPAGE);
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn in_large_pages(_: *mut u8, _: usize) {}
+fn in_large_pages<N>(_: &mut [MaybeUninit<N>]) {}

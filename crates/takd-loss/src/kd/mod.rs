@@ -11,12 +11,12 @@
 
 mod cpu;
 mod fused;
-mod lanes;
 mod memory;
+mod numbers;
+mod simd;
 
 use crate::error::{Error, Result};
 use candle_core::Tensor;
-use std::f64::consts::LOG2_E;
 
 /// How the losses of a batch's rows become one number.
 ///
@@ -197,11 +197,6 @@ impl Terms {
 
     fn needs_kl(&self) -> bool {
         !self.kl.is_empty()
-    }
-
-    /// What a distance of logits is multiplied with to be an exponent of 2 in the KL term.
-    fn kl_rate(&self) -> f32 {
-        (LOG2_E / self.temperature) as f32
     }
 }
 
