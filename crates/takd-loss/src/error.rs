@@ -96,6 +96,17 @@ pub enum Error {
         value: f64,
     },
 
+    /// A loss was given another number of teachers than it takes.
+    #[error("{loss} was given {found} teachers, but takes {expected}: change the list of teachers or the loss")]
+    Teachers {
+        /// The loss.
+        loss: &'static str,
+        /// How many it takes, in words.
+        expected: &'static str,
+        /// How many there were.
+        found: usize,
+    },
+
     /// Anything candle itself reports.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -26,8 +26,10 @@
 //! Invariant: knows nothing of networks, data, training loops or files; needs candle-core and small libraries only.
 
 mod error;
+mod family;
 mod kd;
 pub mod reference;
 
 pub use error::{Error, Input, Result};
+pub use family::{Batch, Dgkd, Dist, DistillationLoss, Dkd, MultiTeacherKd, StandardizedKd};
 pub use kd::{KdLoss, Reduction, cross_entropy};

@@ -85,6 +85,13 @@ pub(crate) fn log_softmax(logits: &Tensor) -> Result<Tensor> {
     Ok(shifted.broadcast_sub(&sum.log()?)?)
 }
 
+/// `log Σ exp x` over the last dimension, which stays with length 1.
+pub(crate) fn log_sum_exp(logits: &Tensor) -> Result<Tensor> {
+    let max = logits.detach().max_keepdim(D::Minus1)?;
+    let sum = logits.broadcast_sub(&max)?.exp()?.sum_keepdim(D::Minus1)?;
+    Ok((sum.log()? + max)?)
+}
+
 /// f16 and bf16 as f32, f32 and f64 as they are.
 pub(crate) fn widen(logits: &Tensor) -> Result<Tensor> {
     Ok(match logits.dtype() {
@@ -94,7 +101,7 @@ pub(crate) fn widen(logits: &Tensor) -> Result<Tensor> {
 }
 
 /// The labels as `[batch, 1]` u32 for `gather`; ignored rows point at class 0. Checked to be classes.
-fn class_index(loss: &KdLoss, labels: &Tensor, classes: usize) -> Result<Tensor> {
+pub(crate) fn class_index(loss: &KdLoss, labels: &Tensor, classes: usize) -> Result<Tensor> {
     let mut index = labels.to_dtype(DType::I64)?.to_vec1::<i64>()?;
     for (row, label) in index.iter_mut().enumerate() {
         if Some(*label) == loss.ignore_index {

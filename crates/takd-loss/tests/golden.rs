@@ -1,7 +1,7 @@
-//! Values and gradients that PyTorch worked out in float64, for both reductions.
+//! Values and gradients that PyTorch worked out in float64.
 //!
-//! The small file of the crate itself is always held to; the larger one where it is found (`TAKD_REFERENCE_DIR`, else
-//! `../shared/reference` beside the workspace).
+//! The crate's own file (`golden/make_golden.py` made it, every loss of the family) is always held to; the larger one where
+//! it is found (`TAKD_REFERENCE_DIR`, else `../shared/reference` beside the workspace).
 
 mod common;
 
@@ -10,11 +10,14 @@ use common::{CPU, gradient, relative_distance, scalar, var};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use takd_loss::{KdLoss, Reduction, cross_entropy};
+use takd_loss::{
+    Batch, Dgkd, Dist, DistillationLoss, Dkd, KdLoss, MultiTeacherKd, Reduction, StandardizedKd, cross_entropy,
+};
 
 struct Golden {
     tensors: HashMap<String, Tensor>,
-    cases: Vec<(String, f64, f64)>, // name, temperature, λ
+    /// Name and settings.
+    cases: Vec<(String, Value)>,
 }
 
 fn read(path: &Path) -> Golden {
@@ -24,14 +27,7 @@ fn read(path: &Path) -> Golden {
         .metadata()
         .iter()
         .flatten()
-        .filter_map(|(name, settings)| {
-            let settings: Value = serde_json::from_str(settings).ok()?;
-            Some((
-                name.clone(),
-                settings["T"].as_f64()?,
-                settings["lam"].as_f64()?,
-            ))
-        })
+        .filter_map(|(name, settings)| Some((name.clone(), serde_json::from_str(settings).ok()?)))
         .collect();
     cases.sort_by(|a, b| a.0.cmp(&b.0));
     Golden {
@@ -40,9 +36,13 @@ fn read(path: &Path) -> Golden {
     }
 }
 
-fn hold_to(golden: &Golden) {
-    assert!(!golden.cases.is_empty());
-    for (name, temperature, lambda) in &golden.cases {
+fn hold_to_large(golden: &Golden) {
+    let cases = golden.cases.iter().filter_map(|(name, settings)| {
+        Some((name, settings["T"].as_f64()?, settings["lam"].as_f64()?))
+    });
+    let cases: Vec<_> = cases.collect();
+    assert!(!cases.is_empty());
+    for (name, temperature, lambda) in cases {
         let tensor = |part: &str| &golden.tensors[&format!("{name}.{part}")];
         let (teacher, labels) = (tensor("teacher"), tensor("labels"));
         for (reduction, word) in [
@@ -50,8 +50,8 @@ fn hold_to(golden: &Golden) {
             (Reduction::Mean, "mean"),
         ] {
             let kd = KdLoss {
-                temperature: *temperature,
-                lambda: *lambda,
+                temperature,
+                lambda,
                 reduction,
                 ..KdLoss::default()
             };
@@ -98,5 +98,67 @@ fn agrees_with_pytorch_on_the_large_file() {
         );
         return;
     }
-    hold_to(&read(&path));
+    hold_to_large(&read(&path));
+}
+
+#[test]
+fn every_loss_agrees_with_its_paper_s_equation() {
+    let golden = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/golden.safetensors"));
+    assert!(golden.cases.len() > 30);
+    for (name, settings) in &golden.cases {
+        let tensor = |part: &str| golden.tensors.get(&format!("{name}.{part}"));
+        let number = |key: &str| settings[key].as_f64();
+        let reduction = match settings["reduction"].as_str() {
+            None | Some("batchmean") => Reduction::BatchMean,
+            Some("mean") => Reduction::Mean,
+            Some("sum") => Reduction::Sum,
+            Some(_) => Reduction::None,
+        };
+        let temperature = number("temperature").unwrap();
+        let kd = KdLoss {
+            temperature,
+            lambda: number("lam").unwrap_or(0.0),
+            reduction,
+            label_smoothing: number("smoothing").unwrap_or(0.0),
+            ignore_index: settings["ignore"].as_i64(),
+        };
+        let w = || number("w").unwrap();
+        let loss: Box<dyn DistillationLoss> = match settings["loss"].as_str().unwrap() {
+            "kd" => Box::new(kd),
+            "mean" => Box::new(MultiTeacherKd { kd }),
+            "dense" => Box::new(Dgkd { kd, dropped: 0, seed: 1 }),
+            "dkd" => Box::new(Dkd {
+                cross_entropy: w(),
+                alpha: number("alpha").unwrap(),
+                beta: number("beta").unwrap(),
+                temperature,
+            }),
+            "standardized" => Box::new(StandardizedKd { kd }),
+            "dist" => Box::new(Dist {
+                cross_entropy: w(),
+                beta: number("beta").unwrap(),
+                gamma: number("gamma").unwrap(),
+                temperature,
+            }),
+            other => panic!("{name}: no loss called {other}"),
+        };
+        let labels = tensor("labels").unwrap();
+        for (dtype, close) in [(DType::F64, 1e-11), (DType::F32, 4e-6), (DType::F16, 4e-3), (DType::BF16, 3e-2)] {
+            let student = var(tensor("student").unwrap(), dtype);
+            let teachers: Vec<Tensor> =
+                (0..).map_while(|i| tensor(&format!("teacher{i}"))).map(|t| t.to_dtype(dtype).unwrap()).collect();
+            let value = match tensor("weights") {
+                Some(weights) => kd.forward_weighted(&student, &teachers[0], labels, Some(weights)),
+                None => {
+                    let batch = Batch { student_logits: &student, teacher_logits: &teachers, labels, step: 0 };
+                    loss.loss(&batch)
+                }
+            };
+            let value = value.unwrap_or_else(|error| panic!("{name}, {dtype:?}: {error}"));
+            let apart = relative_distance(&value, tensor("loss").unwrap());
+            assert!(apart < close, "{name}, {dtype:?}: loss {value}, {apart:e} apart");
+            let apart = relative_distance(&gradient(&value, &student).unwrap(), tensor("grad").unwrap());
+            assert!(apart < close, "{name}, {dtype:?}: gradients {apart:e} apart");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
 /// The loss, differentiable in `student`. Each teacher has its share of the KL term.
-pub(super) fn forward(
+pub(crate) fn forward(
     loss: &KdLoss,
     student: &Tensor,
     teachers: &[(&Tensor, f64)],
@@ -33,7 +33,7 @@ pub(super) fn forward(
 }
 
 /// The loss and the gradient of its sum for `student`.
-pub(super) fn forward_and_grad(
+pub(crate) fn forward_and_grad(
     loss: &KdLoss,
     student: &Tensor,
     teachers: &[(&Tensor, f64)],

@@ -10,7 +10,7 @@
 //! With label smoothing ε, `(1 − ε) · e_y + ε/C` stands for e_y. With several teachers, each has a share of the KL term.
 
 mod cpu;
-mod fused;
+pub(crate) mod fused;
 mod memory;
 mod numbers;
 mod simd;
