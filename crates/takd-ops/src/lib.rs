@@ -26,9 +26,11 @@
 
 mod layers;
 pub mod reference;
+mod sgd;
 
 pub use layers::{BatchNorm, Conv2d, ConvBn, Then};
 pub use reference::{conv2d, global_avg_pool, max_pool2d};
+pub use sgd::{SgdParams, sgd_step};
 
 /// Stride and zero padding of a convolution, the same in height and width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
