@@ -97,7 +97,9 @@ pub enum Error {
     },
 
     /// A loss was given another number of teachers than it takes.
-    #[error("{loss} was given {found} teachers, but takes {expected}: change the list of teachers or the loss")]
+    #[error(
+        "{loss} was given {found} teachers, but takes {expected}: change the list of teachers or the loss"
+    )]
     Teachers {
         /// The loss.
         loss: &'static str,

@@ -25,7 +25,13 @@ pub struct StandardizedKd {
 impl Default for StandardizedKd {
     /// The paper's: τ = 2, λ = 0.9.
     fn default() -> Self {
-        StandardizedKd { kd: KdLoss { temperature: 2.0, lambda: 0.9, ..KdLoss::default() } }
+        StandardizedKd {
+            kd: KdLoss {
+                temperature: 2.0,
+                lambda: 0.9,
+                ..KdLoss::default()
+            },
+        }
     }
 }
 
@@ -37,12 +43,23 @@ impl DistillationLoss for StandardizedKd {
     fn loss(&self, batch: &Batch<'_>) -> Result<Tensor> {
         let KdLoss { lambda, .. } = self.kd;
         self.kd.check()?;
-        let (student, teacher) = composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 2)?;
+        let (student, teacher) =
+            composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 2)?;
         let (student, teacher) = (standardized(&student)?, standardized(&teacher)?);
-        let ce = KdLoss { lambda: 0.0, ..self.kd }.forward(batch.student_logits, &teacher, batch.labels)?;
-        let kl = KdLoss { lambda: 1.0, ..self.kd }.forward(&student, &teacher, batch.labels);
+        let ce = KdLoss {
+            lambda: 0.0,
+            ..self.kd
+        }
+        .forward(batch.student_logits, &teacher, batch.labels)?;
+        let kl = KdLoss {
+            lambda: 1.0,
+            ..self.kd
+        }
+        .forward(&student, &teacher, batch.labels);
         // The logits themselves tell better what is wrong than their standardised form.
-        let kl = kl.or_else(|error| reported(Tensor::new(f32::NAN, ce.device())?, batch).and(Err(error)))?;
+        let kl = kl.or_else(|error| {
+            reported(Tensor::new(f32::NAN, ce.device())?, batch).and(Err(error))
+        })?;
         Ok(((ce * (1.0 - lambda))? + (kl * lambda)?)?)
     }
 }
@@ -52,6 +69,7 @@ fn standardized(logits: &Tensor) -> Result<Tensor> {
     let classes = logits.dim(D::Minus1)? as f64;
     let centred = logits.broadcast_sub(&logits.mean_keepdim(D::Minus1)?)?;
     let variance = (centred.sqr()?.sum_keepdim(D::Minus1)? / (classes - 1.0))?;
-    // ε under the root, where it also keeps the gradient of equal logits finite.
-    Ok(centred.broadcast_div(&(variance + EPSILON * EPSILON)?.sqrt()?)?)
+    // Next to nothing under the root keeps the gradient of equal logits finite.
+    let deviation = ((variance + 1e-30)?.sqrt()? + EPSILON)?;
+    Ok(centred.broadcast_div(&deviation)?)
 }

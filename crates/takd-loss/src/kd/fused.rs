@@ -3,8 +3,8 @@
 
 use super::{KdLoss, Reduction, Target, Terms, cpu};
 use crate::error::{Error, Input, Result};
-use crate::kd::numbers::{Logit, Number};
 use crate::kd::memory::filled;
+use crate::kd::numbers::{Logit, Number};
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Storage, Tensor, WithDType};
 use half::{bf16, f16};
@@ -246,8 +246,12 @@ impl Problem {
                 Gradient::Skip => kernel(&batch, &mut losses, None).map(|()| None),
                 _ => {
                     // SAFETY: a kernel that returns `Ok` has written the whole gradient.
-                    unsafe { filled(self.student.elem_count(), |grad| kernel(&batch, &mut losses, Some(grad))) }
-                        .map(Some)
+                    unsafe {
+                        filled(self.student.elem_count(), |grad| {
+                            kernel(&batch, &mut losses, Some(grad))
+                        })
+                    }
+                    .map(Some)
                 }
             }
         };
