@@ -1,0 +1,57 @@
+//! Mean and standard deviation of each channel.
+
+use crate::Images;
+
+/// The mean and standard deviation of each channel, red, green, blue, for pixels scaled to `[0, 1]`.
+///
+/// A pixel `p` of 0 to 255 enters a network as `(p / 255 - mean) / std`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalization {
+    /// Mean of each channel.
+    pub mean: [f32; 3],
+    /// Standard deviation of each channel, never 0.
+    pub std: [f32; 3],
+}
+
+impl Normalization {
+    /// What the published code of the teacher-assistant paper uses for every data set: CIFAR-100's own figures, CIFAR-10 too.
+    pub const PUBLISHED_CODE: Self = Self {
+        mean: [0.507, 0.487, 0.441],
+        std: [0.267, 0.256, 0.276],
+    };
+
+    /// The mean and the (population) standard deviation of these images' own pixels.
+    ///
+    /// Sums are taken in whole numbers, so the result depends on nothing but the pixels. A channel of one value throughout has
+    /// no spread to divide by: its `std` is given as one grey level, 1/255, as is that of no images at all.
+    pub fn measure(images: &Images) -> Self {
+        let mut sums = [0u64; 3];
+        let mut squares = [0u64; 3];
+        for pixel in images.pixels().as_chunks::<3>().0 {
+            for channel in 0..3 {
+                let value = u64::from(pixel[channel]);
+                sums[channel] += value;
+                squares[channel] += value * value;
+            }
+        }
+        let n = (images.pixels().len() / 3).max(1) as f64;
+        let mean = sums.map(|sum| sum as f64 / n);
+        let variance =
+            [0, 1, 2].map(|channel| squares[channel] as f64 / n - mean[channel] * mean[channel]);
+        Self {
+            mean: mean.map(|mean| (mean / 255.0) as f32),
+            std: variance.map(|variance| (variance.max(1.0).sqrt() / 255.0) as f32),
+        }
+    }
+
+    /// For each channel, what each of the 256 values of a byte becomes.
+    pub(crate) fn table(&self) -> [[f32; 256]; 3] {
+        let mut table = [[0.0; 256]; 3];
+        for (channel, values) in table.iter_mut().enumerate() {
+            for (byte, value) in values.iter_mut().enumerate() {
+                *value = (byte as f32 / 255.0 - self.mean[channel]) / self.std[channel];
+            }
+        }
+        table
+    }
+}

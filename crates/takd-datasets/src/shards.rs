@@ -1,0 +1,334 @@
+//! Reading one split from parquet files in the hub's layout: images as PNG or JPEG bytes, and their labels.
+
+use crate::{DatasetName, Error, Images, Progress, Result, Split, Stage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use parquet::{
+    basic::Type as Physical,
+    column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader},
+    data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type},
+    errors::ParquetError,
+    file::reader::{FileReader, RowGroupReader, SerializedFileReader},
+};
+use rayon::prelude::*;
+use std::{
+    fs::File,
+    io::{Cursor, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+/// Rows and columns of every image of the data sets that come from files.
+const SIDE: usize = 32;
+const IMAGE_BYTES: usize = SIDE * SIDE * 3;
+/// Rows decoded between two reports of progress.
+const STEP: usize = 1024;
+
+/// Where a data set's images and labels are: `img.bytes`, and this column.
+pub(crate) fn label_column(name: DatasetName) -> &'static str {
+    match name {
+        DatasetName::Cifar100 => "fine_label",
+        _ => "label",
+    }
+}
+
+/// Reads the files one after another into one split.
+pub(crate) fn read(
+    name: DatasetName,
+    split: Split,
+    files: &[PathBuf],
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Images> {
+    let readers: Vec<Shard<'_>> = files
+        .iter()
+        .map(|path| Shard::open(name, path))
+        .collect::<Result<_>>()?;
+    let total: u64 = readers.iter().map(|shard| shard.rows()).sum();
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let mut report = |done: usize| {
+        progress(Progress {
+            stage: Stage::Decode,
+            what: split.as_str(),
+            done: done as u64,
+            total,
+        });
+    };
+    report(0);
+    for shard in &readers {
+        shard.read(&mut pixels, &mut labels, &mut report)?;
+    }
+    if labels.is_empty() {
+        return Err(Error::Empty {
+            name,
+            split,
+            remedy: "its files hold no rows".into(),
+        });
+    }
+    Images::new(pixels, labels, SIDE, SIDE)
+}
+
+/// One opened file, its columns found.
+struct Shard<'a> {
+    name: DatasetName,
+    path: &'a Path,
+    reader: SerializedFileReader<File>,
+    bytes_column: usize,
+    label_column: usize,
+}
+
+impl<'a> Shard<'a> {
+    fn open(name: DatasetName, path: &'a Path) -> Result<Self> {
+        let io = |source| Error::Io {
+            path: path.into(),
+            source,
+        };
+        let mut file = File::open(path).map_err(io)?;
+        check_frame(path, &mut file)?;
+        let reader =
+            SerializedFileReader::new(file).map_err(|error| corrupt(path, "its footer", &error))?;
+        let bytes_column = find_column(name, path, &reader, "img.bytes", &[Physical::BYTE_ARRAY])?;
+        let label_column = find_column(
+            name,
+            path,
+            &reader,
+            label_column(name),
+            &[Physical::INT64, Physical::INT32],
+        )?;
+        Ok(Self {
+            name,
+            path,
+            reader,
+            bytes_column,
+            label_column,
+        })
+    }
+
+    /// How many rows the file says it has.
+    fn rows(&self) -> u64 {
+        self.reader
+            .metadata()
+            .file_metadata()
+            .num_rows()
+            .try_into()
+            .unwrap_or(0)
+    }
+
+    fn read(
+        &self,
+        pixels: &mut Vec<u8>,
+        labels: &mut Vec<u32>,
+        report: &mut dyn FnMut(usize),
+    ) -> Result<()> {
+        let mut first_row = 0;
+        for group in 0..self.reader.num_row_groups() {
+            let wrong = |error: &ParquetError| {
+                corrupt(self.path, &format!("row group {group} (from 0)"), error)
+            };
+            let group = self
+                .reader
+                .get_row_group(group)
+                .map_err(|error| wrong(&error))?;
+            let images = self.images(&*group).map_err(|error| wrong(&error))?;
+            let classes = self.labels(&*group).map_err(|error| wrong(&error))?;
+            if images.len() != classes.len() {
+                return Err(wrong(&ParquetError::General(format!(
+                    "{} images but {} labels",
+                    images.len(),
+                    classes.len()
+                ))));
+            }
+            for (images, classes) in images.chunks(STEP).zip(classes.chunks(STEP)) {
+                self.decode(first_row, images, classes, pixels, labels)?;
+                first_row += images.len();
+                report(labels.len());
+            }
+        }
+        Ok(())
+    }
+
+    fn images(&self, group: &dyn RowGroupReader) -> Result<Vec<Option<ByteArray>>, ParquetError> {
+        let column = group.get_column_reader(self.bytes_column)?;
+        read_column::<ByteArrayType>(get_typed_column_reader(column))
+    }
+
+    fn labels(&self, group: &dyn RowGroupReader) -> Result<Vec<Option<i64>>, ParquetError> {
+        match group.get_column_reader(self.label_column)? {
+            ColumnReader::Int32ColumnReader(column) => Ok(read_column::<Int32Type>(column)?
+                .into_iter()
+                .map(|label| label.map(i64::from))
+                .collect()),
+            column => read_column::<Int64Type>(get_typed_column_reader(column)),
+        }
+    }
+
+    /// Appends some rows, decoded on all cores.
+    fn decode(
+        &self,
+        first_row: usize,
+        images: &[Option<ByteArray>],
+        classes: &[Option<i64>],
+        pixels: &mut Vec<u8>,
+        labels: &mut Vec<u32>,
+    ) -> Result<()> {
+        let at = |offset: usize, problem: String| Error::Row {
+            path: self.path.into(),
+            row: first_row + offset,
+            problem,
+        };
+        for (offset, class) in classes.iter().enumerate() {
+            let column = label_column(self.name);
+            let classes = self.name.classes();
+            match *class {
+                Some(class) if (0..classes as i64).contains(&class) => labels.push(class as u32),
+                Some(class) => {
+                    let problem = format!(
+                        "{column} is {class}, but {} has 0 to {}",
+                        self.name,
+                        classes - 1
+                    );
+                    return Err(at(offset, problem));
+                }
+                None => return Err(at(offset, format!("{column} is null"))),
+            }
+        }
+        let start = pixels.len();
+        pixels.resize(start + images.len() * IMAGE_BYTES, 0);
+        pixels[start..]
+            .par_chunks_exact_mut(IMAGE_BYTES)
+            .zip(images)
+            .enumerate()
+            .try_for_each(|(offset, (pixels, bytes))| match bytes {
+                Some(bytes) => {
+                    decode_image(bytes.data(), pixels).map_err(|problem| at(offset, problem))
+                }
+                None => Err(at(offset, "img.bytes is null".into())),
+            })
+    }
+}
+
+/// Decodes one PNG or JPEG, told apart by its own first bytes, into `[32, 32, 3]`.
+fn decode_image(bytes: &[u8], pixels: &mut [u8]) -> Result<(), String> {
+    let format = match bytes {
+        [0x89, b'P', b'N', b'G', ..] => ImageFormat::Png,
+        [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
+        _ => {
+            return Err(format!(
+                "its image is neither PNG nor JPEG ({} bytes, beginning {:02x?})",
+                bytes.len(),
+                &bytes[..bytes.len().min(4)]
+            ));
+        }
+    };
+    let wrong = |error| format!("its image cannot be decoded: {error}");
+    let decoder = ImageReader::with_format(Cursor::new(bytes), format)
+        .into_decoder()
+        .map_err(wrong)?;
+    // Before any pixel is unpacked: a few bytes can claim a picture of any size.
+    if decoder.dimensions() != (SIDE as u32, SIDE as u32) {
+        let (width, height) = decoder.dimensions();
+        return Err(format!("its image is {width}x{height}, not {SIDE}x{SIDE}"));
+    }
+    if decoder.color_type() == ColorType::Rgb8 {
+        decoder.read_image(pixels).map_err(wrong)
+    } else {
+        let image = DynamicImage::from_decoder(decoder).map_err(wrong)?;
+        pixels.copy_from_slice(image.to_rgb8().as_raw());
+        Ok(())
+    }
+}
+
+/// All values of a column without lists, its nulls as `None`.
+fn read_column<T: DataType>(
+    mut column: ColumnReaderImpl<T>,
+) -> Result<Vec<Option<T::T>>, ParquetError> {
+    let mut rows = Vec::new();
+    let (mut levels, mut values) = (Vec::new(), Vec::new());
+    loop {
+        levels.clear();
+        values.clear();
+        let (records, found, read) =
+            column.read_records(STEP, Some(&mut levels), None, &mut values)?;
+        if records == 0 {
+            return Ok(rows);
+        }
+        let mut values = values.drain(..);
+        if found == records {
+            rows.extend(values.map(Some));
+        } else {
+            let present = levels.iter().copied().max().unwrap_or(0);
+            rows.extend(levels[..read].iter().map(|&level| {
+                if level == present {
+                    values.next()
+                } else {
+                    None
+                }
+            }));
+        }
+    }
+}
+
+/// Whether the file begins and ends as a parquet file does: the end is what a broken-off copy lacks.
+fn check_frame(path: &Path, file: &mut File) -> Result<()> {
+    const MARK: [u8; 4] = *b"PAR1";
+    let io = |source| Error::Io {
+        path: path.into(),
+        source,
+    };
+    let length = file.metadata().map_err(io)?.len();
+    let mut mark = [0; 4];
+    if length >= 4 {
+        file.read_exact(&mut mark).map_err(io)?;
+        if mark != MARK {
+            return Err(Error::Corrupt {
+                path: path.into(),
+                problem: format!("it begins with bytes {mark:02x?}, not with parquet's PAR1"),
+            });
+        }
+    }
+    let ended = length >= 12 && {
+        file.seek(SeekFrom::End(-4)).map_err(io)?;
+        file.read_exact(&mut mark).map_err(io)?;
+        mark == MARK
+    };
+    if !ended {
+        return Err(Error::Truncated {
+            path: path.into(),
+            found: length,
+            expected: "the last four of which are not the closing mark PAR1".into(),
+        });
+    }
+    file.rewind().map_err(io)
+}
+
+fn find_column(
+    name: DatasetName,
+    path: &Path,
+    reader: &SerializedFileReader<File>,
+    wanted: &str,
+    types: &[Physical],
+) -> Result<usize> {
+    let schema = reader.metadata().file_metadata().schema_descr();
+    schema
+        .columns()
+        .iter()
+        .position(|column| {
+            column.path().string() == wanted
+                && column.max_rep_level() == 0
+                && types.contains(&column.physical_type())
+        })
+        .ok_or_else(|| Error::Column {
+            path: path.into(),
+            name,
+            wanted: format!("`{wanted}` ({})", types[0]),
+            found: schema
+                .columns()
+                .iter()
+                .map(|column| format!("`{}` ({})", column.path().string(), column.physical_type()))
+                .collect(),
+        })
+}
+
+fn corrupt(path: &Path, part: &str, error: &ParquetError) -> Error {
+    Error::Corrupt {
+        path: path.into(),
+        problem: format!("{part}: {error}"),
+    }
+}
