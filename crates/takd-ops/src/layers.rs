@@ -1,6 +1,6 @@
 //! Layers over the ops: tensors, a constructor over a `VarBuilder`, a forward pass. Nothing more.
 
-use crate::{Conv2dParams, conv2d, max_pool2d, reference};
+use crate::{Conv2dParams, reference};
 use candle_core::{DType, Result, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
@@ -78,7 +78,7 @@ impl BatchNorm {
         })
     }
 
-    fn forward_t(&self, input: &Tensor, train: bool) -> Result<Tensor> {
+    pub(crate) fn forward_t(&self, input: &Tensor, train: bool) -> Result<Tensor> {
         if !train {
             let (mean, variance) = (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
             return reference::batch_norm_eval(input, &self.weight, &self.bias, &mean, &variance, Self::EPS);
@@ -90,7 +90,7 @@ impl BatchNorm {
     }
 
     /// Moves the running statistics towards those of a batch of `count` values per channel.
-    fn track(&self, mean: &Tensor, biased_variance: &Tensor, count: f64) -> Result<()> {
+    pub(crate) fn track(&self, mean: &Tensor, biased_variance: &Tensor, count: f64) -> Result<()> {
         let keep = 1.0 - Self::MOMENTUM;
         let variance = (biased_variance * (count / (count - 1.0)))?;
         let running_mean = ((self.running_mean.as_detached_tensor() * keep)? + (mean * Self::MOMENTUM)?)?;
@@ -98,47 +98,5 @@ impl BatchNorm {
         self.running_mean.set(&running_mean)?;
         self.running_var.set(&running_var)?;
         self.num_batches_tracked.set(&(self.num_batches_tracked.as_detached_tensor() + 1.0)?)
-    }
-}
-
-/// What follows the batch normalisation of a [`ConvBn`] layer.
-#[derive(Clone, Copy, Debug)]
-pub enum Then<'a> {
-    /// Nothing: the normalised values themselves.
-    Nothing,
-    /// ReLU.
-    Relu,
-    /// ReLU, then 2×2 max-pooling.
-    ReluMaxPool,
-    /// Addition of the residual, of the output's shape, then ReLU.
-    AddRelu(&'a Tensor),
-}
-
-/// Convolution, batch normalisation and what follows them, as one layer, so that a backend may fuse the three.
-#[derive(Clone, Debug)]
-pub struct ConvBn {
-    /// The convolution.
-    pub conv: Conv2d,
-    /// The normalisation of its output.
-    pub bn: BatchNorm,
-}
-
-impl ConvBn {
-    /// `[batch, height, width, c_in]` to `[batch, height', width', c_out]`, halved once more by [`Then::ReluMaxPool`].
-    ///
-    /// `train` chooses the batch's statistics (and moves the running ones) or the running statistics, as
-    /// `candle_nn::ModuleT` does.
-    ///
-    /// # Errors
-    /// Where the shapes do not fit.
-    pub fn forward_t(&self, input: &Tensor, then: Then, train: bool) -> Result<Tensor> {
-        let output = conv2d(input, &self.conv.weight, self.conv.bias.as_ref(), self.conv.params)?;
-        let output = self.bn.forward_t(&output, train)?;
-        match then {
-            Then::Nothing => Ok(output),
-            Then::Relu => output.relu(),
-            Then::ReluMaxPool => max_pool2d(&output.relu()?),
-            Then::AddRelu(residual) => (output + residual)?.relu(),
-        }
     }
 }

@@ -24,11 +24,17 @@
 //!
 //! Invariant: knows nothing of networks, losses or data, and a caller never mentions a device: the tensors do.
 
+mod conv_bn;
+mod cpu;
+mod features;
 mod layers;
 pub mod reference;
 mod sgd;
 
-pub use layers::{BatchNorm, Conv2d, ConvBn, Then};
+pub use conv_bn::{ConvBn, Then};
+pub use cpu::buffer::release_buffers;
+pub use features::Features;
+pub use layers::{BatchNorm, Conv2d};
 pub use reference::{conv2d, global_avg_pool, max_pool2d};
 pub use sgd::{SgdParams, sgd_step};
 

@@ -1,0 +1,133 @@
+//! Buffers of f32 that are used again: fresh memory costs a page fault every 4 KiB, as much as some layers' arithmetic.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
+
+/// A cache line, so that no vector of a buffer crosses two.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+const LINE: usize = 16;
+
+/// `len` numbers, of any value until they are written.
+pub(crate) struct Buffer {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+/// Buffers not in use now. With those in use they never hold more than was in use at the busiest moment, so that they
+/// cost no memory at the peak.
+struct Pool {
+    free: Vec<Vec<Line>>,
+    free_lines: usize,
+    used_lines: usize,
+    peak_lines: usize,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), free_lines: 0, used_lines: 0, peak_lines: 0 });
+
+/// Frees the memory that waits for the next step.
+///
+/// Worth a call where a program goes on to something else after its training.
+pub fn release_buffers() {
+    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    pool.free.clear();
+    pool.free_lines = 0;
+    pool.peak_lines = pool.used_lines;
+}
+
+impl Buffer {
+    /// A buffer for `len` numbers, which hold what its last user left.
+    pub(crate) fn any(len: usize) -> Self {
+        let count = len.div_ceil(LINE);
+        let found = {
+            let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = pool.take(count);
+            pool.used_lines += found.as_ref().map_or(count, Vec::len);
+            pool.peak_lines = pool.peak_lines.max(pool.used_lines);
+            pool.trim();
+            found
+        };
+        let lines = found.unwrap_or_else(|| vec![Line([0.0; LINE]); count]);
+        Self { lines, len }
+    }
+
+    /// A buffer of zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        let mut buffer = Self::any(len);
+        buffer.fill(0.0);
+        buffer
+    }
+}
+
+impl Pool {
+    /// The smallest free buffer that fits without wasting more than half of itself.
+    fn take(&mut self, count: usize) -> Option<Vec<Line>> {
+        let fits = |lines: &Vec<Line>| (count..=2 * count).contains(&lines.len());
+        let found = self.free.iter().enumerate().filter(|(_, lines)| fits(lines)).min_by_key(|(_, lines)| lines.len());
+        let index = found?.0;
+        let lines = self.free.remove(index);
+        self.free_lines -= lines.len();
+        Some(lines)
+    }
+
+    /// Frees the buffers that waited longest until all together are within the peak.
+    fn trim(&mut self) {
+        while self.free_lines > 0 && self.used_lines + self.free_lines > self.peak_lines {
+            self.free_lines -= self.free.remove(0).len();
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.used_lines -= lines.len();
+        pool.free_lines += lines.len();
+        if !lines.is_empty() {
+            pool.free.push(lines);
+        }
+        pool.trim();
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `lines` holds at least `len` initialised f32 in one piece, and `Line` has no padding.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `deref`, and `self` is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Buffer({} numbers)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_come_back_aligned_and_of_the_length_asked_for() {
+        for len in [0, 1, 15, 16, 17, 1000] {
+            let mut buffer = Buffer::any(len);
+            assert_eq!(buffer.len(), len);
+            assert!(buffer.as_ptr().cast::<Line>().is_aligned());
+            buffer.fill(1.0);
+            drop(buffer);
+            assert!(Buffer::zeros(len).iter().all(|&value| value == 0.0));
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Direct convolution over channels-last images: forward, gradient of the input, gradient of the weights.
+//!
+//! A group of images is worked on at a time, small enough for the second-level cache, from padded copies:
+//!
+//! ```text
+//! input   [images][height + 2·padding][width + 2·padding][c_in]
+//! d_out   [images][lo + height' + hi][lo + width' + hi][c_out, rounded up to a channel block]
+//! ```
+//!
+//! In such a copy the `k · c_in` numbers under one row of the kernel are neighbours, whatever c_in is: a first layer of
+//! 3 channels is no special case. A table gives each pixel's offset, so that a register tile takes any `MR` pixels.
+
+use super::tile::{Window, channel_block, outer_sums, store, window_sums, with_tile};
+use crate::Conv2dParams;
+use pulp::{Arch, Simd, WithSimd};
+
+/// Pixels of output a group has at least.
+const GROUP_PIXELS: usize = 256;
+
+/// Pixels over which the weight gradient is summed in registers: as many as stay in the first-level cache.
+const RUN_PIXELS: usize = 128;
+
+/// A sweep over pixels: each output is a window's sum.
+#[derive(Debug)]
+struct Sweep {
+    /// Offset of each pixel's window in the source, group by group.
+    from: Vec<u32>,
+    /// Offset of each pixel's channels in the target.
+    to: Vec<u32>,
+    window: Window,
+    /// Where its weights start in the packed array.
+    weights: usize,
+    /// Which kernel rows and columns the windows cover, in the order in which they are read.
+    taps: (Vec<usize>, Vec<usize>),
+    /// Pixels of one image.
+    pixels: usize,
+}
+
+/// Everything about one convolution that does not depend on the numbers.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    arch: Arch,
+    pub height: usize,
+    pub width: usize,
+    pub c_in: usize,
+    pub c_out: usize,
+    kernel: (usize, usize),
+    pub padding: usize,
+    pub out_h: usize,
+    pub out_w: usize,
+    /// Images of a group.
+    pub group: usize,
+    /// Padded height and width of the input copy.
+    padded: (usize, usize),
+    /// Rows and columns of zeros before the gradient of the output, and its height and width with those around it.
+    pub lo: usize,
+    pub d_size: (usize, usize),
+    /// c_out rounded up to a channel block.
+    pub d_channels: usize,
+    block_out: usize,
+    block_in: usize,
+    forward: Sweep,
+    /// One for each remainder of row and column by the stride.
+    backward: Vec<Sweep>,
+    /// Offset of each output pixel in the copy of the output's gradient.
+    d_from: Vec<u32>,
+}
+
+impl Plan {
+    /// `None` where the kernel does not fit the padded input.
+    pub(crate) fn new(
+        arch: Arch,
+        [height, width, c_in]: [usize; 3],
+        [c_out, kernel_h, kernel_w]: [usize; 3],
+        params: Conv2dParams,
+    ) -> Option<Self> {
+        let Conv2dParams { stride, padding } = params;
+        let padded = (height + 2 * padding, width + 2 * padding);
+        let out_h = padded.0.checked_sub(kernel_h)?.checked_div(stride)? + 1;
+        let out_w = padded.1.checked_sub(kernel_w)? / stride + 1;
+        let group = GROUP_PIXELS.div_ceil((out_h * out_w).max(1));
+        let (block_out, block_in) = (channel_block(arch, c_out), channel_block(arch, c_in));
+        let d_channels = c_out.next_multiple_of(block_out);
+        let lo = kernel_h.max(kernel_w).div_ceil(stride).saturating_sub(1);
+        let hi = |size: usize, out: usize| ((size + padding).saturating_sub(1) / stride + 1).saturating_sub(out);
+        let d_size = (lo + out_h + hi(height, out_h), lo + out_w + hi(width, out_w));
+
+        let table = |of: &dyn Fn(usize, usize, usize) -> usize, rows: &[usize], columns: &[usize]| {
+            let mut offsets = Vec::with_capacity(group * rows.len() * columns.len());
+            for image in 0..group {
+                for &y in rows {
+                    offsets.extend(columns.iter().map(|&x| of(image, y, x) as u32));
+                }
+            }
+            offsets
+        };
+        let (rows, columns): (Vec<_>, Vec<_>) = ((0..out_h).collect(), (0..out_w).collect());
+        let forward = Sweep {
+            from: table(&|n, y, x| ((n * padded.0 + y * stride) * padded.1 + x * stride) * c_in, &rows, &columns),
+            to: table(&|n, y, x| ((n * out_h + y) * out_w + x) * c_out, &rows, &columns),
+            window: Window { segments: kernel_h, stride: padded.1 * c_in, length: kernel_w * c_in },
+            weights: 0,
+            taps: ((0..kernel_h).collect(), (0..kernel_w).collect()),
+            pixels: out_h * out_w,
+        };
+        let d_from = table(&|n, y, x| ((n * d_size.0 + lo + y) * d_size.1 + lo + x) * d_channels, &rows, &columns);
+
+        // Padded row p of the input got a share of output row q − t under kernel row r + stride·t, where p = stride·q + r.
+        let mut backward = Vec::new();
+        let mut weights = 0;
+        for r_y in 0..stride {
+            for r_x in 0..stride {
+                let taps = |r: usize, kernel: usize| (r..kernel).step_by(stride).rev().collect::<Vec<_>>();
+                let (taps_y, taps_x) = (taps(r_y, kernel_h), taps(r_x, kernel_w));
+                let of = |size: usize, r: usize| (0..size).filter(|i| (i + padding) % stride == r).collect::<Vec<_>>();
+                let (rows, columns) = (of(height, r_y), of(width, r_x));
+                let (before_y, before_x) = (taps_y.len().saturating_sub(1), taps_x.len().saturating_sub(1));
+                let from = |n: usize, y: usize, x: usize| {
+                    let (q_y, q_x) = ((y + padding) / stride, (x + padding) / stride);
+                    ((n * d_size.0 + lo + q_y - before_y) * d_size.1 + lo + q_x - before_x) * d_channels
+                };
+                let window =
+                    Window { segments: taps_y.len(), stride: d_size.1 * d_channels, length: taps_x.len() * d_channels };
+                let here = weights;
+                weights += c_in.next_multiple_of(block_in) * window.segments * window.length;
+                backward.push(Sweep {
+                    from: table(&from, &rows, &columns),
+                    to: table(&|n, y, x| ((n * height + y) * width + x) * c_in, &rows, &columns),
+                    window,
+                    weights: here,
+                    pixels: rows.len() * columns.len(),
+                    taps: (taps_y, taps_x),
+                });
+            }
+        }
+        Some(Self {
+            arch,
+            height,
+            width,
+            c_in,
+            c_out,
+            kernel: (kernel_h, kernel_w),
+            padding,
+            out_h,
+            out_w,
+            group,
+            padded,
+            lo,
+            d_size,
+            d_channels,
+            block_out,
+            block_in,
+            forward,
+            backward,
+            d_from,
+        })
+    }
+
+    /// Numbers in the padded copy of a group's input; a tile may read a few past the last window.
+    pub(crate) fn input_len(&self) -> usize {
+        self.group * self.padded.0 * self.padded.1 * self.c_in + 16
+    }
+
+    /// Numbers in the padded copy of the gradient of a group's output.
+    pub(crate) fn d_len(&self) -> usize {
+        self.group * self.d_size.0 * self.d_size.1 * self.d_channels
+    }
+
+    /// Numbers of one image's input and output.
+    pub(crate) fn image_lens(&self) -> (usize, usize) {
+        (self.height * self.width * self.c_in, self.out_h * self.out_w * self.c_out)
+    }
+
+    /// Runs `row(y, x_row)` on the inside of each row of an image's padded copy and zeroes the rest.
+    #[inline(always)]
+    pub(crate) fn fill_input(&self, copy: &mut [f32], mut row: impl FnMut(usize, &mut [f32])) {
+        let length = self.padded.1 * self.c_in;
+        let (left, inside) = (self.padding * self.c_in, self.width * self.c_in);
+        for (y, copy) in copy.chunks_exact_mut(length).take(self.padded.0).enumerate() {
+            match y.checked_sub(self.padding) {
+                Some(y) if y < self.height => {
+                    copy[..left].fill(0.0);
+                    row(y, &mut copy[left..left + inside]);
+                    copy[left + inside..].fill(0.0);
+                }
+                _ => copy.fill(0.0),
+            }
+        }
+    }
+
+    /// Numbers of one image's padded copies: of the input, of the output's gradient.
+    pub(crate) fn copy_lens(&self) -> (usize, usize) {
+        (self.padded.0 * self.padded.1 * self.c_in, self.d_size.0 * self.d_size.1 * self.d_channels)
+    }
+
+    fn weight_index(&self, o: usize, i: usize, y: usize, x: usize) -> usize {
+        ((o * self.c_in + i) * self.kernel.0 + y) * self.kernel.1 + x
+    }
+
+    /// `[c_out, c_in, k, k]` as `[block][k][k][c_in][channels of the block]`, zeros after the last channel.
+    pub(crate) fn pack_forward(&self, weight: &[f32], packed: &mut Vec<f32>) {
+        packed.clear();
+        for block in (0..self.c_out).step_by(self.block_out) {
+            for y in 0..self.kernel.0 {
+                for x in 0..self.kernel.1 {
+                    for i in 0..self.c_in {
+                        packed.extend((block..block + self.block_out).map(|o| {
+                            if o < self.c_out { weight[self.weight_index(o, i, y, x)] } else { 0.0 }
+                        }));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same turned around for the gradient of the input: for each sweep `[block of c_in][taps][c_out][channels]`.
+    pub(crate) fn pack_backward(&self, weight: &[f32], packed: &mut Vec<f32>) {
+        packed.clear();
+        for sweep in &self.backward {
+            for block in (0..self.c_in).step_by(self.block_in) {
+                for &y in &sweep.taps.0 {
+                    for &x in &sweep.taps.1 {
+                        for o in 0..self.d_channels {
+                            packed.extend((block..block + self.block_in).map(|i| {
+                                if o < self.c_out && i < self.c_in { weight[self.weight_index(o, i, y, x)] } else { 0.0 }
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The convolution of `images ≤ group` images: `output` is theirs, `[images, height', width', c_out]`.
+    #[inline(always)]
+    pub(crate) fn forward<S: Simd>(&self, simd: S, images: usize, input: &[f32], packed: &[f32], output: &mut [f32]) {
+        let blocks = Blocks { channels: self.c_out, block: self.block_out, add: false };
+        assert!(input.len() >= self.input_len() && images <= self.group);
+        assert!(output.len() >= images * self.image_lens().1);
+        assert!(packed.len() >= self.d_channels * self.forward.window.segments * self.forward.window.length);
+        // SAFETY: the tables' offsets stay within the lengths just checked.
+        unsafe { sweep(simd, &self.forward, images, input.as_ptr(), packed.as_ptr(), output.as_mut_ptr(), blocks) }
+    }
+
+    /// The gradient of the input from the padded copy of that of the output, stored into or added to `d_input`.
+    #[inline(always)]
+    pub(crate) fn backward<S: Simd>(
+        &self,
+        simd: S,
+        images: usize,
+        d_output: &[f32],
+        packed: &[f32],
+        d_input: &mut [f32],
+        add: bool,
+    ) {
+        let blocks = Blocks { channels: self.c_in, block: self.block_in, add };
+        assert!(d_output.len() >= self.d_len() && images <= self.group);
+        assert!(d_input.len() >= images * self.image_lens().0);
+        for one in &self.backward {
+            let len = self.c_in.next_multiple_of(self.block_in) * one.window.segments * one.window.length;
+            let packed = &packed[one.weights..one.weights + len];
+            // SAFETY: the tables' offsets stay within the lengths just checked.
+            unsafe { sweep(simd, one, images, d_output.as_ptr(), packed.as_ptr(), d_input.as_mut_ptr(), blocks) }
+        }
+    }
+
+    /// Numbers of a sum of weight gradients, `[k][k · c_in][c_out, rounded up]`.
+    pub(crate) fn d_weight_len(&self) -> usize {
+        self.kernel.0 * self.kernel.1 * self.c_in * self.d_channels
+    }
+
+    /// Adds the weight gradient of `images` images to `sums`.
+    #[inline(always)]
+    pub(crate) fn d_weight<S: Simd>(&self, simd: S, images: usize, input: &[f32], d_output: &[f32], sums: &mut [f32]) {
+        assert!(input.len() >= self.input_len() && d_output.len() >= self.d_len() && images <= self.group);
+        assert!(sums.len() >= self.d_weight_len());
+        with_tile!(simd: S, self.block_out, d_weight_tiles(self, images, input, d_output, sums));
+    }
+
+    /// Adds up the sums in their order, as `[c_out, c_in, k, k]`.
+    pub(crate) fn unpack_d_weight(&self, sums: &[impl std::ops::Deref<Target = [f32]>]) -> Vec<f32> {
+        let mut d_weight = vec![0.0; self.c_out * self.c_in * self.kernel.0 * self.kernel.1];
+        for sums in sums {
+            for (index, row) in sums.chunks_exact(self.d_channels).enumerate().take(d_weight.len() / self.c_out.max(1)) {
+                let (tap, i) = (index / self.c_in, index % self.c_in);
+                let (y, x) = (tap / self.kernel.1, tap % self.kernel.1);
+                for (o, value) in row[..self.c_out].iter().enumerate() {
+                    d_weight[self.weight_index(o, i, y, x)] += value;
+                }
+            }
+        }
+        d_weight
+    }
+
+    pub(crate) fn dispatch<W: WithSimd>(&self, work: W) -> W::Output {
+        self.arch.dispatch(work)
+    }
+}
+
+/// The target's channels.
+#[derive(Clone, Copy)]
+struct Blocks {
+    channels: usize,
+    block: usize,
+    /// Adds to the target instead of storing into it.
+    add: bool,
+}
+
+/// # Safety
+/// The offsets of `sweep` for `images` images lie within `source` and `target`, and `weights` is packed for it.
+#[inline(always)]
+unsafe fn sweep<S: Simd>(
+    simd: S,
+    sweep: &Sweep,
+    images: usize,
+    source: *const f32,
+    weights: *const f32,
+    target: *mut f32,
+    blocks: Blocks,
+) {
+    // SAFETY: the caller's.
+    with_tile!(simd: S, blocks.block, sweep_tiles(sweep, images, source, weights, target, blocks));
+}
+
+#[inline(always)]
+fn sweep_tiles<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    sweep: &Sweep,
+    images: usize,
+    source: *const f32,
+    weights: *const f32,
+    target: *mut f32,
+    blocks: Blocks,
+) {
+    let lanes = S::F32_LANES;
+    let pixels = images * sweep.pixels;
+    let (from, to) = (&sweep.from[..pixels], &sweep.to[..pixels]);
+    let depth = sweep.window.segments * sweep.window.length;
+    for first in (0..blocks.channels).step_by(NV * lanes) {
+        let weights = weights.wrapping_add(first * depth);
+        let whole = first + NV * lanes <= blocks.channels;
+        for (from, to) in from.chunks(MR).zip(to.chunks(MR)) {
+            let mut windows = [source.wrapping_add(from[0] as usize); MR];
+            for (window, &from) in windows.iter_mut().zip(from) {
+                *window = source.wrapping_add(from as usize);
+            }
+            // SAFETY: `sweep`'s caller promises that windows and weights can be read.
+            let sums = unsafe { window_sums::<S, MR, NV>(simd, windows, sweep.window, weights) };
+            for i in 0..MR {
+                if i >= to.len() {
+                    break;
+                }
+                let target = target.wrapping_add(to[i] as usize + first);
+                if whole {
+                    for v in 0..NV {
+                        // SAFETY: `sweep`'s caller promises that the pixel's channels can be read and written, and
+                        // this block has all of them.
+                        unsafe {
+                            let at = target.add(v * lanes);
+                            let old =
+                                if blocks.add { super::tile::load::<S>(at) } else { simd.splat_f32s(0.0) };
+                            store::<S>(at, simd.add_f32s(old, sums[i][v]));
+                        }
+                    }
+                } else {
+                    let mut some = [0.0f32; 64];
+                    for v in 0..NV {
+                        // SAFETY: `some` holds 64 numbers, more than any tile has channels.
+                        unsafe { store::<S>(some.as_mut_ptr().add(v * lanes), sums[i][v]) };
+                    }
+                    for (c, &sum) in some[..blocks.channels - first].iter().enumerate() {
+                        // SAFETY: as above; only the channels that exist are touched.
+                        unsafe {
+                            let at = target.add(c);
+                            *at = if blocks.add { *at + sum } else { sum };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn d_weight_tiles<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    plan: &Plan,
+    images: usize,
+    input: &[f32],
+    d_output: &[f32],
+    sums: &mut [f32],
+) {
+    let pixels = images * plan.forward.pixels;
+    let (x_at, y_at) = (&plan.forward.from[..pixels], &plan.d_from[..pixels]);
+    let Window { segments, stride, length } = plan.forward.window;
+    let ld = plan.d_channels;
+    for (x_at, y_at) in x_at.chunks(RUN_PIXELS).zip(y_at.chunks(RUN_PIXELS)) {
+        for first in (0..ld).step_by(NV * S::F32_LANES) {
+            for segment in 0..segments {
+                for row in (0..length).step_by(MR) {
+                    // SAFETY: the offsets are those of `plan`, which checked the lengths; the input's copy has room
+                    // for the tile's rows past `length`, of which nothing is written; `sums` has `ld` channels a row.
+                    unsafe {
+                        outer_sums::<S, MR, NV>(
+                            simd,
+                            input.as_ptr().add(segment * stride + row),
+                            x_at,
+                            d_output.as_ptr().add(first),
+                            y_at,
+                            sums.as_mut_ptr().add((segment * length + row) * ld + first),
+                            ld,
+                            length - row,
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! Convolution, batch normalisation and what follows, forward and backward, fused so that memory is walked as seldom as
+//! can be.
+//!
+//! ```text
+//! forward   1  per group of images: read the input into a padded copy, convolve, store y, sum y's moments
+//!           2  per image: scale · y + shift, ReLU, …, stored; left to the reader where it is no more than that
+//! backward  1  per group: the gradient through ReLU (and pool), dz; its sums per channel
+//!           2  per group: d_y from dz, y and the sums into a padded copy; from that the gradients of weights and input
+//! ```
+//!
+//! Sums run over fixed chunks of the batch and are added in their order: results do not depend on the threads.
+
+use super::buffer::Buffer;
+use super::conv::Plan;
+use super::norm::{
+    Activation, Data, GradSums, Moments, Repeated, add_relu, mask, normalise, relu_grad, relu_max_pool,
+    relu_max_pool_grad, through,
+};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// What follows the normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Follow {
+    Activation(Activation),
+    ReluMaxPool,
+    AddRelu,
+}
+
+/// Numbers all sums of weight gradients may have together, and the chunks of the batch they are made of.
+const D_WEIGHT_LEN: usize = 1 << 21;
+const CHUNKS: std::ops::RangeInclusive<usize> = 4..=16;
+
+/// Room of one thread.
+#[derive(Default)]
+struct Scratch {
+    input: Vec<f32>,
+    d_output: Vec<f32>,
+    output: Vec<f32>,
+    rows: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// At least `len` numbers of room.
+fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}
+
+/// Runs `work` on this thread's room, in the widest vectors the processor has.
+fn vectorised<T>(plan: &Plan, work: impl for<'a> Work<'a, T>) -> T {
+    struct Task<'a, W, T>(W, &'a mut Scratch, std::marker::PhantomData<T>);
+    impl<'a, T, W: Work<'a, T>> WithSimd for Task<'a, W, T> {
+        type Output = T;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> T {
+            self.0.run(simd, self.1)
+        }
+    }
+    SCRATCH.with_borrow_mut(|scratch| plan.dispatch(Task(work, scratch, std::marker::PhantomData)))
+}
+
+/// A piece of work that is compiled for each kind of vector.
+trait Work<'a, T> {
+    fn run<S: Simd>(self, simd: S, scratch: &'a mut Scratch) -> T;
+}
+
+/// Reads a group's input into its padded copy.
+#[inline(always)]
+fn copy_input(plan: &Plan, input: &Data, first_image: usize, images: usize, copy: &mut [f32]) {
+    let (image_len, _) = plan.image_lens();
+    let (copy_len, _) = plan.copy_lens();
+    let row_len = plan.width * plan.c_in;
+    for image in 0..images {
+        let start = (first_image + image) * image_len;
+        let copy = &mut copy[image * copy_len..(image + 1) * copy_len];
+        plan.fill_input(copy, |y, row| input.read(start + y * row_len, row));
+    }
+}
+
+/// `y`, the convolution's output without bias, and its moments.
+pub(crate) fn convolve(plan: &Plan, input: &Data, weight: &[f32], batch: usize) -> (Buffer, Moments) {
+    let mut packed = Vec::new();
+    plan.pack_forward(weight, &mut packed);
+    let (_, out_len) = plan.image_lens();
+    let mut y = Buffer::any(batch * out_len);
+    let moments: Vec<Moments> = y
+        .par_chunks_mut(plan.group * out_len)
+        .enumerate()
+        .map(|(group, y)| vectorised(plan, Convolve { plan, input, packed: &packed, group, y }))
+        .collect();
+    let moments = moments[1..].iter().fold(moments[0].clone(), Moments::merge);
+    (y, moments)
+}
+
+struct Convolve<'b> {
+    plan: &'b Plan,
+    input: &'b Data,
+    packed: &'b [f32],
+    group: usize,
+    y: &'b mut [f32],
+}
+
+impl Work<'_, Moments> for Convolve<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) -> Moments {
+        let Self { plan, input, packed, group, y } = self;
+        let images = y.len() / plan.image_lens().1;
+        let copy = room(&mut scratch.input, plan.input_len());
+        copy_input(plan, input, group * plan.group, images, copy);
+        plan.forward(simd, images, copy, packed, y);
+        Moments::of(y, plan.c_out)
+    }
+}
+
+/// Height and width of what follows.
+pub(crate) fn followed(plan: &Plan, follow: Follow) -> (usize, usize) {
+    match follow {
+        Follow::ReluMaxPool => (plan.out_h / 2, plan.out_w / 2),
+        _ => (plan.out_h, plan.out_w),
+    }
+}
+
+/// An image's rows: normalised, and what follows.
+#[inline(always)]
+fn finish_image(
+    plan: &Plan,
+    y: &[f32],
+    [scale, shift]: [&Repeated; 2],
+    follow: Follow,
+    residual: Option<(&Data, usize)>,
+    output: &mut [f32],
+) {
+    let c = plan.c_out;
+    let row_len = plan.out_w * c;
+    match follow {
+        Follow::Activation(activation) => normalise(y, scale, shift, activation, output),
+        Follow::AddRelu => {
+            for (row, (y, output)) in y.chunks(row_len).zip(output.chunks_mut(row_len)).enumerate() {
+                if let Some((residual, start)) = residual {
+                    residual.read(start + row * row_len, output);
+                }
+                add_relu(y, scale, shift, output);
+            }
+        }
+        Follow::ReluMaxPool => {
+            for (rows, output) in y.chunks(2 * row_len).zip(output.chunks_exact_mut(plan.out_w / 2 * c)) {
+                let (top, bottom) = rows.split_at(row_len);
+                relu_max_pool([top, bottom], c, scale, shift, output);
+            }
+        }
+    }
+}
+
+/// What follows the convolution, stored.
+pub(crate) fn finish(
+    plan: &Plan,
+    y: &[f32],
+    scale_shift: [&Repeated; 2],
+    follow: Follow,
+    residual: Option<&Data>,
+    batch: usize,
+) -> Buffer {
+    let (h, w) = followed(plan, follow);
+    let (y_len, len) = (plan.image_lens().1, h * w * plan.c_out);
+    let mut output = Buffer::any(batch * len);
+    output.par_chunks_mut(len).zip(y.par_chunks(y_len)).enumerate().for_each(|(image, (output, y))| {
+        let residual = residual.map(|residual| (residual, image * len));
+        vectorised(plan, Finish { plan, y, scale_shift, follow, residual, output });
+    });
+    output
+}
+
+struct Finish<'b> {
+    plan: &'b Plan,
+    y: &'b [f32],
+    scale_shift: [&'b Repeated; 2],
+    follow: Follow,
+    residual: Option<(&'b Data, usize)>,
+    output: &'b mut [f32],
+}
+
+impl Work<'_, ()> for Finish<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S, _: &mut Scratch) {
+        let Self { plan, y, scale_shift, follow, residual, output } = self;
+        finish_image(plan, y, scale_shift, follow, residual, output);
+    }
+}
+
+/// Convolution and what follows in one go, for evaluation: `shift` is added per channel.
+pub(crate) fn convolve_finish(
+    plan: &Plan,
+    input: &Data,
+    weight: &[f32],
+    scale_shift: [&Repeated; 2],
+    follow: Follow,
+    residual: Option<&Data>,
+    batch: usize,
+) -> Buffer {
+    let mut packed = Vec::new();
+    plan.pack_forward(weight, &mut packed);
+    let (h, w) = followed(plan, follow);
+    let len = h * w * plan.c_out;
+    let mut output = Buffer::any(batch * len);
+    output.par_chunks_mut(plan.group * len).enumerate().for_each(|(group, output)| {
+        vectorised(plan, ConvolveFinish { plan, input, packed: &packed, group, scale_shift, follow, residual, output });
+    });
+    output
+}
+
+struct ConvolveFinish<'b> {
+    plan: &'b Plan,
+    input: &'b Data,
+    packed: &'b [f32],
+    group: usize,
+    scale_shift: [&'b Repeated; 2],
+    follow: Follow,
+    residual: Option<&'b Data>,
+    output: &'b mut [f32],
+}
+
+impl Work<'_, ()> for ConvolveFinish<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) {
+        let Self { plan, input, packed, group, scale_shift, follow, residual, output } = self;
+        let y_len = plan.image_lens().1;
+        let (h, w) = followed(plan, follow);
+        let len = h * w * plan.c_out;
+        let images = output.len() / len;
+        let copy = room(&mut scratch.input, plan.input_len());
+        let y = room(&mut scratch.output, plan.group * y_len);
+        copy_input(plan, input, group * plan.group, images, copy);
+        plan.forward(simd, images, copy, packed, y);
+        for (image, (y, output)) in y.chunks(y_len).zip(output.chunks_mut(len)).enumerate() {
+            let residual = residual.map(|residual| (residual, (group * plan.group + image) * len));
+            finish_image(plan, y, scale_shift, follow, residual, output);
+        }
+    }
+}
+
+/// What a layer's backward pass needs of its forward pass in training.
+pub(crate) struct Trained<'a> {
+    pub plan: &'a Plan,
+    pub batch: usize,
+    pub input: &'a Data,
+    pub y: &'a [f32],
+    /// γ / σ and β − mean · γ / σ.
+    pub scale_shift: [&'a Repeated; 2],
+    pub mean: &'a [f32],
+    pub inv_std: &'a [f32],
+    pub gamma: &'a [f32],
+    pub follow: Follow,
+    /// What the layer gave, where [`Follow::AddRelu`].
+    pub output: &'a Data,
+}
+
+/// The gradients of γ and β.
+pub(crate) struct NormGrads {
+    pub gamma: Vec<f32>,
+    pub beta: Vec<f32>,
+}
+
+/// The gradient of a convolution's output that is still to be computed from what a normalisation got.
+struct DY {
+    by_dz: Repeated,
+    by_y: Repeated,
+    constant: Repeated,
+}
+
+impl Trained<'_> {
+    /// Step 1: gradients of γ and β. With [`Follow::AddRelu`] `grad` becomes the gradient before the ReLU.
+    pub(crate) fn norm_grads(&self, grad: &mut [f32]) -> NormGrads {
+        let Self { plan, follow, output, .. } = *self;
+        let c = plan.c_out;
+        let (h, w) = followed(plan, follow);
+        let mean = Repeated::new(self.mean.iter().copied());
+        let sums: Vec<[Vec<f64>; 2]> = grad
+            .par_chunks_mut(plan.group * h * w * c)
+            .enumerate()
+            .map(|(group, grad)| {
+                if let (Follow::AddRelu, Data::Dense(output)) = (follow, output) {
+                    let start = group * plan.group * h * w * c;
+                    vectorised(plan, Mask(grad, &output[start..start + grad.len()]));
+                }
+                vectorised(plan, Sum { layer: self, grad, group, mean: &mean })
+            })
+            .collect();
+        let total = |which: usize| -> Vec<f64> {
+            (0..c).map(|c| sums.iter().map(|sums| sums[which][c]).sum()).collect()
+        };
+        let (beta, gamma) = (total(0), total(1));
+        let gamma = gamma.iter().zip(self.inv_std).map(|(sum, &inv_std)| (sum * f64::from(inv_std)) as f32).collect();
+        NormGrads { gamma, beta: beta.iter().map(|&sum| sum as f32).collect() }
+    }
+
+    /// Step 2: the gradient of the weights, as `[c_out, c_in, k, k]`, and of the input, stored into or added to
+    /// `d_input`.
+    pub(crate) fn conv_grads(
+        &self,
+        grad: &[f32],
+        norm: &NormGrads,
+        weight: &[f32],
+        d_input: Option<(&mut Buffer, bool)>,
+    ) -> Vec<f32> {
+        let plan = self.plan;
+        let count = (self.batch * plan.out_h * plan.out_w) as f32;
+        let channels = 0..plan.c_out;
+        // d_y = γ/σ · (dz − Σdz/n − x̂ · Σ(dz·x̂)/n), x̂ = (y − mean)/σ, as one affine map of dz and y.
+        let by_y = |c: usize| -self.gamma[c] * self.inv_std[c] * self.inv_std[c] * norm.gamma[c] / count;
+        let constant =
+            |c: usize| -self.gamma[c] * self.inv_std[c] * norm.beta[c] / count - by_y(c) * self.mean[c];
+        let d_y = DY {
+            by_dz: Repeated::new(channels.clone().map(|c| self.gamma[c] * self.inv_std[c])),
+            by_y: Repeated::new(channels.clone().map(by_y)),
+            constant: Repeated::new(channels.map(constant)),
+        };
+
+        let mut packed = Vec::new();
+        let add = d_input.as_ref().is_some_and(|(_, add)| *add);
+        let groups = self.batch.div_ceil(plan.group);
+        let chunks = (D_WEIGHT_LEN / plan.d_weight_len().max(1)).clamp(*CHUNKS.start(), *CHUNKS.end());
+        let chunk_images = groups.div_ceil(chunks) * plan.group;
+        let chunk_count = self.batch.div_ceil(chunk_images);
+        let d_inputs: Vec<Option<&mut [f32]>> = match d_input {
+            Some((d_input, _)) => {
+                plan.pack_backward(weight, &mut packed);
+                d_input.chunks_mut(chunk_images * plan.image_lens().0).map(Some).collect()
+            }
+            None => (0..chunk_count).map(|_| None).collect(),
+        };
+        let sums: Vec<Buffer> = d_inputs
+            .into_par_iter()
+            .enumerate()
+            .map(|(chunk, d_input)| {
+                let first = chunk * chunk_images;
+                let images = chunk_images.min(self.batch - first);
+                let mut sums = Buffer::zeros(plan.d_weight_len());
+                let back =
+                    Back { layer: self, grad, d_y: &d_y, packed: &packed, first, images, d_input, add, sums: &mut sums };
+                vectorised(plan, back);
+                sums
+            })
+            .collect();
+        plan.unpack_d_weight(&sums)
+    }
+
+    /// Calls `row(y, dz, row of y)` for each row of an image.
+    #[inline(always)]
+    fn each_dz(&self, image: usize, grad: &[f32], rows: &mut Vec<f32>, mut each: impl FnMut(usize, &[f32], &[f32])) {
+        let Self { plan, scale_shift: [scale, shift], .. } = *self;
+        let c = plan.c_out;
+        let row_len = plan.out_w * c;
+        let y = &self.y[image * plan.image_lens().1..][..plan.image_lens().1];
+        match self.follow {
+            Follow::Activation(Activation::Relu) => {
+                let dz = room(rows, row_len);
+                for (row, (y, grad)) in y.chunks(row_len).zip(grad.chunks(row_len)).enumerate() {
+                    relu_grad(grad, y, scale, shift, dz);
+                    each(row, dz, y);
+                }
+            }
+            Follow::Activation(Activation::Identity) | Follow::AddRelu => {
+                for (row, (y, grad)) in y.chunks(row_len).zip(grad.chunks(row_len)).enumerate() {
+                    each(row, grad, y);
+                }
+            }
+            Follow::ReluMaxPool => {
+                let pooled_len = plan.out_w / 2 * c;
+                let (d_top, d_bottom) = room(rows, 2 * row_len).split_at_mut(row_len);
+                for (pair, y) in y.chunks(2 * row_len).enumerate() {
+                    d_top.fill(0.0);
+                    if y.len() < 2 * row_len {
+                        each(2 * pair, d_top, y);
+                        break;
+                    }
+                    d_bottom.fill(0.0);
+                    let (top, bottom) = y.split_at(row_len);
+                    let grad = &grad[pair * pooled_len..(pair + 1) * pooled_len];
+                    relu_max_pool_grad(grad, [top, bottom], c, scale, shift, [d_top, d_bottom]);
+                    each(2 * pair, d_top, top);
+                    each(2 * pair + 1, d_bottom, bottom);
+                }
+            }
+        }
+    }
+}
+
+struct Mask<'b>(&'b mut [f32], &'b [f32]);
+
+impl Work<'_, ()> for Mask<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S, _: &mut Scratch) {
+        mask(self.0, self.1);
+    }
+}
+
+struct Sum<'b> {
+    layer: &'b Trained<'b>,
+    grad: &'b [f32],
+    group: usize,
+    mean: &'b Repeated,
+}
+
+impl Work<'_, [Vec<f64>; 2]> for Sum<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S, scratch: &mut Scratch) -> [Vec<f64>; 2] {
+        let Self { layer, grad, group, mean } = self;
+        let plan = layer.plan;
+        let (h, w) = followed(plan, layer.follow);
+        let mut sums = GradSums::new(mean, plan.c_out);
+        for (image, grad) in grad.chunks(h * w * plan.c_out).enumerate() {
+            layer.each_dz(group * plan.group + image, grad, &mut scratch.rows, |_, dz, y| sums.add(dz, y));
+        }
+        sums.finish()
+    }
+}
+
+struct Back<'b> {
+    layer: &'b Trained<'b>,
+    grad: &'b [f32],
+    d_y: &'b DY,
+    packed: &'b [f32],
+    first: usize,
+    images: usize,
+    d_input: Option<&'b mut [f32]>,
+    add: bool,
+    sums: &'b mut [f32],
+}
+
+impl Work<'_, ()> for Back<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) {
+        let Self { layer, grad, d_y, packed, first, images, mut d_input, add, sums } = self;
+        let plan = layer.plan;
+        let Scratch { input: copy, d_output, rows, .. } = scratch;
+        let copy = room(copy, plan.input_len());
+        let d_output = room(d_output, plan.d_len());
+        let (h, w) = followed(plan, layer.follow);
+        let grad_len = h * w * plan.c_out;
+        let (in_len, _) = plan.image_lens();
+        for start in (0..images).step_by(plan.group) {
+            let images = plan.group.min(images - start);
+            copy_input(plan, layer.input, first + start, images, copy);
+            for image in 0..images {
+                let index = first + start + image;
+                let grad = &grad[index * grad_len..(index + 1) * grad_len];
+                copy_d_output(layer, index, grad, d_y, rows, &mut d_output[image * plan.copy_lens().1..]);
+            }
+            plan.d_weight(simd, images, copy, d_output, sums);
+            if let Some(d_input) = &mut d_input {
+                plan.backward(simd, images, d_output, packed, &mut d_input[start * in_len..], add);
+            }
+        }
+    }
+}
+
+/// Computes the gradient of an image's convolution output into its padded copy.
+#[inline(always)]
+fn copy_d_output(layer: &Trained<'_>, image: usize, grad: &[f32], d_y: &DY, rows: &mut Vec<f32>, copy: &mut [f32]) {
+    let plan = layer.plan;
+    let (c, padded_c) = (plan.c_out, plan.d_channels);
+    let line = plan.d_size.1 * padded_c;
+    let inside = plan.lo * padded_c..(plan.lo + plan.out_w) * padded_c;
+    copy[..plan.lo * line].fill(0.0);
+    copy[(plan.lo + plan.out_h) * line..plan.d_size.0 * line].fill(0.0);
+    let mut narrow = vec![0.0; if c == padded_c { 0 } else { plan.out_w * c }];
+    layer.each_dz(image, grad, rows, |row, dz, y| {
+        let copy = &mut copy[(plan.lo + row) * line..(plan.lo + row + 1) * line];
+        copy[..inside.start].fill(0.0);
+        copy[inside.end..].fill(0.0);
+        let copy = &mut copy[inside.clone()];
+        let coefficients = [&d_y.by_dz, &d_y.by_y, &d_y.constant];
+        if c == padded_c {
+            through(dz, y, coefficients, copy);
+        } else {
+            through(dz, y, coefficients, &mut narrow);
+            for (pixel, narrow) in copy.chunks_exact_mut(padded_c).zip(narrow.chunks_exact(c)) {
+                pixel[..c].copy_from_slice(narrow);
+                pixel[c..].fill(0.0);
+            }
+        }
+    });
+}
+
+/// A buffer shared by those that read it.
+pub(crate) type Shared = Arc<Buffer>;

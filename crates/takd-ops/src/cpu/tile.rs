@@ -1,0 +1,149 @@
+//! The two register tiles everything is built of, generic over the vector.
+//!
+//! A tile holds `rows · channels` sums in registers: `MR` rows, each `NV` vectors of channels.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// Channels a tile works on at once, for `channels` in all.
+pub(crate) fn channel_block(arch: Arch, channels: usize) -> usize {
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    let lanes = arch.dispatch(Lanes);
+    match lanes {
+        16 if channels <= 16 => 16,
+        16 => 32,
+        8 | 4 if channels <= 8 => 8,
+        8 | 4 => 16,
+        _ => 4 * lanes,
+    }
+}
+
+/// Calls `$run::<S, MR, NV>($arguments)` with the tile that fits the vector `$simd` and the channel block `$block`.
+macro_rules! with_tile {
+    ($simd:ident: $S:ident, $block:expr, $run:ident($($argument:expr),* $(,)?)) => {
+        match ($S::F32_LANES, $block) {
+            (16, 32) => $run::<$S, 12, 2>($simd, $($argument),*),
+            (16, _) => $run::<$S, 12, 1>($simd, $($argument),*),
+            (8, 16) => $run::<$S, 6, 2>($simd, $($argument),*),
+            (8, _) => $run::<$S, 12, 1>($simd, $($argument),*),
+            (4, 16) => $run::<$S, 6, 4>($simd, $($argument),*),
+            (4, _) => $run::<$S, 8, 2>($simd, $($argument),*),
+            _ => $run::<$S, 3, 4>($simd, $($argument),*),
+        }
+    };
+}
+pub(crate) use with_tile;
+
+/// One vector from memory.
+///
+/// # Safety
+/// `S::F32_LANES` numbers can be read at `from`.
+#[inline(always)]
+pub(crate) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
+    // SAFETY: the caller's; a vector is plain numbers, valid in any bit pattern.
+    unsafe { from.cast::<S::f32s>().read_unaligned() }
+}
+
+/// One vector to memory.
+///
+/// # Safety
+/// `S::F32_LANES` numbers can be written at `to`.
+#[inline(always)]
+pub(crate) unsafe fn store<S: Simd>(to: *mut f32, vector: S::f32s) {
+    // SAFETY: the caller's.
+    unsafe { to.cast::<S::f32s>().write_unaligned(vector) }
+}
+
+/// What a sum over a window reads: for each row of the tile `segments` runs of `length` numbers, `stride` apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub segments: usize,
+    pub stride: usize,
+    pub length: usize,
+}
+
+/// `Σ window[k] · weights[k][channel]` for `MR` windows and one block of channels.
+///
+/// # Safety
+/// Each of `windows` can be read as `window` says; `weights` holds `segments · length` blocks of `NV` vectors.
+#[inline(always)]
+pub(crate) unsafe fn window_sums<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    windows: [*const f32; MR],
+    window: Window,
+    mut weights: *const f32,
+) -> [[S::f32s; NV]; MR] {
+    let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
+    for segment in 0..window.segments {
+        let start = segment * window.stride;
+        for k in start..start + window.length {
+            let mut weight = [simd.splat_f32s(0.0); NV];
+            for (v, weight) in weight.iter_mut().enumerate() {
+                // SAFETY: the caller's.
+                *weight = unsafe { load::<S>(weights.add(v * S::F32_LANES)) };
+            }
+            for i in 0..MR {
+                // SAFETY: the caller's.
+                let x = simd.splat_f32s(unsafe { *windows[i].add(k) });
+                for v in 0..NV {
+                    sums[i][v] = simd.mul_add_e_f32s(x, weight[v], sums[i][v]);
+                }
+            }
+            weights = weights.wrapping_add(NV * S::F32_LANES);
+        }
+    }
+    sums
+}
+
+/// `sums[i][channel] += Σ_pixel x[pixel][i] · y[pixel][channel]` for `MR` neighbouring `i` and one block of channels;
+/// the pixels lie at `x_at` and `y_at`, the rows of `sums` `ld` apart, and only the first `rows` are written.
+///
+/// # Safety
+/// `MR` numbers at each `x + x_at`, `NV` vectors at each `y + y_at` and at each of the first `rows` rows of `sums` can
+/// be read, and the latter written.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub(crate) unsafe fn outer_sums<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    x: *const f32,
+    x_at: &[u32],
+    y: *const f32,
+    y_at: &[u32],
+    sums: *mut f32,
+    ld: usize,
+    rows: usize,
+) {
+    let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
+    for (&x_at, &y_at) in x_at.iter().zip(y_at) {
+        let (x, y) = (x.wrapping_add(x_at as usize), y.wrapping_add(y_at as usize));
+        let mut right = [simd.splat_f32s(0.0); NV];
+        for (v, right) in right.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *right = unsafe { load::<S>(y.add(v * S::F32_LANES)) };
+        }
+        for (i, acc) in acc.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            let left = simd.splat_f32s(unsafe { *x.add(i) });
+            for v in 0..NV {
+                acc[v] = simd.mul_add_e_f32s(left, right[v], acc[v]);
+            }
+        }
+    }
+    for (i, acc) in acc.iter().enumerate() {
+        if i < rows {
+            for (v, &acc) in acc.iter().enumerate() {
+                // SAFETY: the caller's.
+                unsafe {
+                    let at = sums.add(i * ld + v * S::F32_LANES);
+                    store::<S>(at, simd.add_f32s(load::<S>(at), acc));
+                }
+            }
+        }
+    }
+}
