@@ -109,6 +109,15 @@ pub enum Error {
         found: usize,
     },
 
+    /// The tensors lie on a device for which this build has no kernel.
+    #[error(
+        "there is no kernel for {device} in this build: build takd-loss with its feature for that device, or move the tensors to the CPU"
+    )]
+    NoKernel {
+        /// Where the student's logits are.
+        device: String,
+    },
+
     /// Anything candle itself reports.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

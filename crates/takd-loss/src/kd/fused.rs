@@ -5,8 +5,12 @@ use super::{KdLoss, Reduction, Target, Terms, cpu};
 use crate::error::{Error, Input, Result};
 use crate::kd::memory::filled;
 use crate::kd::numbers::{Logit, Number};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::op::BackpropOp;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Storage, Tensor, WithDType};
+use candle_core::{
+    CpuStorage, CustomOp1, DType, Device, Layout, Shape, Storage, Tensor, WithDType,
+};
 use half::{bf16, f16};
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
@@ -50,21 +54,22 @@ pub(crate) fn forward_and_grad(
 }
 
 /// One loss of one batch, its inputs checked and contiguous.
-struct Problem {
-    terms: Terms,
-    reduction: Reduction,
-    ignore_index: Option<i64>,
+pub(super) struct Problem {
+    pub terms: Terms,
+    pub reduction: Reduction,
+    pub ignore_index: Option<i64>,
     /// `[batch, classes]`, detached.
-    student: Tensor,
+    pub student: Tensor,
     /// Each `[batch, classes]`, all of one type.
-    teachers: Vec<Tensor>,
+    pub teachers: Vec<Tensor>,
     /// `[batch]`; nothing where the loss does not read them.
-    labels: Option<Tensor>,
-    /// `[batch]` of f64.
-    weights: Option<Vec<f64>>,
+    pub labels: Option<Tensor>,
+    /// `[batch]`.
+    pub weights: Option<Vec<f64>>,
 }
 
 /// Which gradient the kernel leaves beside the loss.
+#[derive(Clone, Copy)]
 enum Gradient<'a> {
     /// None: nobody asks.
     Skip,
@@ -75,10 +80,10 @@ enum Gradient<'a> {
 }
 
 /// What the kernel leaves.
-struct Outcome {
-    loss: Storage,
-    shape: Shape,
-    grad: Option<Tensor>,
+pub(super) struct Outcome {
+    pub loss: Storage,
+    pub shape: Shape,
+    pub grad: Option<Tensor>,
 }
 
 impl Problem {
@@ -165,19 +170,92 @@ impl Problem {
         })
     }
 
-    fn solve(&self, gradient: Gradient<'_>) -> Result<Outcome> {
-        self.solve_on_cpu(&gradient)
-    }
-
-    fn batch(&self) -> usize {
+    pub(super) fn batch(&self) -> usize {
         self.student.dims()[0]
     }
 
-    fn classes(&self) -> usize {
+    pub(super) fn classes(&self) -> usize {
         self.student.dims()[1]
     }
 
-    fn solve_on_cpu(&self, gradient: &Gradient<'_>) -> Result<Outcome> {
+    /// Runs the kernel of the student's device.
+    fn solve(&self, gradient: Gradient<'_>) -> Result<Outcome> {
+        match self.student.device() {
+            Device::Cpu => self.solve_on_cpu(gradient),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => self.or_on_cpu(super::cuda::kd_loss(
+                self,
+                !matches!(gradient, Gradient::Skip),
+            )?),
+            other => Err(no_kernel(other)),
+        }
+    }
+
+    /// The gradient times what came from above, `ready` being the gradient of the loss where it still is at hand.
+    fn solve_backward(&self, ready: Option<Tensor>, upstream: &Tensor) -> Result<Option<Tensor>> {
+        match self.student.device() {
+            Device::Cpu => {
+                let upstream = upstream
+                    .flatten_all()?
+                    .to_dtype(DType::F64)?
+                    .to_vec1::<f64>()?;
+                if ready.is_some() && upstream.iter().all(|&grad| grad == 1.0) {
+                    return Ok(ready);
+                }
+                // Multiplied in before rounding to the logits' type: with f16, a scaled loss is what keeps small
+                // gradients from vanishing.
+                Ok(self.solve_on_cpu(Gradient::Times(&upstream))?.grad)
+            }
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => {
+                let grad = ready.map_or_else(
+                    || Ok(self.solve(Gradient::OfTheSum)?.grad),
+                    |grad| Ok(Some(grad)),
+                );
+                let grad: Option<Tensor> = grad.map_err(|error: Error| error)?;
+                if let Some(grad) = &grad {
+                    super::cuda::rescale(self, grad, upstream)?;
+                }
+                Ok(grad)
+            }
+            other => Err(no_kernel(other)),
+        }
+    }
+
+    /// What a GPU found, or where it found a row that is not well, what the CPU says to it: most often an error that names
+    /// the label or the logit, and else the loss of finite logits too large for the GPU's f32.
+    #[cfg(feature = "cuda")]
+    fn or_on_cpu(&self, found: Option<Outcome>) -> Result<Outcome> {
+        if let Some(outcome) = found {
+            return Ok(outcome);
+        }
+        let to_cpu = |tensor: &Tensor| tensor.to_device(&Device::Cpu);
+        let copy = Problem {
+            terms: self.terms.clone(),
+            student: to_cpu(&self.student)?,
+            teachers: self
+                .teachers
+                .iter()
+                .map(to_cpu)
+                .collect::<candle_core::Result<_>>()?,
+            labels: self.labels.as_ref().map(to_cpu).transpose()?,
+            weights: self.weights.clone(),
+            ..*self
+        };
+        let Outcome { loss, shape, grad } = copy.solve_on_cpu(Gradient::OfTheSum)?;
+        let device = self.student.device();
+        let loss = Tensor::from_storage(loss, shape.clone(), BackpropOp::none(), false)
+            .to_device(device)?;
+        let grad = grad.map(|grad| grad.to_device(device)).transpose()?;
+        let (storage, layout) = loss.storage_and_layout();
+        Ok(Outcome {
+            loss: storage.try_clone(layout)?,
+            shape,
+            grad,
+        })
+    }
+
+    fn solve_on_cpu(&self, gradient: Gradient<'_>) -> Result<Outcome> {
         let targets = self.targets(gradient)?;
         let (losses, grad) = match self.student.dtype() {
             DType::F64 => self.run(gradient, &targets, cpu::kd_loss_f64)?,
@@ -203,7 +281,7 @@ impl Problem {
 
     fn run_against<S: Logit + WithDType>(
         &self,
-        gradient: &Gradient<'_>,
+        gradient: Gradient<'_>,
         targets: &[Target],
     ) -> Result<(Vec<f64>, Option<Tensor>)> {
         match self.teachers.first().map_or(DType::F32, Tensor::dtype) {
@@ -216,7 +294,7 @@ impl Problem {
     /// Runs the kernel on the tensors' memory.
     fn run<S: Number + WithDType, T: Number + WithDType>(
         &self,
-        gradient: &Gradient<'_>,
+        gradient: Gradient<'_>,
         targets: &[Target],
         kernel: impl Fn(
             &cpu::Batch<'_, S, T>,
@@ -268,7 +346,7 @@ impl Problem {
     }
 
     /// What each row is to learn. Refuses labels that are no classes.
-    fn targets(&self, gradient: &Gradient<'_>) -> Result<Vec<Target>> {
+    fn targets(&self, gradient: Gradient<'_>) -> Result<Vec<Target>> {
         let batch = self.batch();
         let mut targets = vec![
             Target {
@@ -420,7 +498,10 @@ fn common_dtype(student: &Tensor, teachers: &[Tensor]) -> Option<DType> {
 }
 
 fn checked_weights(weights: &Tensor) -> Result<Vec<f64>> {
-    let weights = weights.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let weights = weights
+        .to_device(&Device::Cpu)?
+        .to_dtype(DType::F64)?
+        .to_vec1::<f64>()?;
     for (row, &value) in weights.iter().enumerate() {
         if !value.is_finite() {
             return Err(Error::NotFinite {
@@ -469,23 +550,21 @@ impl CustomOp1 for FusedKdLoss {
         }
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
+        match take(&self.loss) {
+            Some((Storage::Cuda(loss), shape)) => Ok((loss, shape)),
+            _ => candle_core::bail!("kd-loss was computed on another device"),
+        }
+    }
+
     fn bwd(
         &self,
         _: &Tensor,
         _: &Tensor,
         grad_loss: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
-        let upstream = grad_loss
-            .flatten_all()?
-            .to_dtype(DType::F64)?
-            .to_vec1::<f64>()?;
-        let ready = take(&self.grad);
-        if ready.is_some() && upstream.iter().all(|&grad| grad == 1.0) {
-            return Ok(ready);
-        }
-        // A gradient from above other than 1 is multiplied in before rounding to the logits' type: with f16, a scaled
-        // loss is what keeps small gradients from vanishing. A second backward pass comes here too.
-        Ok(self.problem.solve(Gradient::Times(&upstream))?.grad)
+        Ok(self.problem.solve_backward(take(&self.grad), grad_loss)?)
     }
 }
 
@@ -493,4 +572,10 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
     slot.lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .take()
+}
+
+fn no_kernel(device: &Device) -> Error {
+    Error::NoKernel {
+        device: format!("{:?}", device.location()),
+    }
 }

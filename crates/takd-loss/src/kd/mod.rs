@@ -10,6 +10,10 @@
 //! With label smoothing ε, `(1 − ε) · e_y + ε/C` stands for e_y. With several teachers, each has a share of the KL term.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(feature = "cuda")]
+mod device;
 pub(crate) mod fused;
 mod memory;
 mod numbers;

@@ -1,0 +1,338 @@
+//! Runs `kd_loss.cu`.
+//!
+//! NVRTC, which candle's own `cuda` feature links, compiles it for the types at hand when they are first met (a fraction
+//! of a second); nothing is needed when the crate is built but what candle needs.
+
+use super::Reduction;
+use super::device::{
+    Block, GIVEN_GRAD, GIVEN_TOTAL, GIVEN_UPSTREAM, GIVEN_WEIGHTS, MOST_TEACHERS, SUM_THREADS,
+    Terms, kernel_type, offset_aligned,
+};
+use super::fused::{Outcome, Problem};
+use crate::error::{Error, Input, Result};
+use candle_core::backend::BackendStorage;
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
+};
+use candle_core::cuda_backend::cudarc::nvrtc::compile_ptx;
+use candle_core::cuda_backend::{CudaFunc, WrapErr};
+use candle_core::op::BackpropOp;
+use candle_core::{CudaDevice, CudaStorage, DType, Layout, Shape, Storage, Tensor};
+use half::{bf16, f16};
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// The kernel's text; its steps are those of `cpu.rs`.
+const SOURCE: &str = include_str!("kd_loss.cu");
+
+// SAFETY: `Terms` is `repr(C)`, plain numbers, and field for field the kernel's.
+unsafe impl DeviceRepr for Terms {}
+
+/// The kernel's `Teachers`: a device address each.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Teachers([u64; MOST_TEACHERS]);
+
+// SAFETY: `repr(C)`, the addresses the kernel's struct holds.
+unsafe impl DeviceRepr for Teachers {}
+
+/// The loss, and its gradient where `with_grad` asks for it. Nothing where a row is bad: the CPU can tell why.
+pub(super) fn kd_loss(problem: &Problem, with_grad: bool) -> Result<Option<Outcome>> {
+    let device = problem.student.device().as_cuda_device()?;
+    let (batch, dtype) = (problem.batch(), problem.student.dtype());
+    kernel_type(Input::StudentLogits, dtype)?;
+    let shape = match problem.reduction {
+        Reduction::None => Shape::from(batch),
+        _ => Shape::from(()),
+    };
+    let grad = if with_grad {
+        Some(uninitialised(device, problem.student.elem_count(), dtype)?)
+    } else {
+        None
+    };
+    // SAFETY: whatever reads them runs after the kernel that writes them, in one stream.
+    let losses = unsafe { device.alloc::<f32>(batch.max(1)) }?;
+    let loss = if batch == 0 {
+        device.alloc_zeros::<f32>(shape.elem_count())?
+    } else {
+        let grad = grad.as_ref().map(|grad| (grad, 0));
+        if !rows(problem, device, &losses, grad, None)? {
+            return Ok(None);
+        }
+        match problem.reduction {
+            Reduction::None => losses,
+            _ => sum(problem, device, Some(&losses), None, 0)?,
+        }
+    };
+    let grad = grad.map(|grad| {
+        Tensor::from_storage(
+            Storage::Cuda(grad),
+            problem.student.shape().clone(),
+            BackpropOp::none(),
+            false,
+        )
+    });
+    let loss = Storage::Cuda(CudaStorage::wrap_cuda_slice(loss, device.clone()));
+    Ok(Some(Outcome { loss, shape, grad }))
+}
+
+/// Multiplies the gradient that came from above into `grad`, which nobody else has seen. Rows where it is 1 stay as they
+/// are, so that the usual case costs a launch; the others are worked out anew, so that they are rounded once.
+pub(super) fn rescale(problem: &Problem, grad: &Tensor, upstream: &Tensor) -> Result<()> {
+    if problem.batch() == 0 {
+        return Ok(());
+    }
+    let device = problem.student.device().as_cuda_device()?;
+    // SAFETY: the kernel writes all of it and nothing reads it.
+    let losses = unsafe { device.alloc::<f32>(problem.batch()) }?;
+    let (storage, layout) = grad.storage_and_layout();
+    let Storage::Cuda(storage) = &*storage else {
+        return Err(elsewhere());
+    };
+    rows(
+        problem,
+        device,
+        &losses,
+        Some((storage, layout.start_offset())),
+        Some(upstream),
+    )?;
+    Ok(())
+}
+
+/// Launches `kd_loss_rows`; whether all rows were well.
+fn rows(
+    problem: &Problem,
+    device: &CudaDevice,
+    losses: &CudaSlice<f32>,
+    grad: Option<(&CudaStorage, usize)>,
+    upstream: Option<&Tensor>,
+) -> Result<bool> {
+    let stream = device.cuda_stream();
+    let student_dtype = problem.student.dtype();
+    let teacher_dtype = problem
+        .teachers
+        .first()
+        .map_or(student_dtype, Tensor::dtype);
+
+    let (student_storage, student_layout) = problem.student.storage_and_layout();
+    let teachers: Vec<_> = problem
+        .teachers
+        .iter()
+        .map(Tensor::storage_and_layout)
+        .collect();
+    let labels = problem.labels.as_ref().map(Tensor::storage_and_layout);
+    let upstream = match upstream {
+        Some(upstream) => Some(upstream.to_dtype(DType::F32)?.flatten_all()?.contiguous()?),
+        None => None,
+    };
+    let upstream = upstream.as_ref().map(Tensor::storage_and_layout);
+    let weights = weights_on(problem, device)?;
+
+    let mut given = 0;
+    if weights.is_some() {
+        given |= GIVEN_WEIGHTS;
+    }
+    if upstream.is_some() {
+        given |= GIVEN_UPSTREAM;
+    }
+    if grad.is_some() {
+        given |= GIVEN_GRAD;
+    }
+    let aligned = offset_aligned(student_layout, student_dtype)
+        && teachers
+            .iter()
+            .all(|(_, layout)| offset_aligned(layout, teacher_dtype));
+    let terms = Terms::new(problem, aligned, given)?;
+    let total = match terms.given & GIVEN_TOTAL {
+        0 => None,
+        _ => Some(sum(problem, device, None, weights.as_ref(), given)?),
+    };
+    let status = device.clone_htod(&[u32::MAX])?;
+
+    // Addresses, and what keeps candle's streams in order until the launch.
+    let mut guards = Vec::new();
+    let mut at = |storage: &Storage, layout: &Layout| -> Result<u64> {
+        let Storage::Cuda(storage) = storage else {
+            return Err(elsewhere());
+        };
+        address(storage, layout.start_offset(), &stream, &mut guards)
+    };
+    let student_at = at(&student_storage, student_layout)?;
+    let mut teachers_at = Teachers([student_at; MOST_TEACHERS]);
+    for (to, (storage, layout)) in teachers_at.0.iter_mut().zip(&teachers) {
+        *to = at(storage, layout)?;
+    }
+    let labels_at = labels
+        .as_ref()
+        .map_or(Ok(0), |(storage, layout)| at(storage, layout))?;
+    let upstream_at = upstream
+        .as_ref()
+        .map_or(Ok(0), |(storage, layout)| at(storage, layout))?;
+    let grad_at = match grad {
+        Some((storage, offset)) => address(storage, offset, &stream, &mut guards)?,
+        None => 0,
+    };
+    let mut of = |slice: Option<&CudaSlice<f32>>| {
+        slice.map_or(0, |slice| pointer(slice, &stream, &mut guards))
+    };
+    let (weights_at, total_at, losses_at) =
+        (of(weights.as_ref()), of(total.as_ref()), of(Some(losses)));
+    let status_at = pointer(&status, &stream, &mut guards);
+
+    let function = function(device, "kd_loss_rows", student_dtype, teacher_dtype)?;
+    let block = Block::new(problem.classes());
+    let mut launch = function.builder();
+    launch
+        .arg(&student_at)
+        .arg(&teachers_at)
+        .arg(&labels_at)
+        .arg(&weights_at)
+        .arg(&total_at)
+        .arg(&upstream_at);
+    launch
+        .arg(&terms)
+        .arg(&losses_at)
+        .arg(&grad_at)
+        .arg(&status_at);
+    let config = LaunchConfig {
+        grid_dim: (problem.batch().div_ceil(block.rows) as u32, 1, 1),
+        block_dim: (block.threads as u32, block.rows as u32, 1),
+        shared_mem_bytes: block.shared_bytes() as u32,
+    };
+    // SAFETY: the arguments are the kernel's, in its order and of its types. It reads and writes `batch · classes` numbers
+    // from each logits address on, which the checked shapes have, and `batch` numbers from the others on; an address is 0
+    // only where `Terms` tells the kernel not to follow it.
+    unsafe { launch.launch(config) }.w()?;
+    drop(guards);
+    Ok(device.clone_dtoh(&status)? == [u32::MAX])
+}
+
+/// Launches `kd_sum`: of the losses, or else of the weights of the rows that count.
+fn sum(
+    problem: &Problem,
+    device: &CudaDevice,
+    losses: Option<&CudaSlice<f32>>,
+    weights: Option<&CudaSlice<f32>>,
+    given: u32,
+) -> Result<CudaSlice<f32>> {
+    let stream = device.cuda_stream();
+    let terms = Terms::new(problem, false, given)?;
+    // SAFETY: the kernel writes its one number before anything reads it.
+    let sum = unsafe { device.alloc::<f32>(1) }?;
+    let labels = problem.labels.as_ref().map(Tensor::storage_and_layout);
+    let mut guards = Vec::new();
+    let labels_at = match labels
+        .as_ref()
+        .map(|(storage, layout)| (&**storage, layout))
+    {
+        Some((Storage::Cuda(storage), layout)) => {
+            address(storage, layout.start_offset(), &stream, &mut guards)?
+        }
+        _ => 0,
+    };
+    let mut of = |slice: Option<&CudaSlice<f32>>| {
+        slice.map_or(0, |slice| pointer(slice, &stream, &mut guards))
+    };
+    let (losses_at, weights_at, sum_at) = (of(losses), of(weights), of(Some(&sum)));
+    let of_losses = u32::from(losses.is_some());
+    let student = problem.student.dtype();
+    let function = function(
+        device,
+        "kd_sum",
+        student,
+        problem.teachers.first().map_or(student, Tensor::dtype),
+    )?;
+    let mut launch = function.builder();
+    launch
+        .arg(&losses_at)
+        .arg(&of_losses)
+        .arg(&labels_at)
+        .arg(&weights_at)
+        .arg(&terms)
+        .arg(&sum_at);
+    let config = LaunchConfig {
+        grid_dim: (1, 1, 1),
+        block_dim: (SUM_THREADS as u32, 1, 1),
+        shared_mem_bytes: (SUM_THREADS * size_of::<f32>()) as u32,
+    };
+    // SAFETY: as in `rows`.
+    unsafe { launch.launch(config) }.w()?;
+    drop(guards);
+    Ok(sum)
+}
+
+/// A kernel for these types, compiled if this process has not met them yet.
+fn function(device: &CudaDevice, name: &str, student: DType, teacher: DType) -> Result<CudaFunc> {
+    static COMPILED: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mutex::default);
+    let (student, teacher) = (
+        kernel_type(Input::StudentLogits, student)?,
+        kernel_type(Input::TeacherLogits, teacher)?,
+    );
+    let module = format!("takd_kd_loss_{student}_{teacher}");
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let ptx = match compiled.get(&module) {
+        Some(ptx) => ptx,
+        None => {
+            let source = format!("#define STUDENT {student}\n#define TEACHER {teacher}\n{SOURCE}");
+            let ptx = compile_ptx(source)
+                .map_err(|error| candle_core::Error::Cuda(Box::new(error)))?
+                .to_src();
+            compiled.entry(module.clone()).or_insert(ptx)
+        }
+    };
+    Ok(device.get_or_load_custom_func(name, &module, ptx)?)
+}
+
+fn weights_on(problem: &Problem, device: &CudaDevice) -> Result<Option<CudaSlice<f32>>> {
+    let Some(weights) = &problem.weights else {
+        return Ok(None);
+    };
+    let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
+    Ok(Some(device.clone_htod(&weights)?))
+}
+
+fn uninitialised(device: &CudaDevice, count: usize, dtype: DType) -> Result<CudaStorage> {
+    // SAFETY: the kernel writes all of it before anything reads it, in one stream.
+    unsafe {
+        Ok(match dtype {
+            DType::F16 => CudaStorage::wrap_cuda_slice(device.alloc::<f16>(count)?, device.clone()),
+            DType::BF16 => {
+                CudaStorage::wrap_cuda_slice(device.alloc::<bf16>(count)?, device.clone())
+            }
+            _ => CudaStorage::wrap_cuda_slice(device.alloc::<f32>(count)?, device.clone()),
+        })
+    }
+}
+
+fn elsewhere() -> Error {
+    candle_core::Error::msg("a tensor of the loss is not on the GPU where the student's logits are")
+        .into()
+}
+
+type Guards<'a> = Vec<candle_core::cuda_backend::cudarc::driver::SyncOnDrop<'a>>;
+
+/// The device address of a slice.
+fn pointer<'a, N>(slice: &'a CudaSlice<N>, stream: &'a CudaStream, guards: &mut Guards<'a>) -> u64 {
+    let (at, guard) = slice.device_ptr(stream);
+    guards.push(guard);
+    at
+}
+
+/// The device address of a tensor's number at `offset`.
+fn address<'a>(
+    storage: &'a CudaStorage,
+    offset: usize,
+    stream: &'a CudaStream,
+    guards: &mut Guards<'a>,
+) -> Result<u64> {
+    let dtype = storage.dtype();
+    let at = match dtype {
+        DType::U8 => pointer(storage.as_cuda_slice::<u8>()?, stream, guards),
+        DType::U32 => pointer(storage.as_cuda_slice::<u32>()?, stream, guards),
+        DType::I64 => pointer(storage.as_cuda_slice::<i64>()?, stream, guards),
+        DType::F16 => pointer(storage.as_cuda_slice::<f16>()?, stream, guards),
+        DType::BF16 => pointer(storage.as_cuda_slice::<bf16>()?, stream, guards),
+        _ => pointer(storage.as_cuda_slice::<f32>()?, stream, guards),
+    };
+    Ok(at + (offset * dtype.size_in_bytes()) as u64)
+}

@@ -1,0 +1,512 @@
+//! The CUDA and the Metal kernel, without their devices: compiled as C++ with a shim and held to the CPU kernel, and the
+//! CUDA one compiled by nvcc. Each test says so and passes where its compiler is missing.
+
+mod common;
+
+use candle_core::{DType, Tensor};
+use common::{CPU, labels, logits, relative_distance, scalar, values, var};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use takd_loss::{Batch, Dgkd, DistillationLoss, KdLoss, Reduction};
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn runs(program: &Path) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn nvcc_compiles_the_cuda_kernel_for_every_type() {
+    let roots = ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"]
+        .into_iter()
+        .filter_map(std::env::var_os)
+        .map(PathBuf::from);
+    let found = roots
+        .chain([PathBuf::from("/usr/local/cuda")])
+        .map(|root| root.join("bin/nvcc"));
+    let Some(nvcc) = [PathBuf::from("nvcc")]
+        .into_iter()
+        .chain(found)
+        .find(|nvcc| runs(nvcc))
+    else {
+        println!("skipped: no nvcc on PATH or under CUDA_HOME");
+        return;
+    };
+    let out = tempfile::tempdir().unwrap();
+    for arch in ["sm_80", "sm_90"] {
+        for (student, teacher) in [
+            ("f32", "f32"),
+            ("f16", "f32"),
+            ("f32", "bf16"),
+            ("bf16", "f16"),
+        ] {
+            let output = Command::new(&nvcc)
+                .args(["-cubin", "-arch", arch])
+                .arg(format!("-DSTUDENT={student}"))
+                .arg(format!("-DTEACHER={teacher}"))
+                .arg("-o")
+                .arg(out.path().join("kernel.cubin"))
+                .arg(here("src/kd/kd_loss.cu"))
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{arch} {student} {teacher}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+}
+
+/// A kernel under the shim, compiled for one pair of types.
+struct Shim {
+    program: PathBuf,
+    student: DType,
+    teacher: DType,
+}
+
+fn kernel_type(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F16 => "f16",
+        DType::BF16 => "bf16",
+        _ => "f32",
+    }
+}
+
+impl Shim {
+    fn build(which: &str, student: DType, teacher: DType, directory: &Path) -> Option<Shim> {
+        let compiler = std::env::var_os("CXX").map_or_else(|| PathBuf::from("c++"), PathBuf::from);
+        if !runs(&compiler) {
+            println!("skipped: no C++ compiler; CXX names one");
+            return None;
+        }
+        let program = directory.join(format!("{which}_{student:?}_{teacher:?}"));
+        let output = Command::new(compiler)
+            .args([
+                "-std=c++20",
+                "-O1",
+                "-pthread",
+                "-Wall",
+                "-Werror",
+                "-ffp-contract=off",
+            ])
+            .arg(format!("-DSTUDENT={}", kernel_type(student)))
+            .arg(format!("-DTEACHER={}", kernel_type(teacher)))
+            .arg("-I")
+            .arg(here("src/kd"))
+            .arg(here("tests/kernel_shim").join(format!("{which}.cpp")))
+            .arg("-o")
+            .arg(&program)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Some(Shim {
+            program,
+            student,
+            teacher,
+        })
+    }
+
+    /// Status, loss and gradient (`[batch, classes]`, before it `grad`) that the kernel makes of a case.
+    fn run(&self, case: &Case, threads: usize, rows: usize) -> (u32, Vec<f64>, Tensor) {
+        let directory = tempfile::tempdir().unwrap();
+        let (input, output) = (
+            directory.path().join("input"),
+            directory.path().join("output"),
+        );
+        std::fs::write(&input, case.bytes()).unwrap();
+        let ended = Command::new(&self.program)
+            .args([threads.to_string(), rows.to_string()])
+            .args([&input, &output])
+            .status()
+            .unwrap();
+        assert!(ended.success());
+        let bytes = std::fs::read(output).unwrap();
+        let status = u32::from_le_bytes(bytes[..4].try_into().unwrap());
+        let floats = |bytes: &[u8]| -> Vec<f64> {
+            bytes
+                .chunks(4)
+                .map(|b| f32::from_le_bytes(b.try_into().unwrap()).into())
+                .collect()
+        };
+        let (batch, shape) = (case.student.dims()[0], case.student.dims());
+        let losses = match case.kd.reduction {
+            Reduction::None => floats(&bytes[8..][..4 * batch]),
+            _ => floats(&bytes[4..8]),
+        };
+        let grad =
+            Tensor::from_raw_buffer(&bytes[8 + 4 * batch..], self.student, shape, &CPU).unwrap();
+        (status, losses, grad)
+    }
+}
+
+/// A batch, as the kernels are told of it.
+struct Case {
+    kd: KdLoss,
+    student: Tensor,
+    teachers: Vec<Tensor>,
+    labels: Tensor,
+    weights: Option<Tensor>,
+    upstream: Option<f64>,
+}
+
+fn raw(tensor: &Tensor) -> Vec<u8> {
+    match tensor.dtype() {
+        DType::F32 => tensor
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap()
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect(),
+        DType::F16 => {
+            let numbers = tensor
+                .flatten_all()
+                .unwrap()
+                .to_vec1::<half::f16>()
+                .unwrap();
+            numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+        }
+        DType::BF16 => {
+            let numbers = tensor
+                .flatten_all()
+                .unwrap()
+                .to_vec1::<half::bf16>()
+                .unwrap();
+            numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+        }
+        DType::U8 => tensor.to_vec1::<u8>().unwrap(),
+        DType::U32 => tensor
+            .to_vec1::<u32>()
+            .unwrap()
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect(),
+        _ => tensor
+            .to_vec1::<i64>()
+            .unwrap()
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect(),
+    }
+}
+
+impl Case {
+    fn bytes(&self) -> Vec<u8> {
+        let (batch, classes) = self.student.dims2().unwrap();
+        let KdLoss {
+            temperature,
+            lambda,
+            reduction,
+            label_smoothing,
+            ignore_index,
+        } = self.kd;
+        let mean = matches!(reduction, Reduction::BatchMean | Reduction::Mean);
+        let total = mean && (self.weights.is_some() || ignore_index.is_some());
+        let reads_labels = lambda < 1.0 || ignore_index.is_some();
+        let teachers = if lambda > 0.0 {
+            self.teachers.as_slice()
+        } else {
+            &[]
+        };
+        let given = u32::from(self.weights.is_some())
+            + 2 * u32::from(total)
+            + 4 * u32::from(self.upstream.is_some())
+            + 8;
+        let words = [
+            batch as u32,
+            classes as u32,
+            teachers.len() as u32,
+            if reads_labels {
+                self.labels.dtype().size_in_bytes() as u32
+            } else {
+                0
+            },
+            u32::from(lambda < 1.0),
+            u32::from(classes % 8 == 0),
+            0, // one gradient from above
+            ignore_index.is_some().into(),
+            given,
+            0,
+        ];
+        let mut kl = lambda * temperature * temperature;
+        if reduction == Reduction::Mean {
+            kl /= classes as f64;
+        }
+        let scale = if mean && !total {
+            1.0 / batch as f64
+        } else {
+            1.0
+        };
+        let log2_e = std::f64::consts::LOG2_E;
+        let mut numbers = vec![
+            1.0 - lambda,
+            label_smoothing,
+            log2_e,
+            log2_e / temperature,
+            temperature,
+            scale,
+        ];
+        numbers.extend((0..8).map(|teacher| if teacher < teachers.len() { kl } else { 0.0 }));
+
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend(ignore_index.unwrap_or(0).to_le_bytes());
+        bytes.extend(
+            numbers
+                .iter()
+                .flat_map(|&number| (number as f32).to_le_bytes()),
+        );
+        bytes.extend(raw(&self.student));
+        teachers
+            .iter()
+            .for_each(|teacher| bytes.extend(raw(teacher)));
+        if reads_labels {
+            bytes.extend(raw(&self.labels));
+        }
+        if let Some(weights) = &self.weights {
+            bytes.extend(raw(weights));
+        }
+        if let Some(upstream) = self.upstream {
+            bytes.extend((upstream as f32).to_le_bytes());
+        }
+        bytes.extend(raw(&self.student)); // a gradient of before, to be written over
+        bytes
+    }
+
+    /// What the CPU kernel makes of it.
+    fn expected(&self) -> (Vec<f64>, Tensor) {
+        let student = var(&self.student, self.student.dtype());
+        let loss = match &self.weights {
+            Some(weights) => {
+                self.kd
+                    .forward_weighted(&student, &self.teachers[0], &self.labels, Some(weights))
+            }
+            None => {
+                let dense = Dgkd {
+                    kd: self.kd,
+                    dropped: 0,
+                    seed: 0,
+                };
+                let (teacher_logits, labels) = (self.teachers.as_slice(), &self.labels);
+                dense.loss(&Batch {
+                    student_logits: &student,
+                    teacher_logits,
+                    labels,
+                    step: 0,
+                })
+            }
+        };
+        let loss = loss.unwrap();
+        let scaled = (&loss * self.upstream.unwrap_or(1.0)).unwrap();
+        (values(&loss), common::gradient(&scaled, &student).unwrap())
+    }
+}
+
+fn shim_agrees(which: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    for (student, teacher, close) in [
+        (DType::F32, DType::F32, 2e-6),
+        (DType::F16, DType::BF16, 1e-3),
+        (DType::BF16, DType::F16, 8e-3),
+    ] {
+        let Some(shim) = Shim::build(which, student, teacher, directory.path()) else {
+            return;
+        };
+        for (batch, classes, threads, rows) in [
+            (5, 1, 32, 4),
+            (9, 10, 32, 8),
+            (3, 100, 32, 2),
+            (4, 264, 32, 1),
+            (2, 1031, 64, 1),
+            (2, 2064, 64, 1),
+        ] {
+            for (index, kd) in [
+                KdLoss {
+                    temperature: 4.0,
+                    lambda: 0.5,
+                    ..KdLoss::default()
+                },
+                KdLoss {
+                    temperature: 0.7,
+                    lambda: 0.0,
+                    reduction: Reduction::Sum,
+                    ..KdLoss::default()
+                },
+                KdLoss {
+                    temperature: 2.5,
+                    lambda: 1.0,
+                    reduction: Reduction::None,
+                    ..KdLoss::default()
+                },
+                KdLoss {
+                    temperature: 20.0,
+                    lambda: 0.3,
+                    reduction: Reduction::Mean,
+                    label_smoothing: 0.1,
+                    ignore_index: Some(0),
+                },
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let weighted = index == 3 && batch % 2 == 1;
+                let teachers = if index == 0 { 3 } else { 1 };
+                let case = Case {
+                    kd,
+                    student: logits("s", batch, classes, 3.0)
+                        .to_dtype(shim.student)
+                        .unwrap(),
+                    teachers: (0..teachers)
+                        .map(|i| {
+                            logits(&format!("t{i}"), batch, classes, 3.0)
+                                .to_dtype(shim.teacher)
+                                .unwrap()
+                        })
+                        .collect(),
+                    labels: labels("y", batch, classes)
+                        .to_dtype([DType::U32, DType::U8, DType::I64][batch % 3])
+                        .unwrap(),
+                    weights: weighted.then(|| {
+                        Tensor::from_iter((0..batch).map(|row| row as f32 * 0.5), &CPU).unwrap()
+                    }),
+                    upstream: (index == 1).then_some(3.0),
+                };
+                if classes > 256 && case.labels.dtype() == DType::U8 {
+                    continue; // a label would not fit
+                }
+                let (status, losses, grad) = shim.run(&case, threads, rows);
+                let (expected, expected_grad) = case.expected();
+                let name = format!("{which} {student:?} {teacher:?} [{batch}, {classes}] {kd:?}");
+                assert_eq!(status, u32::MAX, "{name}");
+                for (found, expected) in losses.iter().zip(&expected) {
+                    assert!(
+                        (found - expected).abs() < 3e-6 * expected.abs().max(1.0),
+                        "{name}: {losses:?} {expected:?}"
+                    );
+                }
+                let apart = relative_distance(&grad, &expected_grad);
+                let rounding = classes == 1 && values(&grad).iter().all(|g| g.abs() < 1e-5);
+                assert!(
+                    apart < close || rounding,
+                    "{name}: gradients {apart:e} apart"
+                );
+            }
+        }
+    }
+}
+
+fn shim_names_bad_rows(which: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(shim) = Shim::build(which, DType::F32, DType::F32, directory.path()) else {
+        return;
+    };
+    let clean = logits("s", 9, 10, 3.0).to_dtype(DType::F32).unwrap();
+    let spoilt = |row: usize, value: f64| {
+        let mut numbers = values(&clean);
+        numbers[row * 10 + 9] = value;
+        Tensor::from_vec(numbers, (9, 10), &CPU)
+            .unwrap()
+            .to_dtype(DType::F32)
+            .unwrap()
+    };
+    for lambda in [0.0, 0.5, 1.0] {
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let kd = KdLoss {
+                lambda,
+                ..KdLoss::default()
+            };
+            let case = |student: &Tensor, teacher: &Tensor| Case {
+                kd,
+                student: student.clone(),
+                teachers: vec![teacher.clone()],
+                labels: labels("y", 9, 10),
+                weights: None,
+                upstream: None,
+            };
+            assert_eq!(
+                shim.run(&case(&spoilt(4, value), &clean), 32, 8).0,
+                4,
+                "{which} {lambda} {value}"
+            );
+            if lambda > 0.0 {
+                assert_eq!(
+                    shim.run(&case(&clean, &spoilt(8, value)), 32, 8).0,
+                    8,
+                    "{which} {lambda} {value}"
+                );
+            }
+        }
+    }
+    let labels = Tensor::new(&[0i64, 1, 2, -1, 4, 5, 10, 7, 8], &CPU).unwrap();
+    let case = Case {
+        kd: KdLoss::default(),
+        student: clean.clone(),
+        teachers: vec![clean.clone()],
+        labels,
+        weights: None,
+        upstream: None,
+    };
+    assert_eq!(shim.run(&case, 32, 8).0, 3);
+}
+
+fn shim_leaves_a_gradient_with_upstream_one(which: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(shim) = Shim::build(which, DType::F32, DType::F32, directory.path()) else {
+        return;
+    };
+    let student = logits("s", 4, 24, 3.0).to_dtype(DType::F32).unwrap();
+    let case = Case {
+        kd: KdLoss::default(),
+        student: student.clone(),
+        teachers: vec![student.clone()],
+        labels: labels("y", 4, 24),
+        weights: None,
+        upstream: Some(1.0),
+    };
+    let (_, losses, grad) = shim.run(&case, 32, 8);
+    assert_eq!(values(&grad), values(&student)); // what was there before
+    let expected = KdLoss::default()
+        .forward(&student, &student, &case.labels)
+        .unwrap();
+    assert!((losses[0] - scalar(&expected)).abs() < 1e-5);
+}
+
+#[test]
+fn cuda_kernel_agrees_with_the_cpu_kernel() {
+    shim_agrees("cuda");
+}
+
+#[test]
+fn metal_kernel_agrees_with_the_cpu_kernel() {
+    shim_agrees("metal");
+}
+
+#[test]
+fn cuda_kernel_names_bad_rows() {
+    shim_names_bad_rows("cuda");
+}
+
+#[test]
+fn metal_kernel_names_bad_rows() {
+    shim_names_bad_rows("metal");
+}
+
+#[test]
+fn cuda_kernel_leaves_a_gradient_with_upstream_one() {
+    shim_leaves_a_gradient_with_upstream_one("cuda");
+}
+
+#[test]
+fn metal_kernel_leaves_a_gradient_with_upstream_one() {
+    shim_leaves_a_gradient_with_upstream_one("metal");
+}
