@@ -6,10 +6,7 @@ use takd_datasets::{DatasetName, Sources, load};
 fn main() -> takd_datasets::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let name: DatasetName = arguments.next().as_deref().unwrap_or("shapes10").parse()?;
-    let sources = Sources {
-        data_dir: arguments.next().map(PathBuf::from),
-        ..Sources::default()
-    };
+    let sources = Sources { data_dir: arguments.next().map(PathBuf::from), ..Sources::default() };
     let start = Instant::now();
     let data = match load(name, &sources, &mut |_| {}) {
         Ok(data) => data,
@@ -20,12 +17,7 @@ fn main() -> takd_datasets::Result<()> {
         }
     };
     println!("{}: {}", data.name, data.origin);
-    println!(
-        "{} train, {} test, {} classes",
-        data.train.len(),
-        data.test.len(),
-        data.class_names.len()
-    );
+    println!("{} train, {} test, {} classes", data.train.len(), data.test.len(), data.class_names.len());
     println!("{:?}", data.normalization);
     println!("checksum {}, {:.2?}", data.checksum, start.elapsed());
     Ok(())

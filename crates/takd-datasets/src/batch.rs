@@ -45,10 +45,7 @@ pub struct Batch {
 /// The order in which epoch `epoch` goes through `n` images: a permutation of `0..n`, fixed by seed and epoch.
 pub fn epoch_order(n: usize, seed: u64, epoch: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..n as u32).collect();
-    order.shuffle(&mut takd_rng::stream(
-        seed,
-        &format!("shuffle/epoch {epoch}"),
-    ));
+    order.shuffle(&mut takd_rng::stream(seed, &format!("shuffle/epoch {epoch}")));
     order
 }
 
@@ -75,14 +72,7 @@ pub fn batches<'a>(
         if config.batch_size == 0 {
             return Err(Error::BatchSize);
         }
-        batch(
-            images,
-            indices,
-            config.augmentation,
-            &table,
-            (seed, epoch),
-            &device,
-        )
+        batch(images, indices, config.augmentation, &table, (seed, epoch), &device)
     })
 }
 
@@ -95,30 +85,17 @@ fn batch(
     device: &Device,
 ) -> Result<Batch> {
     let (height, width) = (images.height(), images.width());
-    if let Some(&index) = indices
-        .iter()
-        .find(|&&index| index as usize >= images.len())
-    {
-        return Err(Error::Index {
-            index,
-            len: images.len(),
-        });
+    if let Some(&index) = indices.iter().find(|&&index| index as usize >= images.len()) {
+        return Err(Error::Index { index, len: images.len() });
     }
     let mut values = vec![0f32; indices.len() * height * width * 3];
-    values
-        .par_chunks_exact_mut(height * width * 3)
-        .zip(indices)
-        .for_each(|(values, &index)| {
-            let window = Window::draw(augmentation, seed, epoch, index);
-            window.fill(images.image(index as usize), (height, width), table, values);
-        });
-    let labels: Vec<u32> = indices
-        .iter()
-        .map(|&index| images.labels()[index as usize])
-        .collect();
+    values.par_chunks_exact_mut(height * width * 3).zip(indices).for_each(|(values, &index)| {
+        let window = Window::draw(augmentation, seed, epoch, index);
+        window.fill(images.image(index as usize), (height, width), table, values);
+    });
+    let labels: Vec<u32> = indices.iter().map(|&index| images.labels()[index as usize]).collect();
     Ok(Batch {
-        images: Tensor::from_vec(values, (indices.len(), height, width, 3), device)?
-            .permute((0, 3, 1, 2))?,
+        images: Tensor::from_vec(values, (indices.len(), height, width, 3), device)?.permute((0, 3, 1, 2))?,
         labels: Tensor::from_vec(labels, indices.len(), device)?,
         indices: indices.to_vec(),
     })
@@ -135,32 +112,18 @@ struct Window {
 impl Window {
     fn draw(augmentation: Augmentation, seed: u64, epoch: usize, index: u32) -> Self {
         match augmentation {
-            Augmentation::None => Self {
-                top: 0,
-                left: 0,
-                mirrored: false,
-            },
+            Augmentation::None => Self { top: 0, left: 0, mirrored: false },
             Augmentation::CropFlip { padding } => {
                 let name = format!("augment/epoch {epoch}/image {index}");
                 let mut rng = takd_rng::stream(seed, &name);
                 let mut offset = || rng.random_range(0..=2 * padding) as isize - padding as isize;
-                Self {
-                    top: offset(),
-                    left: offset(),
-                    mirrored: rng.random(),
-                }
+                Self { top: offset(), left: offset(), mirrored: rng.random() }
             }
         }
     }
 
     /// Writes the normalised window into `values`, `[height, width, 3]`.
-    fn fill(
-        self,
-        image: &[u8],
-        (height, width): (usize, usize),
-        table: &[[f32; 256]; 3],
-        values: &mut [f32],
-    ) {
+    fn fill(self, image: &[u8], (height, width): (usize, usize), table: &[[f32; 256]; 3], values: &mut [f32]) {
         for (y, row) in values.chunks_exact_mut(width * 3).enumerate() {
             let source = usize::try_from(y as isize + self.top)
                 .ok()

@@ -95,11 +95,7 @@ pub enum Stage {
 /// # Errors
 /// [`Error::NotFound`] at once, with every place that was looked into, if there is neither data nor network. A file that is
 /// there but damaged is an error that names it; no other source is tried then.
-pub fn load(
-    name: DatasetName,
-    sources: &Sources,
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Dataset> {
+pub fn load(name: DatasetName, sources: &Sources, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
     if name.is_builtin() {
         let (train, test) = drawn::draw(name, &sources.drawn, progress)?;
         return Ok(finish(name, train, test, sources.drawn.origin(name)));
@@ -109,20 +105,10 @@ pub fn load(
     let found = find(name, sources, &hub, progress)?;
     let train = shards::read(name, Split::Train, &found.train, progress)?;
     let test = shards::read(name, Split::Test, &found.test, progress)?;
-    Ok(finish(
-        name,
-        train,
-        test,
-        found.folder.display().to_string(),
-    ))
+    Ok(finish(name, train, test, found.folder.display().to_string()))
 }
 
-fn find(
-    name: DatasetName,
-    sources: &Sources,
-    hub: &Hub,
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Found> {
+fn find(name: DatasetName, sources: &Sources, hub: &Hub, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Found> {
     let mut looked = Vec::new();
     if let Some(dir) = &sources.data_dir {
         match local::find(name, dir)? {

@@ -134,9 +134,7 @@ pub enum Error {
     },
 
     /// An order names an image that is not there.
-    #[error(
-        "the order asks for image {index}, but there are {len}: make it with `epoch_order({len}, …)`"
-    )]
+    #[error("the order asks for image {index}, but there are {len}: make it with `epoch_order({len}, …)`")]
     Index {
         /// The index.
         index: u32,

@@ -36,15 +36,12 @@ impl Hub {
             var("HF_HOME")
                 .map(PathBuf::from)
                 .or_else(|| {
-                    var("XDG_CACHE_HOME")
-                        .map(PathBuf::from)
-                        .or_else(home)
-                        .map(|cache| cache.join("huggingface"))
+                    var("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|cache| cache.join("huggingface"))
                 })
                 .map(|home| home.join("hub"))
         });
-        let offline = var("HF_HUB_OFFLINE")
-            .is_some_and(|value| ["1", "true", "yes", "on"].contains(&&*value.to_lowercase()));
+        let offline =
+            var("HF_HUB_OFFLINE").is_some_and(|value| ["1", "true", "yes", "on"].contains(&&*value.to_lowercase()));
         Self {
             endpoint: var("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into()),
             cache,
@@ -71,17 +68,11 @@ impl Hub {
         let mut looked = Vec::new();
         match kept(name, &folder)? {
             Ok(found) => return Ok(Ok(found)),
-            Err(found) => looked.push(Looked {
-                place: format!("the hub's cache, {}", folder.display()),
-                found,
-            }),
+            Err(found) => looked.push(Looked { place: format!("the hub's cache, {}", folder.display()), found }),
         }
         let place = format!("the hub, {}/{}", self.endpoint, repo.url());
         if self.offline {
-            looked.push(Looked {
-                place,
-                found: "not asked (offline)".into(),
-            });
+            looked.push(Looked { place, found: "not asked (offline)".into() });
             return Ok(Err(looked));
         }
         match self.download(name, repo, cache, progress)? {
@@ -106,10 +97,7 @@ impl Hub {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Result<(), String>> {
         let repo_name = format!("uoft-cs/{name}");
-        let failed = |problem: String| Error::Hub {
-            repo: repo_name.clone(),
-            problem,
-        };
+        let failed = |problem: String| Error::Hub { repo: repo_name.clone(), problem };
         let mut builder = ApiBuilder::from_cache(Cache::new(cache.to_path_buf()))
             .with_endpoint(self.endpoint.clone())
             .with_progress(false)
@@ -128,9 +116,7 @@ impl Hub {
             .filter(|file| {
                 file.strip_prefix(&prefix).is_some_and(|file| {
                     file.ends_with(".parquet")
-                        && [Split::Train, Split::Test]
-                            .iter()
-                            .any(|split| file.starts_with(split.as_str()))
+                        && [Split::Train, Split::Test].iter().any(|split| file.starts_with(split.as_str()))
                 })
             })
             .collect();
@@ -140,16 +126,9 @@ impl Hub {
         }
         let repo = api.repo(repo);
         for file in &files {
-            let report = Report {
-                progress: &mut *progress,
-                file,
-                done: 0,
-                total: 0,
-            };
+            let report = Report { progress: &mut *progress, file, done: 0, total: 0 };
             repo.download_with_progress(file, report).map_err(|error| {
-                failed(format!(
-                    "{file} could not be downloaded: {error}; run again to go on with it"
-                ))
+                failed(format!("{file} could not be downloaded: {error}; run again to go on with it"))
             })?;
         }
         Ok(Ok(()))
@@ -163,11 +142,7 @@ fn ask(api: &Api, repo: &Repo) -> Result<Vec<String>, String> {
     let repo = api.repo(repo.clone());
     std::thread::spawn(move || sender.send(repo.info()));
     match receiver.recv_timeout(PATIENCE) {
-        Ok(Ok(info)) => Ok(info
-            .siblings
-            .into_iter()
-            .map(|file| file.rfilename)
-            .collect()),
+        Ok(Ok(info)) => Ok(info.siblings.into_iter().map(|file| file.rfilename).collect()),
         Ok(Err(error)) => Err(format!("not reached ({error})")),
         Err(_) => Err(format!("no answer in {} seconds", PATIENCE.as_secs())),
     }
@@ -198,12 +173,7 @@ impl hf_hub::api::Progress for Report<'_> {
 
     fn update(&mut self, size: usize) {
         self.done += size as u64;
-        (self.progress)(Progress {
-            stage: Stage::Download,
-            what: self.file,
-            done: self.done,
-            total: self.total,
-        });
+        (self.progress)(Progress { stage: Stage::Download, what: self.file, done: self.done, total: self.total });
     }
 
     fn finish(&mut self) {}

@@ -16,25 +16,11 @@ impl Images {
     /// Images of `height` x `width` from their pixels and labels; refused unless there are
     /// `height * width * 3` bytes for each label.
     pub fn new(pixels: Vec<u8>, labels: Vec<u32>, height: usize, width: usize) -> Result<Self> {
-        let bytes = labels
-            .len()
-            .checked_mul(height)
-            .and_then(|n| n.checked_mul(width))
-            .and_then(|n| n.checked_mul(3));
+        let bytes = labels.len().checked_mul(height).and_then(|n| n.checked_mul(width)).and_then(|n| n.checked_mul(3));
         if bytes != Some(pixels.len()) || height == 0 || width == 0 {
-            return Err(Error::Shape {
-                pixels: pixels.len(),
-                labels: labels.len(),
-                height,
-                width,
-            });
+            return Err(Error::Shape { pixels: pixels.len(), labels: labels.len(), height, width });
         }
-        Ok(Self {
-            pixels,
-            labels,
-            height,
-            width,
-        })
+        Ok(Self { pixels, labels, height, width })
     }
 
     /// All pixels, `[len, height, width, 3]`.
@@ -85,11 +71,7 @@ impl Images {
         for &index in indices {
             pixels.extend_from_slice(self.image(index));
         }
-        Self {
-            pixels,
-            labels: indices.iter().map(|&index| self.labels[index]).collect(),
-            ..*self
-        }
+        Self { pixels, labels: indices.iter().map(|&index| self.labels[index]).collect(), ..*self }
     }
 
     /// `n` images with the classes in their proportions, chosen by the seed and in their old order. All of them if there are no

@@ -37,10 +37,9 @@ pub(crate) fn find(name: DatasetName, dir: &Path) -> Result<Result<Found, Vec<Lo
     for folder in folders {
         match find_in(&folder)? {
             Ok(found) => return Ok(Ok(found)),
-            Err(found) => looked.push(Looked {
-                place: folder.join("{train,test}-*.parquet").display().to_string(),
-                found,
-            }),
+            Err(found) => {
+                looked.push(Looked { place: folder.join("{train,test}-*.parquet").display().to_string(), found })
+            }
         }
     }
     Ok(Err(looked))
@@ -53,21 +52,14 @@ pub(crate) fn find_in(folder: &Path) -> Result<Result<Found, String>> {
     };
     let mut names: Vec<String> = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|source| Error::Io {
-            path: folder.into(),
-            source,
-        })?;
+        let entry = entry.map_err(|source| Error::Io { path: folder.into(), source })?;
         names.extend(entry.file_name().into_string());
     }
     names.sort();
     let train = files(folder, &names, Split::Train)?;
     let test = files(folder, &names, Split::Test)?;
     Ok(match (train.is_empty(), test.is_empty()) {
-        (false, false) => Ok(Found {
-            folder: folder.into(),
-            train,
-            test,
-        }),
+        (false, false) => Ok(Found { folder: folder.into(), train, test }),
         (true, true) => Err("no such files".into()),
         (true, false) => Err("test files, but none for train".into()),
         (false, true) => Err("train files, but none for test".into()),
@@ -88,12 +80,7 @@ fn files(folder: &Path, names: &[String], split: Split) -> Result<Vec<PathBuf>> 
         for shard in 0..of {
             let wanted = format!("{split}-{shard:05}-of-{of:05}.parquet");
             if !found.contains(&&wanted) {
-                return Err(Error::MissingShard {
-                    folder: folder.into(),
-                    split,
-                    missing: wanted,
-                    of,
-                });
+                return Err(Error::MissingShard { folder: folder.into(), split, missing: wanted, of });
             }
         }
     }

@@ -18,12 +18,7 @@ pub enum DatasetName {
 
 impl DatasetName {
     /// Every data set.
-    pub const ALL: [Self; 4] = [
-        Self::Cifar10,
-        Self::Cifar100,
-        Self::Shapes10,
-        Self::Shapes100,
-    ];
+    pub const ALL: [Self; 4] = [Self::Cifar10, Self::Cifar100, Self::Shapes10, Self::Shapes100];
 
     /// Number of classes.
     pub fn classes(self) -> usize {
@@ -113,10 +108,7 @@ mod tests {
     #[test]
     fn unknown_name_is_refused_with_the_list_of_what_exists() {
         let message = "cifar11".parse::<DatasetName>().unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "there is no data set `cifar11`: choose one of cifar10, cifar100, shapes10, shapes100"
-        );
+        assert_eq!(message, "there is no data set `cifar11`: choose one of cifar10, cifar100, shapes10, shapes100");
     }
 
     #[test]

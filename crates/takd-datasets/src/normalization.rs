@@ -15,10 +15,7 @@ pub struct Normalization {
 
 impl Normalization {
     /// What the published code of the teacher-assistant paper uses for every data set: CIFAR-100's own figures, CIFAR-10 too.
-    pub const PUBLISHED_CODE: Self = Self {
-        mean: [0.507, 0.487, 0.441],
-        std: [0.267, 0.256, 0.276],
-    };
+    pub const PUBLISHED_CODE: Self = Self { mean: [0.507, 0.487, 0.441], std: [0.267, 0.256, 0.276] };
 
     /// The mean and the (population) standard deviation of these images' own pixels.
     ///
@@ -36,8 +33,7 @@ impl Normalization {
         }
         let n = (images.pixels().len() / 3).max(1) as f64;
         let mean = sums.map(|sum| sum as f64 / n);
-        let variance =
-            [0, 1, 2].map(|channel| squares[channel] as f64 / n - mean[channel] * mean[channel]);
+        let variance = [0, 1, 2].map(|channel| squares[channel] as f64 / n - mean[channel] * mean[channel]);
         Self {
             mean: mean.map(|mean| (mean / 255.0) as f32),
             std: variance.map(|variance| (variance.max(1.0).sqrt() / 255.0) as f32),

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use std::{
     fs::File,
     io::{Cursor, Read, Seek, SeekFrom},
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
 };
 
@@ -37,30 +38,18 @@ pub(crate) fn read(
     files: &[PathBuf],
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Images> {
-    let readers: Vec<Shard<'_>> = files
-        .iter()
-        .map(|path| Shard::open(name, path))
-        .collect::<Result<_>>()?;
+    let readers: Vec<Shard<'_>> = files.iter().map(|path| Shard::open(name, path)).collect::<Result<_>>()?;
     let total: u64 = readers.iter().map(|shard| shard.rows()).sum();
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     let mut report = |done: usize| {
-        progress(Progress {
-            stage: Stage::Decode,
-            what: split.as_str(),
-            done: done as u64,
-            total,
-        });
+        progress(Progress { stage: Stage::Decode, what: split.as_str(), done: done as u64, total });
     };
     report(0);
     for shard in &readers {
         shard.read(&mut pixels, &mut labels, &mut report)?;
     }
     if labels.is_empty() {
-        return Err(Error::Empty {
-            name,
-            split,
-            remedy: "its files hold no rows".into(),
-        });
+        return Err(Error::Empty { name, split, remedy: "its files hold no rows".into() });
     }
     Images::new(pixels, labels, SIDE, SIDE)
 }
@@ -76,58 +65,63 @@ struct Shard<'a> {
 
 impl<'a> Shard<'a> {
     fn open(name: DatasetName, path: &'a Path) -> Result<Self> {
-        let io = |source| Error::Io {
-            path: path.into(),
-            source,
-        };
+        let io = |source| Error::Io { path: path.into(), source };
         let mut file = File::open(path).map_err(io)?;
-        check_frame(path, &mut file)?;
+        let length = check_frame(path, &mut file)?;
         let reader =
-            SerializedFileReader::new(file).map_err(|error| corrupt(path, "its footer", &error))?;
+            guarded(|| SerializedFileReader::new(file)).map_err(|error| corrupt(path, "its footer", &error))?;
         let bytes_column = find_column(name, path, &reader, "img.bytes", &[Physical::BYTE_ARRAY])?;
-        let label_column = find_column(
-            name,
-            path,
-            &reader,
-            label_column(name),
-            &[Physical::INT64, Physical::INT32],
-        )?;
-        Ok(Self {
-            name,
-            path,
-            reader,
-            bytes_column,
-            label_column,
-        })
+        let label_column = find_column(name, path, &reader, label_column(name), &[Physical::INT64, Physical::INT32])?;
+        let shard = Self { name, path, reader, bytes_column, label_column };
+        shard.check_places(length)?;
+        Ok(shard)
+    }
+
+    /// Whether every piece of the two columns lies within the file, as the library takes for granted.
+    fn check_places(&self, length: u64) -> Result<()> {
+        for (group, row_group) in self.reader.metadata().row_groups().iter().enumerate() {
+            for column in [self.bytes_column, self.label_column] {
+                let column = row_group.column(column);
+                let wrong = || Error::Corrupt {
+                    path: self.path.into(),
+                    problem: format!(
+                        "its footer puts column `{}` of row group {group} (from 0) at an impossible place",
+                        column.column_path().string()
+                    ),
+                };
+                let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+                let start = u64::try_from(start).map_err(|_| wrong())?;
+                let bytes = u64::try_from(column.compressed_size()).map_err(|_| wrong())?;
+                let end = start.checked_add(bytes).ok_or_else(wrong)?;
+                if end > length {
+                    return Err(Error::Truncated {
+                        path: self.path.into(),
+                        found: length,
+                        expected: format!(
+                            "but its footer says that column `{}` ends at byte {end}",
+                            column.column_path().string()
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How many rows the file says it has.
     fn rows(&self) -> u64 {
-        self.reader
-            .metadata()
-            .file_metadata()
-            .num_rows()
-            .try_into()
-            .unwrap_or(0)
+        self.reader.metadata().file_metadata().num_rows().try_into().unwrap_or(0)
     }
 
-    fn read(
-        &self,
-        pixels: &mut Vec<u8>,
-        labels: &mut Vec<u32>,
-        report: &mut dyn FnMut(usize),
-    ) -> Result<()> {
+    fn read(&self, pixels: &mut Vec<u8>, labels: &mut Vec<u32>, report: &mut dyn FnMut(usize)) -> Result<()> {
         let mut first_row = 0;
         for group in 0..self.reader.num_row_groups() {
-            let wrong = |error: &ParquetError| {
-                corrupt(self.path, &format!("row group {group} (from 0)"), error)
-            };
-            let group = self
-                .reader
-                .get_row_group(group)
-                .map_err(|error| wrong(&error))?;
-            let images = self.images(&*group).map_err(|error| wrong(&error))?;
-            let classes = self.labels(&*group).map_err(|error| wrong(&error))?;
+            let wrong = |error: &ParquetError| corrupt(self.path, &format!("row group {group} (from 0)"), error);
+            let (images, classes) = guarded(|| {
+                let group = self.reader.get_row_group(group)?;
+                Ok((self.images(&*group)?, self.labels(&*group)?))
+            })
+            .map_err(|error| wrong(&error))?;
             if images.len() != classes.len() {
                 return Err(wrong(&ParquetError::General(format!(
                     "{} images but {} labels",
@@ -151,10 +145,9 @@ impl<'a> Shard<'a> {
 
     fn labels(&self, group: &dyn RowGroupReader) -> Result<Vec<Option<i64>>, ParquetError> {
         match group.get_column_reader(self.label_column)? {
-            ColumnReader::Int32ColumnReader(column) => Ok(read_column::<Int32Type>(column)?
-                .into_iter()
-                .map(|label| label.map(i64::from))
-                .collect()),
+            ColumnReader::Int32ColumnReader(column) => {
+                Ok(read_column::<Int32Type>(column)?.into_iter().map(|label| label.map(i64::from)).collect())
+            }
             column => read_column::<Int64Type>(get_typed_column_reader(column)),
         }
     }
@@ -168,22 +161,15 @@ impl<'a> Shard<'a> {
         pixels: &mut Vec<u8>,
         labels: &mut Vec<u32>,
     ) -> Result<()> {
-        let at = |offset: usize, problem: String| Error::Row {
-            path: self.path.into(),
-            row: first_row + offset,
-            problem,
-        };
+        let at =
+            |offset: usize, problem: String| Error::Row { path: self.path.into(), row: first_row + offset, problem };
         for (offset, class) in classes.iter().enumerate() {
             let column = label_column(self.name);
             let classes = self.name.classes();
             match *class {
                 Some(class) if (0..classes as i64).contains(&class) => labels.push(class as u32),
                 Some(class) => {
-                    let problem = format!(
-                        "{column} is {class}, but {} has 0 to {}",
-                        self.name,
-                        classes - 1
-                    );
+                    let problem = format!("{column} is {class}, but {} has 0 to {}", self.name, classes - 1);
                     return Err(at(offset, problem));
                 }
                 None => return Err(at(offset, format!("{column} is null"))),
@@ -191,16 +177,12 @@ impl<'a> Shard<'a> {
         }
         let start = pixels.len();
         pixels.resize(start + images.len() * IMAGE_BYTES, 0);
-        pixels[start..]
-            .par_chunks_exact_mut(IMAGE_BYTES)
-            .zip(images)
-            .enumerate()
-            .try_for_each(|(offset, (pixels, bytes))| match bytes {
-                Some(bytes) => {
-                    decode_image(bytes.data(), pixels).map_err(|problem| at(offset, problem))
-                }
+        pixels[start..].par_chunks_exact_mut(IMAGE_BYTES).zip(images).enumerate().try_for_each(
+            |(offset, (pixels, bytes))| match bytes {
+                Some(bytes) => decode_image(bytes.data(), pixels).map_err(|problem| at(offset, problem)),
                 None => Err(at(offset, "img.bytes is null".into())),
-            })
+            },
+        )
     }
 }
 
@@ -218,9 +200,7 @@ fn decode_image(bytes: &[u8], pixels: &mut [u8]) -> Result<(), String> {
         }
     };
     let wrong = |error| format!("its image cannot be decoded: {error}");
-    let decoder = ImageReader::with_format(Cursor::new(bytes), format)
-        .into_decoder()
-        .map_err(wrong)?;
+    let decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(wrong)?;
     // Before any pixel is unpacked: a few bytes can claim a picture of any size.
     if decoder.dimensions() != (SIDE as u32, SIDE as u32) {
         let (width, height) = decoder.dimensions();
@@ -236,16 +216,13 @@ fn decode_image(bytes: &[u8], pixels: &mut [u8]) -> Result<(), String> {
 }
 
 /// All values of a column without lists, its nulls as `None`.
-fn read_column<T: DataType>(
-    mut column: ColumnReaderImpl<T>,
-) -> Result<Vec<Option<T::T>>, ParquetError> {
+fn read_column<T: DataType>(mut column: ColumnReaderImpl<T>) -> Result<Vec<Option<T::T>>, ParquetError> {
     let mut rows = Vec::new();
     let (mut levels, mut values) = (Vec::new(), Vec::new());
     loop {
         levels.clear();
         values.clear();
-        let (records, found, read) =
-            column.read_records(STEP, Some(&mut levels), None, &mut values)?;
+        let (records, found, read) = column.read_records(STEP, Some(&mut levels), None, &mut values)?;
         if records == 0 {
             return Ok(rows);
         }
@@ -254,24 +231,15 @@ fn read_column<T: DataType>(
             rows.extend(values.map(Some));
         } else {
             let present = levels.iter().copied().max().unwrap_or(0);
-            rows.extend(levels[..read].iter().map(|&level| {
-                if level == present {
-                    values.next()
-                } else {
-                    None
-                }
-            }));
+            rows.extend(levels[..read].iter().map(|&level| if level == present { values.next() } else { None }));
         }
     }
 }
 
-/// Whether the file begins and ends as a parquet file does: the end is what a broken-off copy lacks.
-fn check_frame(path: &Path, file: &mut File) -> Result<()> {
+/// Whether the file begins and ends as a parquet file does: the end is what a broken-off copy lacks. Its length in bytes.
+fn check_frame(path: &Path, file: &mut File) -> Result<u64> {
     const MARK: [u8; 4] = *b"PAR1";
-    let io = |source| Error::Io {
-        path: path.into(),
-        source,
-    };
+    let io = |source| Error::Io { path: path.into(), source };
     let length = file.metadata().map_err(io)?.len();
     let mut mark = [0; 4];
     if length >= 4 {
@@ -295,7 +263,8 @@ fn check_frame(path: &Path, file: &mut File) -> Result<()> {
             expected: "the last four of which are not the closing mark PAR1".into(),
         });
     }
-    file.rewind().map_err(io)
+    file.rewind().map_err(io)?;
+    Ok(length)
 }
 
 fn find_column(
@@ -310,9 +279,7 @@ fn find_column(
         .columns()
         .iter()
         .position(|column| {
-            column.path().string() == wanted
-                && column.max_rep_level() == 0
-                && types.contains(&column.physical_type())
+            column.path().string() == wanted && column.max_rep_level() == 0 && types.contains(&column.physical_type())
         })
         .ok_or_else(|| Error::Column {
             path: path.into(),
@@ -326,9 +293,19 @@ fn find_column(
         })
 }
 
+/// Runs the parquet library on bytes that may be anything. It answers some damage with a panic instead of an error; here both
+/// are errors.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("the reader gave up");
+        Err(ParquetError::General(message.to_string()))
+    })
+}
+
 fn corrupt(path: &Path, part: &str, error: &ParquetError) -> Error {
-    Error::Corrupt {
-        path: path.into(),
-        problem: format!("{part}: {error}"),
-    }
+    Error::Corrupt { path: path.into(), problem: format!("{part}: {error}") }
 }

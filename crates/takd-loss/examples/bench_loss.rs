@@ -29,13 +29,7 @@ use std::io::BufRead;
 use std::time::Instant;
 use takd_loss::{KdLoss, reference};
 
-const SHAPES: [(usize, usize); 5] = [
-    (128, 10),
-    (128, 100),
-    (256, 1000),
-    (1024, 32_000),
-    (512, 151_936),
-];
+const SHAPES: [(usize, usize); 5] = [(128, 10), (128, 100), (256, 1000), (1024, 32_000), (512, 151_936)];
 const WHATS: [&str; 4] = ["ours", "ours_grad", "candle", "copy"];
 
 fn main() -> Result<()> {
@@ -45,10 +39,7 @@ fn main() -> Result<()> {
     }
     let shapes = match arguments.is_empty() {
         true => SHAPES.into(),
-        false => arguments
-            .iter()
-            .map(|text| shape(text))
-            .collect::<Result<Vec<_>>>()?,
+        false => arguments.iter().map(|text| shape(text)).collect::<Result<Vec<_>>>()?,
     };
     for (batch, classes) in shapes {
         let inputs = Inputs::new(batch, classes, "f32")?;
@@ -64,17 +55,12 @@ fn main() -> Result<()> {
 }
 
 fn shape(text: &str) -> Result<(usize, usize)> {
-    let (batch, classes) = text
-        .split_once('x')
-        .with_context(|| format!("`{text}` is no shape such as 128x10"))?;
+    let (batch, classes) = text.split_once('x').with_context(|| format!("`{text}` is no shape such as 128x10"))?;
     Ok((batch.parse()?, classes.parse()?))
 }
 
 fn serve() -> Result<()> {
-    println!(
-        "{}",
-        json!({"ready": "takd-loss", "threads": rayon::current_num_threads(), "device": "cpu"})
-    );
+    println!("{}", json!({"ready": "takd-loss", "threads": rayon::current_num_threads(), "device": "cpu"}));
     let mut inputs: Option<Inputs> = None;
     for line in std::io::stdin().lock().lines() {
         match answer(&line?, &mut inputs) {
@@ -87,25 +73,16 @@ fn serve() -> Result<()> {
 
 fn answer(line: &str, inputs: &mut Option<Inputs>) -> Result<Value> {
     let request: Value = serde_json::from_str(line).context("the request is not JSON")?;
-    let number = |key: &str| {
-        request[key]
-            .as_u64()
-            .with_context(|| format!("the request has no number `{key}`"))
-    };
+    let number = |key: &str| request[key].as_u64().with_context(|| format!("the request has no number `{key}`"));
     let (batch, classes) = (number("batch")? as usize, number("classes")? as usize);
     let dtype = request["dtype"].as_str().unwrap_or("f32");
-    let fits = |inputs: &Inputs| {
-        (inputs.batch, inputs.classes, inputs.dtype.as_str()) == (batch, classes, dtype)
-    };
+    let fits = |inputs: &Inputs| (inputs.batch, inputs.classes, inputs.dtype.as_str()) == (batch, classes, dtype);
     if !inputs.as_ref().is_some_and(fits) {
         *inputs = None; // the old ones go before the new ones come
         *inputs = Some(Inputs::new(batch, classes, dtype)?);
     }
     let inputs = inputs.as_ref().context("no inputs")?;
-    inputs.measure(
-        request["what"].as_str().unwrap_or("ours"),
-        request["repeats"].as_u64().unwrap_or(1) as usize,
-    )
+    inputs.measure(request["what"].as_str().unwrap_or("ours"), request["repeats"].as_u64().unwrap_or(1) as usize)
 }
 
 struct Inputs {
@@ -129,23 +106,12 @@ impl Inputs {
         let logits = |name: &str| -> Result<Tensor> {
             // A large tensor repeats itself: random numbers are slow, and no kernel can tell.
             let mut rng = takd_rng::stream(0, name);
-            let values: Vec<f32> = normal
-                .sample_iter(&mut rng)
-                .take((batch * classes).min(1_000_003))
-                .collect();
-            let values: Vec<f32> = values
-                .iter()
-                .cycle()
-                .take(batch * classes)
-                .copied()
-                .collect();
+            let values: Vec<f32> = normal.sample_iter(&mut rng).take((batch * classes).min(1_000_003)).collect();
+            let values: Vec<f32> = values.iter().cycle().take(batch * classes).copied().collect();
             Ok(Tensor::from_vec(values, (batch, classes), &Device::Cpu)?.to_dtype(to)?)
         };
         let mut rng = takd_rng::stream(0, "labels");
-        let labels: Vec<u32> = Uniform::new(0, classes as u32)?
-            .sample_iter(&mut rng)
-            .take(batch)
-            .collect();
+        let labels: Vec<u32> = Uniform::new(0, classes as u32)?.sample_iter(&mut rng).take(batch).collect();
         Ok(Inputs {
             batch,
             classes,
@@ -157,33 +123,18 @@ impl Inputs {
     }
 
     fn measure(&self, what: &str, repeats: usize) -> Result<Value> {
-        let loss = KdLoss {
-            temperature: 4.0,
-            lambda: 0.5,
-            ..KdLoss::default()
-        };
+        let loss = KdLoss { temperature: 4.0, lambda: 0.5, ..KdLoss::default() };
         let (student, teacher, labels) = (self.student.as_tensor(), &self.teacher, &self.labels);
         let seconds = match what {
-            "ours" => time(repeats, || {
-                Ok(loss.forward(student, teacher, labels)?.backward()?)
-            })?,
-            "ours_grad" => time(repeats, || {
-                Ok(loss.forward_and_grad(student, teacher, labels)?)
-            })?,
-            "candle" => time(repeats, || {
-                Ok(reference::kd_loss(&loss, student, teacher, labels, None)?.backward()?)
-            })?,
+            "ours" => time(repeats, || Ok(loss.forward(student, teacher, labels)?.backward()?))?,
+            "ours_grad" => time(repeats, || Ok(loss.forward_and_grad(student, teacher, labels)?))?,
+            "candle" => time(repeats, || Ok(reference::kd_loss(&loss, student, teacher, labels, None)?.backward()?))?,
             "copy" => {
                 let from = vec![1u8; self.batch * self.classes * teacher.dtype().size_in_bytes()];
                 let mut to = vec![2u8; from.len()];
                 time(repeats, || {
-                    let part = from
-                        .len()
-                        .div_ceil(rayon::current_num_threads())
-                        .max(1 << 14);
-                    to.par_chunks_mut(part)
-                        .zip(from.par_chunks(part))
-                        .for_each(|(to, from)| to.copy_from_slice(from));
+                    let part = from.len().div_ceil(rayon::current_num_threads()).max(1 << 14);
+                    to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| to.copy_from_slice(from));
                     Ok(std::hint::black_box(to.last().copied()))
                 })?
             }

@@ -21,9 +21,7 @@ pub enum Error {
     },
 
     /// A tensor has another shape than the student's logits ask for.
-    #[error(
-        "{input} have shape {found:?}, but must be {expected}: reshape or select them before the loss"
-    )]
+    #[error("{input} have shape {found:?}, but must be {expected}: reshape or select them before the loss")]
     Shape {
         /// Which tensor.
         input: Input,
@@ -45,9 +43,7 @@ pub enum Error {
     },
 
     /// A tensor lies on another device than the student's logits.
-    #[error(
-        "{input} lie on {found}, the student's logits on {expected}: move them with `to_device`"
-    )]
+    #[error("{input} lie on {found}, the student's logits on {expected}: move them with `to_device`")]
     Device {
         /// Which tensor.
         input: Input,
@@ -97,9 +93,7 @@ pub enum Error {
     },
 
     /// A loss was given another number of teachers than it takes.
-    #[error(
-        "{loss} was given {found} teachers, but takes {expected}: change the list of teachers or the loss"
-    )]
+    #[error("{loss} was given {found} teachers, but takes {expected}: change the list of teachers or the loss")]
     Teachers {
         /// The loss.
         loss: &'static str,

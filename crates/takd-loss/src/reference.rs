@@ -107,11 +107,7 @@ pub(crate) fn class_index(loss: &KdLoss, labels: &Tensor, classes: usize) -> Res
         if Some(*label) == loss.ignore_index {
             *label = 0;
         } else if *label < 0 || *label as u64 >= classes as u64 {
-            return Err(Error::Label {
-                row,
-                label: *label,
-                classes,
-            });
+            return Err(Error::Label { row, label: *label, classes });
         }
     }
     let rows = index.len();

@@ -14,37 +14,20 @@ fn here(path: &str) -> PathBuf {
 }
 
 fn runs(program: &Path) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success())
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
 #[test]
 fn nvcc_compiles_the_cuda_kernel_for_every_type() {
-    let roots = ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"]
-        .into_iter()
-        .filter_map(std::env::var_os)
-        .map(PathBuf::from);
-    let found = roots
-        .chain([PathBuf::from("/usr/local/cuda")])
-        .map(|root| root.join("bin/nvcc"));
-    let Some(nvcc) = [PathBuf::from("nvcc")]
-        .into_iter()
-        .chain(found)
-        .find(|nvcc| runs(nvcc))
-    else {
+    let roots = ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
+    let found = roots.chain([PathBuf::from("/usr/local/cuda")]).map(|root| root.join("bin/nvcc"));
+    let Some(nvcc) = [PathBuf::from("nvcc")].into_iter().chain(found).find(|nvcc| runs(nvcc)) else {
         println!("skipped: no nvcc on PATH or under CUDA_HOME");
         return;
     };
     let out = tempfile::tempdir().unwrap();
     for arch in ["sm_80", "sm_90"] {
-        for (student, teacher) in [
-            ("f32", "f32"),
-            ("f16", "f32"),
-            ("f32", "bf16"),
-            ("bf16", "f16"),
-        ] {
+        for (student, teacher) in [("f32", "f32"), ("f16", "f32"), ("f32", "bf16"), ("bf16", "f16")] {
             let output = Command::new(&nvcc)
                 .args(["-cubin", "-arch", arch])
                 .arg(format!("-DSTUDENT={student}"))
@@ -54,11 +37,7 @@ fn nvcc_compiles_the_cuda_kernel_for_every_type() {
                 .arg(here("src/kd/kd_loss.cu"))
                 .output()
                 .unwrap();
-            assert!(
-                output.status.success(),
-                "{arch} {student} {teacher}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            assert!(output.status.success(), "{arch} {student} {teacher}: {}", String::from_utf8_lossy(&output.stderr));
         }
     }
 }
@@ -87,14 +66,7 @@ impl Shim {
         }
         let program = directory.join(format!("{which}_{student:?}_{teacher:?}"));
         let output = Command::new(compiler)
-            .args([
-                "-std=c++20",
-                "-O1",
-                "-pthread",
-                "-Wall",
-                "-Werror",
-                "-ffp-contract=off",
-            ])
+            .args(["-std=c++20", "-O1", "-pthread", "-Wall", "-Werror", "-ffp-contract=off"])
             .arg(format!("-DSTUDENT={}", kernel_type(student)))
             .arg(format!("-DTEACHER={}", kernel_type(teacher)))
             .arg("-I")
@@ -104,25 +76,14 @@ impl Shim {
             .arg(&program)
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Some(Shim {
-            program,
-            student,
-            teacher,
-        })
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Some(Shim { program, student, teacher })
     }
 
     /// Status, loss and gradient (`[batch, classes]`, before it `grad`) that the kernel makes of a case.
     fn run(&self, case: &Case, threads: usize, rows: usize) -> (u32, Vec<f64>, Tensor) {
         let directory = tempfile::tempdir().unwrap();
-        let (input, output) = (
-            directory.path().join("input"),
-            directory.path().join("output"),
-        );
+        let (input, output) = (directory.path().join("input"), directory.path().join("output"));
         std::fs::write(&input, case.bytes()).unwrap();
         let ended = Command::new(&self.program)
             .args([threads.to_string(), rows.to_string()])
@@ -133,18 +94,14 @@ impl Shim {
         let bytes = std::fs::read(output).unwrap();
         let status = u32::from_le_bytes(bytes[..4].try_into().unwrap());
         let floats = |bytes: &[u8]| -> Vec<f64> {
-            bytes
-                .chunks(4)
-                .map(|b| f32::from_le_bytes(b.try_into().unwrap()).into())
-                .collect()
+            bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()).into()).collect()
         };
         let (batch, shape) = (case.student.dims()[0], case.student.dims());
         let losses = match case.kd.reduction {
             Reduction::None => floats(&bytes[8..][..4 * batch]),
             _ => floats(&bytes[4..8]),
         };
-        let grad =
-            Tensor::from_raw_buffer(&bytes[8 + 4 * batch..], self.student, shape, &CPU).unwrap();
+        let grad = Tensor::from_raw_buffer(&bytes[8 + 4 * batch..], self.student, shape, &CPU).unwrap();
         (status, losses, grad)
     }
 }
@@ -161,77 +118,38 @@ struct Case {
 
 fn raw(tensor: &Tensor) -> Vec<u8> {
     match tensor.dtype() {
-        DType::F32 => tensor
-            .flatten_all()
-            .unwrap()
-            .to_vec1::<f32>()
-            .unwrap()
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect(),
+        DType::F32 => {
+            tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().flat_map(|x| x.to_le_bytes()).collect()
+        }
         DType::F16 => {
-            let numbers = tensor
-                .flatten_all()
-                .unwrap()
-                .to_vec1::<half::f16>()
-                .unwrap();
+            let numbers = tensor.flatten_all().unwrap().to_vec1::<half::f16>().unwrap();
             numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
         }
         DType::BF16 => {
-            let numbers = tensor
-                .flatten_all()
-                .unwrap()
-                .to_vec1::<half::bf16>()
-                .unwrap();
+            let numbers = tensor.flatten_all().unwrap().to_vec1::<half::bf16>().unwrap();
             numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
         }
         DType::U8 => tensor.to_vec1::<u8>().unwrap(),
-        DType::U32 => tensor
-            .to_vec1::<u32>()
-            .unwrap()
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect(),
-        _ => tensor
-            .to_vec1::<i64>()
-            .unwrap()
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect(),
+        DType::U32 => tensor.to_vec1::<u32>().unwrap().iter().flat_map(|x| x.to_le_bytes()).collect(),
+        _ => tensor.to_vec1::<i64>().unwrap().iter().flat_map(|x| x.to_le_bytes()).collect(),
     }
 }
 
 impl Case {
     fn bytes(&self) -> Vec<u8> {
         let (batch, classes) = self.student.dims2().unwrap();
-        let KdLoss {
-            temperature,
-            lambda,
-            reduction,
-            label_smoothing,
-            ignore_index,
-        } = self.kd;
+        let KdLoss { temperature, lambda, reduction, label_smoothing, ignore_index } = self.kd;
         let mean = matches!(reduction, Reduction::BatchMean | Reduction::Mean);
         let total = mean && (self.weights.is_some() || ignore_index.is_some());
         let reads_labels = lambda < 1.0 || ignore_index.is_some();
-        let teachers = if lambda > 0.0 {
-            self.teachers.as_slice()
-        } else {
-            &[]
-        };
-        let given = u32::from(self.weights.is_some())
-            + 2 * u32::from(total)
-            + 4 * u32::from(self.upstream.is_some())
-            + 8;
+        let teachers = if lambda > 0.0 { self.teachers.as_slice() } else { &[] };
+        let given =
+            u32::from(self.weights.is_some()) + 2 * u32::from(total) + 4 * u32::from(self.upstream.is_some()) + 8;
         let words = [
             batch as u32,
             classes as u32,
             teachers.len() as u32,
-            if reads_labels {
-                self.labels.dtype().size_in_bytes() as u32
-            } else {
-                0
-            },
+            if reads_labels { self.labels.dtype().size_in_bytes() as u32 } else { 0 },
             u32::from(lambda < 1.0),
             u32::from(classes % 8 == 0),
             0, // one gradient from above
@@ -243,33 +161,16 @@ impl Case {
         if reduction == Reduction::Mean {
             kl /= classes as f64;
         }
-        let scale = if mean && !total {
-            1.0 / batch as f64
-        } else {
-            1.0
-        };
+        let scale = if mean && !total { 1.0 / batch as f64 } else { 1.0 };
         let log2_e = std::f64::consts::LOG2_E;
-        let mut numbers = vec![
-            1.0 - lambda,
-            label_smoothing,
-            log2_e,
-            log2_e / temperature,
-            temperature,
-            scale,
-        ];
+        let mut numbers = vec![1.0 - lambda, label_smoothing, log2_e, log2_e / temperature, temperature, scale];
         numbers.extend((0..8).map(|teacher| if teacher < teachers.len() { kl } else { 0.0 }));
 
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.extend(ignore_index.unwrap_or(0).to_le_bytes());
-        bytes.extend(
-            numbers
-                .iter()
-                .flat_map(|&number| (number as f32).to_le_bytes()),
-        );
+        bytes.extend(numbers.iter().flat_map(|&number| (number as f32).to_le_bytes()));
         bytes.extend(raw(&self.student));
-        teachers
-            .iter()
-            .for_each(|teacher| bytes.extend(raw(teacher)));
+        teachers.iter().for_each(|teacher| bytes.extend(raw(teacher)));
         if reads_labels {
             bytes.extend(raw(&self.labels));
         }
@@ -287,23 +188,11 @@ impl Case {
     fn expected(&self) -> (Vec<f64>, Tensor) {
         let student = var(&self.student, self.student.dtype());
         let loss = match &self.weights {
-            Some(weights) => {
-                self.kd
-                    .forward_weighted(&student, &self.teachers[0], &self.labels, Some(weights))
-            }
+            Some(weights) => self.kd.forward_weighted(&student, &self.teachers[0], &self.labels, Some(weights)),
             None => {
-                let dense = Dgkd {
-                    kd: self.kd,
-                    dropped: 0,
-                    seed: 0,
-                };
+                let dense = Dgkd { kd: self.kd, dropped: 0, seed: 0 };
                 let (teacher_logits, labels) = (self.teachers.as_slice(), &self.labels);
-                dense.loss(&Batch {
-                    student_logits: &student,
-                    teacher_logits,
-                    labels,
-                    step: 0,
-                })
+                dense.loss(&Batch { student_logits: &student, teacher_logits, labels, step: 0 })
             }
         };
         let loss = loss.unwrap();
@@ -314,40 +203,19 @@ impl Case {
 
 fn shim_agrees(which: &str) {
     let directory = tempfile::tempdir().unwrap();
-    for (student, teacher, close) in [
-        (DType::F32, DType::F32, 2e-6),
-        (DType::F16, DType::BF16, 1e-3),
-        (DType::BF16, DType::F16, 8e-3),
-    ] {
+    for (student, teacher, close) in
+        [(DType::F32, DType::F32, 2e-6), (DType::F16, DType::BF16, 1e-3), (DType::BF16, DType::F16, 8e-3)]
+    {
         let Some(shim) = Shim::build(which, student, teacher, directory.path()) else {
             return;
         };
-        for (batch, classes, threads, rows) in [
-            (5, 1, 32, 4),
-            (9, 10, 32, 8),
-            (3, 100, 32, 2),
-            (4, 264, 32, 1),
-            (2, 1031, 64, 1),
-            (2, 2064, 64, 1),
-        ] {
+        for (batch, classes, threads, rows) in
+            [(5, 1, 32, 4), (9, 10, 32, 8), (3, 100, 32, 2), (4, 264, 32, 1), (2, 1031, 64, 1), (2, 2064, 64, 1)]
+        {
             for (index, kd) in [
-                KdLoss {
-                    temperature: 4.0,
-                    lambda: 0.5,
-                    ..KdLoss::default()
-                },
-                KdLoss {
-                    temperature: 0.7,
-                    lambda: 0.0,
-                    reduction: Reduction::Sum,
-                    ..KdLoss::default()
-                },
-                KdLoss {
-                    temperature: 2.5,
-                    lambda: 1.0,
-                    reduction: Reduction::None,
-                    ..KdLoss::default()
-                },
+                KdLoss { temperature: 4.0, lambda: 0.5, ..KdLoss::default() },
+                KdLoss { temperature: 0.7, lambda: 0.0, reduction: Reduction::Sum, ..KdLoss::default() },
+                KdLoss { temperature: 2.5, lambda: 1.0, reduction: Reduction::None, ..KdLoss::default() },
                 KdLoss {
                     temperature: 20.0,
                     lambda: 0.3,
@@ -363,22 +231,14 @@ fn shim_agrees(which: &str) {
                 let teachers = if index == 0 { 3 } else { 1 };
                 let case = Case {
                     kd,
-                    student: logits("s", batch, classes, 3.0)
-                        .to_dtype(shim.student)
-                        .unwrap(),
+                    student: logits("s", batch, classes, 3.0).to_dtype(shim.student).unwrap(),
                     teachers: (0..teachers)
-                        .map(|i| {
-                            logits(&format!("t{i}"), batch, classes, 3.0)
-                                .to_dtype(shim.teacher)
-                                .unwrap()
-                        })
+                        .map(|i| logits(&format!("t{i}"), batch, classes, 3.0).to_dtype(shim.teacher).unwrap())
                         .collect(),
                     labels: labels("y", batch, classes)
                         .to_dtype([DType::U32, DType::U8, DType::I64][batch % 3])
                         .unwrap(),
-                    weights: weighted.then(|| {
-                        Tensor::from_iter((0..batch).map(|row| row as f32 * 0.5), &CPU).unwrap()
-                    }),
+                    weights: weighted.then(|| Tensor::from_iter((0..batch).map(|row| row as f32 * 0.5), &CPU).unwrap()),
                     upstream: (index == 1).then_some(3.0),
                 };
                 if classes > 256 && case.labels.dtype() == DType::U8 {
@@ -396,10 +256,7 @@ fn shim_agrees(which: &str) {
                 }
                 let apart = relative_distance(&grad, &expected_grad);
                 let rounding = classes == 1 && values(&grad).iter().all(|g| g.abs() < 1e-5);
-                assert!(
-                    apart < close || rounding,
-                    "{name}: gradients {apart:e} apart"
-                );
+                assert!(apart < close || rounding, "{name}: gradients {apart:e} apart");
             }
         }
     }
@@ -414,17 +271,11 @@ fn shim_names_bad_rows(which: &str) {
     let spoilt = |row: usize, value: f64| {
         let mut numbers = values(&clean);
         numbers[row * 10 + 9] = value;
-        Tensor::from_vec(numbers, (9, 10), &CPU)
-            .unwrap()
-            .to_dtype(DType::F32)
-            .unwrap()
+        Tensor::from_vec(numbers, (9, 10), &CPU).unwrap().to_dtype(DType::F32).unwrap()
     };
     for lambda in [0.0, 0.5, 1.0] {
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let kd = KdLoss {
-                lambda,
-                ..KdLoss::default()
-            };
+            let kd = KdLoss { lambda, ..KdLoss::default() };
             let case = |student: &Tensor, teacher: &Tensor| Case {
                 kd,
                 student: student.clone(),
@@ -433,17 +284,9 @@ fn shim_names_bad_rows(which: &str) {
                 weights: None,
                 upstream: None,
             };
-            assert_eq!(
-                shim.run(&case(&spoilt(4, value), &clean), 32, 8).0,
-                4,
-                "{which} {lambda} {value}"
-            );
+            assert_eq!(shim.run(&case(&spoilt(4, value), &clean), 32, 8).0, 4, "{which} {lambda} {value}");
             if lambda > 0.0 {
-                assert_eq!(
-                    shim.run(&case(&clean, &spoilt(8, value)), 32, 8).0,
-                    8,
-                    "{which} {lambda} {value}"
-                );
+                assert_eq!(shim.run(&case(&clean, &spoilt(8, value)), 32, 8).0, 8, "{which} {lambda} {value}");
             }
         }
     }
@@ -475,9 +318,7 @@ fn shim_leaves_a_gradient_with_upstream_one(which: &str) {
     };
     let (_, losses, grad) = shim.run(&case, 32, 8);
     assert_eq!(values(&grad), values(&student)); // what was there before
-    let expected = KdLoss::default()
-        .forward(&student, &student, &case.labels)
-        .unwrap();
+    let expected = KdLoss::default().forward(&student, &student, &case.labels).unwrap();
     assert!((losses[0] - scalar(&expected)).abs() < 1e-5);
 }
 

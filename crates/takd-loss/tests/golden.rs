@@ -11,8 +11,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use takd_loss::{
-    Batch, Dgkd, Dist, DistillationLoss, Dkd, KdLoss, MultiTeacherKd, Reduction, StandardizedKd,
-    cross_entropy,
+    Batch, Dgkd, Dist, DistillationLoss, Dkd, KdLoss, MultiTeacherKd, Reduction, StandardizedKd, cross_entropy,
 };
 
 struct Golden {
@@ -31,72 +30,46 @@ fn read(path: &Path) -> Golden {
         .filter_map(|(name, settings)| Some((name.clone(), serde_json::from_str(settings).ok()?)))
         .collect();
     cases.sort_by(|a, b| a.0.cmp(&b.0));
-    Golden {
-        tensors: candle_core::safetensors::load(path, &CPU).unwrap(),
-        cases,
-    }
+    Golden { tensors: candle_core::safetensors::load(path, &CPU).unwrap(), cases }
 }
 
 fn hold_to_large(golden: &Golden) {
-    let cases = golden.cases.iter().filter_map(|(name, settings)| {
-        Some((name, settings["T"].as_f64()?, settings["lam"].as_f64()?))
-    });
+    let cases = golden
+        .cases
+        .iter()
+        .filter_map(|(name, settings)| Some((name, settings["T"].as_f64()?, settings["lam"].as_f64()?)));
     let cases: Vec<_> = cases.collect();
     assert!(!cases.is_empty());
     for (name, temperature, lambda) in cases {
         let tensor = |part: &str| &golden.tensors[&format!("{name}.{part}")];
         let (teacher, labels) = (tensor("teacher"), tensor("labels"));
-        for (reduction, word) in [
-            (Reduction::BatchMean, "batchmean"),
-            (Reduction::Mean, "mean"),
-        ] {
-            let kd = KdLoss {
-                temperature,
-                lambda,
-                reduction,
-                ..KdLoss::default()
-            };
+        for (reduction, word) in [(Reduction::BatchMean, "batchmean"), (Reduction::Mean, "mean")] {
+            let kd = KdLoss { temperature, lambda, reduction, ..KdLoss::default() };
             for dtype in [DType::F32, DType::F64] {
                 let student = var(tensor("student"), dtype);
-                let loss = kd
-                    .forward(&student, &teacher.to_dtype(dtype).unwrap(), labels)
-                    .unwrap();
+                let loss = kd.forward(&student, &teacher.to_dtype(dtype).unwrap(), labels).unwrap();
                 let expected = scalar(tensor(&format!("{word}.loss")));
                 let apart = (scalar(&loss) - expected).abs() / expected.abs();
-                assert!(
-                    apart < 2e-6,
-                    "case {name}, {word}, {dtype:?}: loss {loss} for {expected}, {apart:e} apart"
-                );
+                assert!(apart < 2e-6, "case {name}, {word}, {dtype:?}: loss {loss} for {expected}, {apart:e} apart");
 
                 let grad = gradient(&loss, &student).unwrap();
                 let apart = relative_distance(&grad, tensor(&format!("{word}.grad_student")));
-                assert!(
-                    apart < 2e-6,
-                    "case {name}, {word}, {dtype:?}: gradients {apart:e} apart"
-                );
+                assert!(apart < 2e-6, "case {name}, {word}, {dtype:?}: gradients {apart:e} apart");
             }
         }
         let ce = scalar(&cross_entropy(tensor("student"), labels).unwrap());
         let expected = scalar(tensor("ce"));
-        assert!(
-            (ce - expected).abs() < 2e-6 * expected.abs(),
-            "case {name}: cross-entropy {ce} for {expected}"
-        );
+        assert!((ce - expected).abs() < 2e-6 * expected.abs(), "case {name}: cross-entropy {ce} for {expected}");
     }
 }
 
 #[test]
 fn agrees_with_pytorch_on_the_large_file() {
-    let directory = std::env::var_os("TAKD_REFERENCE_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference"),
-        PathBuf::from,
-    );
+    let directory = std::env::var_os("TAKD_REFERENCE_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference"), PathBuf::from);
     let path = directory.join("kd_loss.safetensors");
     if !path.exists() {
-        println!(
-            "skipped: no {}; TAKD_REFERENCE_DIR names its folder",
-            path.display()
-        );
+        println!("skipped: no {}; TAKD_REFERENCE_DIR names its folder", path.display());
         return;
     }
     hold_to_large(&read(&path));
@@ -104,8 +77,7 @@ fn agrees_with_pytorch_on_the_large_file() {
 
 #[test]
 fn every_loss_agrees_with_its_paper_s_equation() {
-    let golden =
-        read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/golden.safetensors"));
+    let golden = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/golden.safetensors"));
     assert!(golden.cases.len() > 30);
     for (name, settings) in &golden.cases {
         let tensor = |part: &str| golden.tensors.get(&format!("{name}.{part}"));
@@ -128,11 +100,7 @@ fn every_loss_agrees_with_its_paper_s_equation() {
         let loss: Box<dyn DistillationLoss> = match settings["loss"].as_str().unwrap() {
             "kd" => Box::new(kd),
             "mean" => Box::new(MultiTeacherKd { kd }),
-            "dense" => Box::new(Dgkd {
-                kd,
-                dropped: 0,
-                seed: 1,
-            }),
+            "dense" => Box::new(Dgkd { kd, dropped: 0, seed: 1 }),
             "dkd" => Box::new(Dkd {
                 cross_entropy: w(),
                 alpha: number("alpha").unwrap(),
@@ -149,43 +117,22 @@ fn every_loss_agrees_with_its_paper_s_equation() {
             other => panic!("{name}: no loss called {other}"),
         };
         let labels = tensor("labels").unwrap();
-        for (dtype, close) in [
-            (DType::F64, 1e-10),
-            (DType::F32, 4e-6),
-            (DType::F16, 4e-3),
-            (DType::BF16, 3e-2),
-        ] {
+        for (dtype, close) in [(DType::F64, 1e-10), (DType::F32, 4e-6), (DType::F16, 4e-3), (DType::BF16, 3e-2)] {
             let student = var(tensor("student").unwrap(), dtype);
-            let teachers: Vec<Tensor> = (0..)
-                .map_while(|i| tensor(&format!("teacher{i}")))
-                .map(|t| t.to_dtype(dtype).unwrap())
-                .collect();
+            let teachers: Vec<Tensor> =
+                (0..).map_while(|i| tensor(&format!("teacher{i}"))).map(|t| t.to_dtype(dtype).unwrap()).collect();
             let value = match tensor("weights") {
                 Some(weights) => kd.forward_weighted(&student, &teachers[0], labels, Some(weights)),
                 None => {
-                    let batch = Batch {
-                        student_logits: &student,
-                        teacher_logits: &teachers,
-                        labels,
-                        step: 0,
-                    };
+                    let batch = Batch { student_logits: &student, teacher_logits: &teachers, labels, step: 0 };
                     loss.loss(&batch)
                 }
             };
             let value = value.unwrap_or_else(|error| panic!("{name}, {dtype:?}: {error}"));
             let apart = relative_distance(&value, tensor("loss").unwrap());
-            assert!(
-                apart < close,
-                "{name}, {dtype:?}: loss {value}, {apart:e} apart"
-            );
-            let apart = relative_distance(
-                &gradient(&value, &student).unwrap(),
-                tensor("grad").unwrap(),
-            );
-            assert!(
-                apart < close,
-                "{name}, {dtype:?}: gradients {apart:e} apart"
-            );
+            assert!(apart < close, "{name}, {dtype:?}: loss {value}, {apart:e} apart");
+            let apart = relative_distance(&gradient(&value, &student).unwrap(), tensor("grad").unwrap());
+            assert!(apart < close, "{name}, {dtype:?}: gradients {apart:e} apart");
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError};
 
 /// What follows the batch normalisation of a [`ConvBn`] layer; `T` is the kind of activations, [`Tensor`] or
 /// [`Features`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Then<'a, T = Tensor> {
     /// Nothing: the normalised values themselves.
     Nothing,
@@ -22,6 +22,14 @@ pub enum Then<'a, T = Tensor> {
     /// Addition of the residual, of the output's shape, then ReLU.
     AddRelu(&'a T),
 }
+
+impl<T> Clone for Then<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Then<'_, T> {}
 
 /// Convolution, batch normalisation and what follows them, as one layer, so that a backend may fuse the three.
 #[derive(Clone, Debug)]
@@ -202,7 +210,11 @@ impl ConvBn {
         let plan = Plan::new(Arch::new(), [height, width, c_in], [c_out, k_h, k_w], params);
         match plan {
             Some(plan) if c_in == w_in && !weight.dims().contains(&0) => Ok(plan),
-            _ => bail!("ConvBn: input {:?} and weight {:?} do not fit ({params:?})", [height, width, c_in], weight.dims()),
+            _ => bail!(
+                "ConvBn: input {:?} and weight {:?} do not fit ({params:?})",
+                [height, width, c_in],
+                weight.dims()
+            ),
         }
     }
 }
@@ -210,7 +222,9 @@ impl ConvBn {
 fn fast(features: &Features) -> Result<(&Arc<Node>, &Tensor)> {
     match &features.0 {
         Inner::Fast { node, handle } => Ok((node, handle)),
-        Inner::Plain(tensor) => bail!("ConvBn: input and residual must both be f32 on the CPU, one is {:?}", tensor.dtype()),
+        Inner::Plain(tensor) => {
+            bail!("ConvBn: input and residual must both be f32 on the CPU, one is {:?}", tensor.dtype())
+        }
     }
 }
 

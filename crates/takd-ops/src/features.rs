@@ -34,7 +34,10 @@ pub struct Features(pub(crate) Inner);
 pub(crate) enum Inner {
     /// Anything but f32 on the CPU.
     Plain(Tensor),
-    Fast { node: Arc<Node>, handle: Tensor },
+    Fast {
+        node: Arc<Node>,
+        handle: Tensor,
+    },
 }
 
 /// Numbers of an activation and, during a backward pass, the gradients that have come for them.

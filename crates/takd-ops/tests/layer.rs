@@ -100,7 +100,8 @@ fn compare(case: &Case, train: bool) -> Result<()> {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let kernel = prop_oneof![Just((3, 1)), Just((1, 0)), Just((3, 0)), Just((2, 1)), Just((5, 2)), Just((1, 1)), Just((3, 2))];
+    let kernel =
+        prop_oneof![Just((3, 1)), Just((1, 0)), Just((3, 0)), Just((2, 1)), Just((5, 2)), Just((1, 1)), Just((3, 2))];
     let shape = (1usize..7, 5usize..14, 5usize..14, 1usize..40, 1usize..40);
     (shape, kernel, 1usize..4, any::<bool>(), 0usize..4, any::<u64>()).prop_map(
         |((batch, height, width, c_in, c_out), (kernel, padding), stride, bias, follow, seed)| Case {
@@ -217,7 +218,10 @@ fn a_branch_gets_the_sum_of_its_consumers_gradients() -> Result<()> {
         let output = third.forward_features(&hidden, Then::AddRelu(&stem), true)?;
         let loss = output.to_tensor()?.sqr()?.sum_all()?;
         let grads = loss.backward()?;
-        [&input, &w1, &w2, &w3].into_iter().map(|v| grads.get(v).cloned().ok_or_else(|| candle_core::Error::msg("no gradient"))).collect()
+        [&input, &w1, &w2, &w3]
+            .into_iter()
+            .map(|v| grads.get(v).cloned().ok_or_else(|| candle_core::Error::msg("no gradient")))
+            .collect()
     };
     for (found, expected) in build(DType::F32)?.iter().zip(&build(DType::F64)?) {
         let off = distance(found, expected)?;

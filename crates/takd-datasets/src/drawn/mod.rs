@@ -26,11 +26,7 @@ pub struct Drawn {
 impl Default for Drawn {
     /// 5 000 to train on and 2 000 to test on, from seed 0.
     fn default() -> Self {
-        Self {
-            train: 5_000,
-            test: 2_000,
-            seed: 0,
-        }
+        Self { train: 5_000, test: 2_000, seed: 0 }
     }
 }
 
@@ -50,10 +46,7 @@ pub(crate) fn class_names(name: DatasetName) -> Vec<String> {
     if name == DatasetName::Shapes10 {
         return shapes.map(String::from).to_vec();
     }
-    shapes
-        .iter()
-        .flat_map(|shape| picture::TEXTURES.map(|texture| format!("{texture}_{shape}")))
-        .collect()
+    shapes.iter().flat_map(|shape| picture::TEXTURES.map(|texture| format!("{texture}_{shape}"))).collect()
 }
 
 /// Draws both splits.
@@ -75,32 +68,20 @@ fn draw_split(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Images> {
     if n == 0 {
-        return Err(Error::Empty {
-            name,
-            split,
-            remedy: "ask for 1 or more to be drawn".into(),
-        });
+        return Err(Error::Empty { name, split, remedy: "ask for 1 or more to be drawn".into() });
     }
     let mut report = |done: usize| {
-        progress(Progress {
-            stage: Stage::Draw,
-            what: split.as_str(),
-            done: done as u64,
-            total: n as u64,
-        });
+        progress(Progress { stage: Stage::Draw, what: split.as_str(), done: done as u64, total: n as u64 });
     };
     report(0);
     let mut pixels = vec![0; n * IMAGE_BYTES];
     for (step, pixels) in pixels.chunks_mut(STEP * IMAGE_BYTES).enumerate() {
         let first = step * STEP;
-        pixels
-            .par_chunks_exact_mut(IMAGE_BYTES)
-            .enumerate()
-            .for_each(|(offset, pixels)| {
-                let i = first + offset;
-                let mut rng = takd_rng::stream(seed, &format!("{name}/{split}/{i}"));
-                picture::draw(name, label(name, i), &mut rng, pixels);
-            });
+        pixels.par_chunks_exact_mut(IMAGE_BYTES).enumerate().for_each(|(offset, pixels)| {
+            let i = first + offset;
+            let mut rng = takd_rng::stream(seed, &format!("{name}/{split}/{i}"));
+            picture::draw(name, label(name, i), &mut rng, pixels);
+        });
         report(first + pixels.len() / IMAGE_BYTES);
     }
     let labels = (0..n).map(|i| label(name, i)).collect();

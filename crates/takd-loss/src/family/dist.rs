@@ -1,9 +1,6 @@
 //! DIST: distillation by correlation.
 
-use super::{
-    Batch, DistillationLoss, check_temperature, check_weight, composite_logits, only_teacher,
-    reported,
-};
+use super::{Batch, DistillationLoss, check_temperature, check_weight, composite_logits, only_teacher, reported};
 use crate::error::Result;
 use crate::kd::cross_entropy;
 use crate::reference::log_softmax;
@@ -33,12 +30,7 @@ pub struct Dist {
 impl Default for Dist {
     /// The paper's for ImageNet: w = 1, β = 2, γ = 2, τ = 1.
     fn default() -> Self {
-        Dist {
-            cross_entropy: 1.0,
-            beta: 2.0,
-            gamma: 2.0,
-            temperature: 1.0,
-        }
+        Dist { cross_entropy: 1.0, beta: 2.0, gamma: 2.0, temperature: 1.0 }
     }
 }
 
@@ -53,14 +45,12 @@ impl DistillationLoss for Dist {
         check_weight("gamma", self.gamma)?;
         check_temperature(self.temperature)?;
         let ce = cross_entropy(batch.student_logits, batch.labels)?;
-        let (student, teacher) =
-            composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 1)?;
+        let (student, teacher) = composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 1)?;
         if student.dim(0)? == 0 {
             return Ok(ce);
         }
-        let probabilities = |logits: &Tensor| -> Result<Tensor> {
-            Ok(log_softmax(&(logits / self.temperature)?)?.exp()?)
-        };
+        let probabilities =
+            |logits: &Tensor| -> Result<Tensor> { Ok(log_softmax(&(logits / self.temperature)?)?.exp()?) };
         let (p, q) = (probabilities(&student)?, probabilities(&teacher)?);
         let scale = self.temperature * self.temperature;
         let inter = (uncorrelated(&p, &q)? * (scale * self.beta))?;

@@ -1,9 +1,6 @@
 //! Decoupled knowledge distillation.
 
-use super::{
-    Batch, DistillationLoss, check_temperature, check_weight, composite_logits, only_teacher,
-    reported,
-};
+use super::{Batch, DistillationLoss, check_temperature, check_weight, composite_logits, only_teacher, reported};
 use crate::error::Result;
 use crate::kd::{KdLoss, cross_entropy};
 use crate::reference::{class_index, log_softmax, log_sum_exp};
@@ -31,12 +28,7 @@ pub struct Dkd {
 impl Default for Dkd {
     /// The paper's for CIFAR-100: w = 1, α = 1, β = 8, τ = 4.
     fn default() -> Self {
-        Dkd {
-            cross_entropy: 1.0,
-            alpha: 1.0,
-            beta: 8.0,
-            temperature: 4.0,
-        }
+        Dkd { cross_entropy: 1.0, alpha: 1.0, beta: 8.0, temperature: 4.0 }
     }
 }
 
@@ -51,38 +43,27 @@ impl DistillationLoss for Dkd {
         check_weight("beta", self.beta)?;
         check_temperature(self.temperature)?;
         let ce = cross_entropy(batch.student_logits, batch.labels)?; // checks the labels too
-        let (student, teacher) =
-            composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 2)?;
+        let (student, teacher) = composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 2)?;
         let (rows, classes) = student.dims2()?;
         if rows == 0 {
             return Ok(ce);
         }
         let label = class_index(&KdLoss::default(), batch.labels, classes)?; // [rows, 1]
         let on_label = Tensor::zeros((rows, classes), candle_core::DType::U8, student.device())?;
-        let on_label = on_label.scatter(
-            &label,
-            &label.ones_like()?.to_dtype(on_label.dtype())?,
-            D::Minus1,
-        )?;
+        let on_label = on_label.scatter(&label, &label.ones_like()?.to_dtype(on_label.dtype())?, D::Minus1)?;
         // So far below every other logit that it has no part in a softmax, and finite.
-        let nowhere =
-            Tensor::full(-1e30, (rows, classes), student.device())?.to_dtype(student.dtype())?;
+        let nowhere = Tensor::full(-1e30, (rows, classes), student.device())?.to_dtype(student.dtype())?;
 
         // Logarithms of p_y, of 1 − p_y and of p̂.
         let parts = |logits: &Tensor| -> Result<[Tensor; 3]> {
             let scaled = (logits / self.temperature)?;
             let others = on_label.where_cond(&nowhere, &scaled)?;
             let (all, rest) = (log_sum_exp(&scaled)?, log_sum_exp(&others)?); // [rows, 1]
-            Ok([
-                (scaled.gather(&label, D::Minus1)? - &all)?,
-                (rest - all)?,
-                log_softmax(&others)?,
-            ])
+            Ok([(scaled.gather(&label, D::Minus1)? - &all)?, (rest - all)?, log_softmax(&others)?])
         };
         let [p_label, p_rest, p_others] = parts(&student)?;
         let [q_label, q_rest, q_others] = parts(&teacher)?;
-        let divergence =
-            |q: &Tensor, p: &Tensor| -> Result<Tensor> { Ok((q.exp()? * (q - p)?)?.sum_all()?) };
+        let divergence = |q: &Tensor, p: &Tensor| -> Result<Tensor> { Ok((q.exp()? * (q - p)?)?.sum_all()?) };
         let target = (divergence(&q_label, &p_label)? + divergence(&q_rest, &p_rest)?)?;
         let others = divergence(&q_others, &p_others)?;
         let scale = self.temperature * self.temperature / rows as f64;

@@ -26,21 +26,11 @@ impl DistillationLoss for MultiTeacherKd {
     fn loss(&self, batch: &Batch<'_>) -> Result<Tensor> {
         let teachers = batch.teacher_logits;
         if teachers.is_empty() && self.kd.lambda > 0.0 {
-            return Err(Error::Teachers {
-                loss: self.name(),
-                expected: "one teacher or more",
-                found: 0,
-            });
+            return Err(Error::Teachers { loss: self.name(), expected: "one teacher or more", found: 0 });
         }
         let share = 1.0 / teachers.len().max(1) as f64;
         let teachers: Vec<_> = teachers.iter().map(|teacher| (teacher, share)).collect();
-        fused::forward(
-            &self.kd,
-            batch.student_logits,
-            &teachers,
-            batch.labels,
-            None,
-        )
+        fused::forward(&self.kd, batch.student_logits, &teachers, batch.labels, None)
     }
 }
 
@@ -64,11 +54,7 @@ pub struct Dgkd {
 impl Default for Dgkd {
     /// KD's default, one teacher dropped.
     fn default() -> Self {
-        Dgkd {
-            kd: KdLoss::default(),
-            dropped: 1,
-            seed: 0,
-        }
+        Dgkd { kd: KdLoss::default(), dropped: 1, seed: 0 }
     }
 }
 
@@ -101,12 +87,6 @@ impl DistillationLoss for Dgkd {
         }
         let kept = self.kept(teachers.len(), batch.step);
         let teachers: Vec<_> = kept.iter().map(|&index| (&teachers[index], 1.0)).collect();
-        fused::forward(
-            &self.kd,
-            batch.student_logits,
-            &teachers,
-            batch.labels,
-            None,
-        )
+        fused::forward(&self.kd, batch.student_logits, &teachers, batch.labels, None)
     }
 }

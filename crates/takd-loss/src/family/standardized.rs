@@ -25,13 +25,7 @@ pub struct StandardizedKd {
 impl Default for StandardizedKd {
     /// The paper's: τ = 2, λ = 0.9.
     fn default() -> Self {
-        StandardizedKd {
-            kd: KdLoss {
-                temperature: 2.0,
-                lambda: 0.9,
-                ..KdLoss::default()
-            },
-        }
+        StandardizedKd { kd: KdLoss { temperature: 2.0, lambda: 0.9, ..KdLoss::default() } }
     }
 }
 
@@ -43,23 +37,12 @@ impl DistillationLoss for StandardizedKd {
     fn loss(&self, batch: &Batch<'_>) -> Result<Tensor> {
         let KdLoss { lambda, .. } = self.kd;
         self.kd.check()?;
-        let (student, teacher) =
-            composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 2)?;
+        let (student, teacher) = composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 2)?;
         let (student, teacher) = (standardized(&student)?, standardized(&teacher)?);
-        let ce = KdLoss {
-            lambda: 0.0,
-            ..self.kd
-        }
-        .forward(batch.student_logits, &teacher, batch.labels)?;
-        let kl = KdLoss {
-            lambda: 1.0,
-            ..self.kd
-        }
-        .forward(&student, &teacher, batch.labels);
+        let ce = KdLoss { lambda: 0.0, ..self.kd }.forward(batch.student_logits, &teacher, batch.labels)?;
+        let kl = KdLoss { lambda: 1.0, ..self.kd }.forward(&student, &teacher, batch.labels);
         // The logits themselves tell better what is wrong than their standardised form.
-        let kl = kl.or_else(|error| {
-            reported(Tensor::new(f32::NAN, ce.device())?, batch).and(Err(error))
-        })?;
+        let kl = kl.or_else(|error| reported(Tensor::new(f32::NAN, ce.device())?, batch).and(Err(error)))?;
         Ok(((ce * (1.0 - lambda))? + (kl * lambda)?)?)
     }
 }

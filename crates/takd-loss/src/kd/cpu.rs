@@ -10,9 +10,7 @@
 //! The logits are read once; their exponentials wait in a cache for step 4. No result depends on the number of threads.
 
 use super::numbers::{Logit, Number};
-use super::simd::{
-    BLOCK, GradBlock, LANES, LARGEST_POWER, Share, StudentBlock, TakeOff, TeacherBlock,
-};
+use super::simd::{BLOCK, GradBlock, LANES, LARGEST_POWER, Share, StudentBlock, TakeOff, TeacherBlock};
 use super::{Target, Terms};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -66,9 +64,7 @@ pub(super) fn kd_loss_f64(
     grad: Option<&mut [MaybeUninit<f64>]>,
 ) -> Result<(), NotFiniteRow> {
     in_tasks(batch, losses, grad, |first, losses, grad| {
-        each_row(batch.classes, first, losses, grad, |index, grad| {
-            row_f64(batch, index, grad)
-        })
+        each_row(batch.classes, first, losses, grad, |index, grad| row_f64(batch, index, grad))
     })
 }
 
@@ -84,9 +80,7 @@ fn in_tasks<S: Number, T: Number>(
     if losses.len() * row_work <= WORTH_A_THREAD || rayon::current_num_threads() == 1 {
         return work(0, losses, grad);
     }
-    let even = losses
-        .len()
-        .div_ceil(rayon::current_num_threads() * TASKS_A_THREAD);
+    let even = losses.len().div_ceil(rayon::current_num_threads() * TASKS_A_THREAD);
     let task_rows = even.max(WORTH_A_THREAD / 4 / row_work).max(1);
     let losses = losses.par_chunks_mut(task_rows).enumerate();
     // The first bad row, whichever thread met one first.
@@ -95,9 +89,7 @@ fn in_tasks<S: Number, T: Number>(
             .zip(grad.par_chunks_mut(task_rows * batch.classes))
             .filter_map(|((task, losses), grad)| work(task * task_rows, losses, Some(grad)).err())
             .min(),
-        None => losses
-            .filter_map(|(task, losses)| work(task * task_rows, losses, None).err())
-            .min(),
+        None => losses.filter_map(|(task, losses)| work(task * task_rows, losses, None).err()).min(),
     };
     bad.map_or(Ok(()), Err)
 }
@@ -111,9 +103,7 @@ fn each_row<S>(
     mut work: impl FnMut(usize, Option<&mut [MaybeUninit<S>]>) -> Option<f64>,
 ) -> Result<(), NotFiniteRow> {
     for (index, loss) in losses.iter_mut().enumerate() {
-        let grad = grad
-            .as_deref_mut()
-            .map(|grad| &mut grad[index * classes..][..classes]);
+        let grad = grad.as_deref_mut().map(|grad| &mut grad[index * classes..][..classes]);
         *loss = work(first + index, grad).ok_or(NotFiniteRow(first + index))?;
     }
     Ok(())
@@ -170,11 +160,7 @@ impl<S: Logit, T: Logit> Room<S, T> {
             Exponentials::Two { .. } => 2,
         };
         let teachers = batch.teachers.len();
-        let (length, step) = if keep {
-            (batch.classes, BLOCK)
-        } else {
-            (batch.classes.min(BLOCK), 0)
-        };
+        let (length, step) = if keep { (batch.classes, BLOCK) } else { (batch.classes.min(BLOCK), 0) };
         // Whole vectors, and not a multiple of 4096 bytes apart: a processor tells nearby addresses by the last 12 bits.
         let width = length.next_multiple_of(LANES) + LANES;
         Room {
@@ -199,26 +185,15 @@ fn row<S: Logit, T: Logit>(
     room: &mut Room<S, T>,
 ) -> Option<f64> {
     let Batch { classes, terms, .. } = *batch;
-    let Target {
-        label,
-        weight,
-        upstream,
-    } = batch.targets[index];
+    let Target { label, weight, upstream } = batch.targets[index];
     if weight == 0.0 {
-        grad.into_iter()
-            .for_each(|grad| grad.fill(MaybeUninit::new(S::default())));
+        grad.into_iter().for_each(|grad| grad.fill(MaybeUninit::new(S::default())));
         return Some(0.0);
     }
     let first = index * classes;
     let student = &batch.student[first..][..classes];
     let blocks = classes.div_ceil(BLOCK);
-    let Room {
-        arch,
-        exponentials,
-        width,
-        step,
-        ..
-    } = *room;
+    let Room { arch, exponentials, width, step, .. } = *room;
     // The cross-entropy's exponentials, the KL term's (the same, where one array serves both), each teacher's.
     let (power, kl_array) = match exponentials {
         Exponentials::One { power, .. } => (power, 0),
@@ -232,13 +207,7 @@ fn row<S: Logit, T: Logit>(
     let (student_maxima, teacher_maxima) = room.maxima.split_at_mut(blocks);
     for (number, block) in student.chunks(BLOCK).enumerate() {
         let block = S::widen(block, &mut room.student);
-        let part = student_sums(
-            arch,
-            block,
-            exponentials,
-            &mut room.powers[number * step..],
-            width,
-        );
+        let part = student_sums(arch, block, exponentials, &mut room.powers[number * step..], width);
         student_maxima[number] = part.max;
         sums = sums.merge(part, terms);
         for (teacher, sums) in room.teacher_sums.iter_mut().enumerate() {
@@ -263,46 +232,27 @@ fn row<S: Logit, T: Logit>(
     let shares = Shares::new(&sums, weight * upstream, classes, terms);
     for (number, block) in grad.chunks_mut(BLOCK).enumerate() {
         S::narrow(block, &mut room.student, |grad| {
-            let [ce, kl] = shares.of_student(
-                f64::from(student_maxima[number]) - f64::from(sums.max),
-                terms,
-            );
+            let [ce, kl] = shares.of_student(f64::from(student_maxima[number]) - f64::from(sums.max), terms);
             let of_teacher = |teacher: usize| {
                 let sums = &room.teacher_sums[teacher];
-                let drop =
-                    f64::from(teacher_maxima[teacher * blocks + number]) - f64::from(sums.max);
+                let drop = f64::from(teacher_maxima[teacher * blocks + number]) - f64::from(sums.max);
                 let powers = &room.powers[teacher_array(teacher) + number * step..];
-                Share {
-                    powers,
-                    share: shares.of_teacher(terms.kl[teacher] / sums.kl, drop, terms),
-                }
+                Share { powers, share: shares.of_teacher(terms.kl[teacher] / sums.kl, drop, terms) }
             };
             let teachers = room.teacher_sums.len();
             let grad = GradBlock {
                 grad,
-                ce: Share {
-                    powers: &room.powers[number * step..],
-                    share: ce,
-                },
+                ce: Share { powers: &room.powers[number * step..], share: ce },
                 power,
-                kl: Share {
-                    powers: &room.powers[kl_array + number * step..],
-                    share: kl,
-                },
+                kl: Share { powers: &room.powers[kl_array + number * step..], share: kl },
                 teacher: (teachers > 0).then(|| of_teacher(0)),
                 flat: shares.flat as f32,
             }
             .write(arch);
             for teacher in 1..teachers {
-                TakeOff {
-                    grad,
-                    teacher: of_teacher(teacher),
-                }
-                .write(arch);
+                TakeOff { grad, teacher: of_teacher(teacher) }.write(arch);
             }
-            if let Some(on_label) =
-                label.and_then(|label| grad.get_mut(label.wrapping_sub(number * BLOCK)))
-            {
+            if let Some(on_label) = label.and_then(|label| grad.get_mut(label.wrapping_sub(number * BLOCK))) {
                 *on_label -= shares.label as f32;
             }
             grad
@@ -349,44 +299,14 @@ fn student_sums(
     let count = block.len();
     match exponentials {
         Exponentials::One { rate, power } => {
-            let sums = StudentBlock {
-                logits: block,
-                rate,
-                power,
-                powers,
-            }
-            .sums(arch);
-            StudentSums {
-                max: sums.max,
-                ce: sums.ce,
-                kl: sums.kl,
-                distance: sums.distance,
-                count,
-            }
+            let sums = StudentBlock { logits: block, rate, power, powers }.sums(arch);
+            StudentSums { max: sums.max, ce: sums.ce, kl: sums.kl, distance: sums.distance, count }
         }
         Exponentials::Two { ce, kl } => {
             let (ce_powers, kl_powers) = powers.split_at_mut(width);
-            let ce = StudentBlock {
-                logits: block,
-                rate: ce,
-                power: 1,
-                powers: ce_powers,
-            }
-            .sums(arch);
-            let kl = StudentBlock {
-                logits: block,
-                rate: kl,
-                power: 1,
-                powers: kl_powers,
-            }
-            .sums(arch);
-            StudentSums {
-                max: ce.max,
-                ce: ce.kl,
-                kl: kl.kl,
-                distance: ce.distance,
-                count,
-            }
+            let ce = StudentBlock { logits: block, rate: ce, power: 1, powers: ce_powers }.sums(arch);
+            let kl = StudentBlock { logits: block, rate: kl, power: 1, powers: kl_powers }.sums(arch);
+            StudentSums { max: ce.max, ce: ce.kl, kl: kl.kl, distance: ce.distance, count }
         }
     }
 }
@@ -400,30 +320,12 @@ fn teacher_sums(
     powers: &mut [f32],
 ) -> TeacherSums {
     let rate = (LOG2_E / terms.temperature) as f32;
-    let sums = TeacherBlock {
-        logits: block,
-        rate,
-        powers,
-        student_logits,
-        student_max,
-    }
-    .sums(arch);
-    TeacherSums {
-        max: sums.max,
-        student_max,
-        kl: sums.kl,
-        cross: sums.cross,
-    }
+    let sums = TeacherBlock { logits: block, rate, powers, student_logits, student_max }.sums(arch);
+    TeacherSums { max: sums.max, student_max, kl: sums.kl, cross: sums.cross }
 }
 
 impl StudentSums {
-    const EMPTY: StudentSums = StudentSums {
-        max: f32::NEG_INFINITY,
-        ce: 0.0,
-        kl: 0.0,
-        distance: 0.0,
-        count: 0,
-    };
+    const EMPTY: StudentSums = StudentSums { max: f32::NEG_INFINITY, ce: 0.0, kl: 0.0, distance: 0.0, count: 0 };
 
     /// Step 2: the sums of two parts of a row, brought to the greater of their maxima.
     fn merge(self, other: StudentSums, terms: &Terms) -> StudentSums {
@@ -431,13 +333,7 @@ impl StudentSums {
             return other;
         }
         let max = self.max.max(other.max);
-        let mut merged = StudentSums {
-            max,
-            ce: 0.0,
-            kl: 0.0,
-            distance: 0.0,
-            count: self.count + other.count,
-        };
+        let mut merged = StudentSums { max, ce: 0.0, kl: 0.0, distance: 0.0, count: self.count + other.count };
         for part in [self, other] {
             let drop = f64::from(part.max) - f64::from(max);
             merged.ce += part.ce * exp(drop);
@@ -449,12 +345,7 @@ impl StudentSums {
 }
 
 impl TeacherSums {
-    const EMPTY: TeacherSums = TeacherSums {
-        max: f32::NEG_INFINITY,
-        student_max: 0.0,
-        kl: 0.0,
-        cross: 0.0,
-    };
+    const EMPTY: TeacherSums = TeacherSums { max: f32::NEG_INFINITY, student_max: 0.0, kl: 0.0, cross: 0.0 };
 
     /// Step 2 for a teacher.
     fn merge(self, other: TeacherSums, terms: &Terms) -> TeacherSums {
@@ -463,12 +354,7 @@ impl TeacherSums {
         }
         let max = self.max.max(other.max);
         let student_max = self.student_max.max(other.student_max);
-        let mut merged = TeacherSums {
-            max,
-            student_max,
-            kl: 0.0,
-            cross: 0.0,
-        };
+        let mut merged = TeacherSums { max, student_max, kl: 0.0, cross: 0.0 };
         for part in [self, other] {
             let drop = f64::from(part.max) - f64::from(max);
             let student_drop = f64::from(part.student_max) - f64::from(student_max);
@@ -554,14 +440,9 @@ fn row_f64<S: Number, T: Number>(
     grad: Option<&mut [MaybeUninit<S>]>,
 ) -> Option<f64> {
     let Batch { classes, terms, .. } = *batch;
-    let Target {
-        label,
-        weight,
-        upstream,
-    } = batch.targets[index];
+    let Target { label, weight, upstream } = batch.targets[index];
     if weight == 0.0 {
-        grad.into_iter()
-            .for_each(|grad| grad.fill(MaybeUninit::new(S::default())));
+        grad.into_iter().for_each(|grad| grad.fill(MaybeUninit::new(S::default())));
         return Some(0.0);
     }
     let here = index * classes..(index + 1) * classes;
@@ -598,13 +479,7 @@ fn row_f64<S: Number, T: Number>(
     }
 
     if let Some(grad) = grad {
-        let sums = StudentSums {
-            max: 0.0,
-            ce: ce_sum,
-            kl: kl_sum,
-            distance: 0.0,
-            count: classes,
-        };
+        let sums = StudentSums { max: 0.0, ce: ce_sum, kl: kl_sum, distance: 0.0, count: classes };
         let shares = Shares::new(&sums, weight * upstream, classes, terms);
         for (class, grad) in grad.iter_mut().enumerate() {
             let d = d(&student[class]);

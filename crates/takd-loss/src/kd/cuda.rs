@@ -5,8 +5,8 @@
 
 use super::Reduction;
 use super::device::{
-    Block, GIVEN_GRAD, GIVEN_TOTAL, GIVEN_UPSTREAM, GIVEN_WEIGHTS, MOST_TEACHERS, SUM_THREADS,
-    Terms, kernel_type, offset_aligned,
+    Block, GIVEN_GRAD, GIVEN_TOTAL, GIVEN_UPSTREAM, GIVEN_WEIGHTS, MOST_TEACHERS, SUM_THREADS, Terms, kernel_type,
+    offset_aligned,
 };
 use super::fused::{Outcome, Problem};
 use crate::error::{Error, Input, Result};
@@ -45,11 +45,7 @@ pub(super) fn kd_loss(problem: &Problem, with_grad: bool) -> Result<Option<Outco
         Reduction::None => Shape::from(batch),
         _ => Shape::from(()),
     };
-    let grad = if with_grad {
-        Some(uninitialised(device, problem.student.elem_count(), dtype)?)
-    } else {
-        None
-    };
+    let grad = if with_grad { Some(uninitialised(device, problem.student.elem_count(), dtype)?) } else { None };
     // SAFETY: whatever reads them runs after the kernel that writes them, in one stream.
     let losses = unsafe { device.alloc::<f32>(batch.max(1)) }?;
     let loss = if batch == 0 {
@@ -65,12 +61,7 @@ pub(super) fn kd_loss(problem: &Problem, with_grad: bool) -> Result<Option<Outco
         }
     };
     let grad = grad.map(|grad| {
-        Tensor::from_storage(
-            Storage::Cuda(grad),
-            problem.student.shape().clone(),
-            BackpropOp::none(),
-            false,
-        )
+        Tensor::from_storage(Storage::Cuda(grad), problem.student.shape().clone(), BackpropOp::none(), false)
     });
     let loss = Storage::Cuda(CudaStorage::wrap_cuda_slice(loss, device.clone()));
     Ok(Some(Outcome { loss, shape, grad }))
@@ -89,13 +80,7 @@ pub(super) fn rescale(problem: &Problem, grad: &Tensor, upstream: &Tensor) -> Re
     let Storage::Cuda(storage) = &*storage else {
         return Err(elsewhere());
     };
-    rows(
-        problem,
-        device,
-        &losses,
-        Some((storage, layout.start_offset())),
-        Some(upstream),
-    )?;
+    rows(problem, device, &losses, Some((storage, layout.start_offset())), Some(upstream))?;
     Ok(())
 }
 
@@ -109,17 +94,10 @@ fn rows(
 ) -> Result<bool> {
     let stream = device.cuda_stream();
     let student_dtype = problem.student.dtype();
-    let teacher_dtype = problem
-        .teachers
-        .first()
-        .map_or(student_dtype, Tensor::dtype);
+    let teacher_dtype = problem.teachers.first().map_or(student_dtype, Tensor::dtype);
 
     let (student_storage, student_layout) = problem.student.storage_and_layout();
-    let teachers: Vec<_> = problem
-        .teachers
-        .iter()
-        .map(Tensor::storage_and_layout)
-        .collect();
+    let teachers: Vec<_> = problem.teachers.iter().map(Tensor::storage_and_layout).collect();
     let labels = problem.labels.as_ref().map(Tensor::storage_and_layout);
     let upstream = match upstream {
         Some(upstream) => Some(upstream.to_dtype(DType::F32)?.flatten_all()?.contiguous()?),
@@ -139,9 +117,7 @@ fn rows(
         given |= GIVEN_GRAD;
     }
     let aligned = offset_aligned(student_layout, student_dtype)
-        && teachers
-            .iter()
-            .all(|(_, layout)| offset_aligned(layout, teacher_dtype));
+        && teachers.iter().all(|(_, layout)| offset_aligned(layout, teacher_dtype));
     let terms = Terms::new(problem, aligned, given)?;
     let total = match terms.given & GIVEN_TOTAL {
         0 => None,
@@ -162,38 +138,21 @@ fn rows(
     for (to, (storage, layout)) in teachers_at.0.iter_mut().zip(&teachers) {
         *to = at(storage, layout)?;
     }
-    let labels_at = labels
-        .as_ref()
-        .map_or(Ok(0), |(storage, layout)| at(storage, layout))?;
-    let upstream_at = upstream
-        .as_ref()
-        .map_or(Ok(0), |(storage, layout)| at(storage, layout))?;
+    let labels_at = labels.as_ref().map_or(Ok(0), |(storage, layout)| at(storage, layout))?;
+    let upstream_at = upstream.as_ref().map_or(Ok(0), |(storage, layout)| at(storage, layout))?;
     let grad_at = match grad {
         Some((storage, offset)) => address(storage, offset, &stream, &mut guards)?,
         None => 0,
     };
-    let mut of = |slice: Option<&CudaSlice<f32>>| {
-        slice.map_or(0, |slice| pointer(slice, &stream, &mut guards))
-    };
-    let (weights_at, total_at, losses_at) =
-        (of(weights.as_ref()), of(total.as_ref()), of(Some(losses)));
+    let mut of = |slice: Option<&CudaSlice<f32>>| slice.map_or(0, |slice| pointer(slice, &stream, &mut guards));
+    let (weights_at, total_at, losses_at) = (of(weights.as_ref()), of(total.as_ref()), of(Some(losses)));
     let status_at = pointer(&status, &stream, &mut guards);
 
     let function = function(device, "kd_loss_rows", student_dtype, teacher_dtype)?;
     let block = Block::new(problem.classes());
     let mut launch = function.builder();
-    launch
-        .arg(&student_at)
-        .arg(&teachers_at)
-        .arg(&labels_at)
-        .arg(&weights_at)
-        .arg(&total_at)
-        .arg(&upstream_at);
-    launch
-        .arg(&terms)
-        .arg(&losses_at)
-        .arg(&grad_at)
-        .arg(&status_at);
+    launch.arg(&student_at).arg(&teachers_at).arg(&labels_at).arg(&weights_at).arg(&total_at).arg(&upstream_at);
+    launch.arg(&terms).arg(&losses_at).arg(&grad_at).arg(&status_at);
     let config = LaunchConfig {
         grid_dim: (problem.batch().div_ceil(block.rows) as u32, 1, 1),
         block_dim: (block.threads as u32, block.rows as u32, 1),
@@ -221,35 +180,17 @@ fn sum(
     let sum = unsafe { device.alloc::<f32>(1) }?;
     let labels = problem.labels.as_ref().map(Tensor::storage_and_layout);
     let mut guards = Vec::new();
-    let labels_at = match labels
-        .as_ref()
-        .map(|(storage, layout)| (&**storage, layout))
-    {
-        Some((Storage::Cuda(storage), layout)) => {
-            address(storage, layout.start_offset(), &stream, &mut guards)?
-        }
+    let labels_at = match labels.as_ref().map(|(storage, layout)| (&**storage, layout)) {
+        Some((Storage::Cuda(storage), layout)) => address(storage, layout.start_offset(), &stream, &mut guards)?,
         _ => 0,
     };
-    let mut of = |slice: Option<&CudaSlice<f32>>| {
-        slice.map_or(0, |slice| pointer(slice, &stream, &mut guards))
-    };
+    let mut of = |slice: Option<&CudaSlice<f32>>| slice.map_or(0, |slice| pointer(slice, &stream, &mut guards));
     let (losses_at, weights_at, sum_at) = (of(losses), of(weights), of(Some(&sum)));
     let of_losses = u32::from(losses.is_some());
     let student = problem.student.dtype();
-    let function = function(
-        device,
-        "kd_sum",
-        student,
-        problem.teachers.first().map_or(student, Tensor::dtype),
-    )?;
+    let function = function(device, "kd_sum", student, problem.teachers.first().map_or(student, Tensor::dtype))?;
     let mut launch = function.builder();
-    launch
-        .arg(&losses_at)
-        .arg(&of_losses)
-        .arg(&labels_at)
-        .arg(&weights_at)
-        .arg(&terms)
-        .arg(&sum_at);
+    launch.arg(&losses_at).arg(&of_losses).arg(&labels_at).arg(&weights_at).arg(&terms).arg(&sum_at);
     let config = LaunchConfig {
         grid_dim: (1, 1, 1),
         block_dim: (SUM_THREADS as u32, 1, 1),
@@ -264,19 +205,14 @@ fn sum(
 /// A kernel for these types, compiled if this process has not met them yet.
 fn function(device: &CudaDevice, name: &str, student: DType, teacher: DType) -> Result<CudaFunc> {
     static COMPILED: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mutex::default);
-    let (student, teacher) = (
-        kernel_type(Input::StudentLogits, student)?,
-        kernel_type(Input::TeacherLogits, teacher)?,
-    );
+    let (student, teacher) = (kernel_type(Input::StudentLogits, student)?, kernel_type(Input::TeacherLogits, teacher)?);
     let module = format!("takd_kd_loss_{student}_{teacher}");
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     let ptx = match compiled.get(&module) {
         Some(ptx) => ptx,
         None => {
             let source = format!("#define STUDENT {student}\n#define TEACHER {teacher}\n{SOURCE}");
-            let ptx = compile_ptx(source)
-                .map_err(|error| candle_core::Error::Cuda(Box::new(error)))?
-                .to_src();
+            let ptx = compile_ptx(source).map_err(|error| candle_core::Error::Cuda(Box::new(error)))?.to_src();
             compiled.entry(module.clone()).or_insert(ptx)
         }
     };
@@ -296,17 +232,14 @@ fn uninitialised(device: &CudaDevice, count: usize, dtype: DType) -> Result<Cuda
     unsafe {
         Ok(match dtype {
             DType::F16 => CudaStorage::wrap_cuda_slice(device.alloc::<f16>(count)?, device.clone()),
-            DType::BF16 => {
-                CudaStorage::wrap_cuda_slice(device.alloc::<bf16>(count)?, device.clone())
-            }
+            DType::BF16 => CudaStorage::wrap_cuda_slice(device.alloc::<bf16>(count)?, device.clone()),
             _ => CudaStorage::wrap_cuda_slice(device.alloc::<f32>(count)?, device.clone()),
         })
     }
 }
 
 fn elsewhere() -> Error {
-    candle_core::Error::msg("a tensor of the loss is not on the GPU where the student's logits are")
-        .into()
+    candle_core::Error::msg("a tensor of the loss is not on the GPU where the student's logits are").into()
 }
 
 type Guards<'a> = Vec<candle_core::cuda_backend::cudarc::driver::SyncOnDrop<'a>>;

@@ -55,14 +55,8 @@ impl Block {
     /// A warp to a short row, eight of them to a block; a block to a long one.
     pub(super) fn new(classes: usize) -> Block {
         match classes {
-            0..=1024 => Block {
-                threads: 32,
-                rows: 8,
-            },
-            _ => Block {
-                threads: 512,
-                rows: 1,
-            },
+            0..=1024 => Block { threads: 32, rows: 8 },
+            _ => Block { threads: 512, rows: 1 },
         }
     }
 
@@ -81,20 +75,11 @@ impl Terms {
             expected: expected.into(),
             found: found.shape().clone(),
         };
-        let (Ok(batch_u32), Ok(classes_u32)) = (u32::try_from(batch), u32::try_from(classes))
-        else {
-            return Err(too_large(
-                Input::StudentLogits,
-                &problem.student,
-                "fewer than 2^32 rows and classes on a GPU",
-            ));
+        let (Ok(batch_u32), Ok(classes_u32)) = (u32::try_from(batch), u32::try_from(classes)) else {
+            return Err(too_large(Input::StudentLogits, &problem.student, "fewer than 2^32 rows and classes on a GPU"));
         };
         if problem.teachers.len() > MOST_TEACHERS {
-            return Err(too_large(
-                Input::TeacherLogits,
-                &problem.teachers[0],
-                "those of 8 teachers at most on a GPU",
-            ));
+            return Err(too_large(Input::TeacherLogits, &problem.teachers[0], "those of 8 teachers at most on a GPU"));
         }
         let mut scale = 1.0;
         if matches!(problem.reduction, Reduction::BatchMean | Reduction::Mean) {
@@ -112,10 +97,7 @@ impl Terms {
             batch: batch_u32,
             classes: classes_u32,
             teachers: problem.teachers.len() as u32,
-            label_bytes: problem
-                .labels
-                .as_ref()
-                .map_or(0, |labels| labels.dtype().size_in_bytes() as u32),
+            label_bytes: problem.labels.as_ref().map_or(0, |labels| labels.dtype().size_in_bytes() as u32),
             needs_ce: terms.needs_ce().into(),
             aligned: (classes % CHUNK == 0 && offsets_aligned).into(),
             upstream_step: (problem.reduction == Reduction::None).into(),
@@ -140,11 +122,7 @@ pub(super) fn kernel_type(input: Input, dtype: DType) -> Result<&'static str> {
         DType::F32 => Ok("f32"),
         DType::F16 => Ok("f16"),
         DType::BF16 => Ok("bf16"),
-        found => Err(Error::DType {
-            input,
-            expected: "f32, f16 or bf16 on a GPU",
-            found,
-        }),
+        found => Err(Error::DType { input, expected: "f32, f16 or bf16 on a GPU", found }),
     }
 }
 

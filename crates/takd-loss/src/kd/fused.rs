@@ -8,9 +8,7 @@ use crate::kd::numbers::{Logit, Number};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::op::BackpropOp;
-use candle_core::{
-    CpuStorage, CustomOp1, DType, Device, Layout, Shape, Storage, Tensor, WithDType,
-};
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Storage, Tensor, WithDType};
 use half::{bf16, f16};
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
@@ -29,11 +27,7 @@ pub(crate) fn forward(
         return Ok(Tensor::from_storage(loss, shape, BackpropOp::none(), false));
     }
     let Outcome { loss, shape, grad } = problem.solve(Gradient::OfTheSum)?;
-    Ok(student.apply_op1(FusedKdLoss {
-        problem,
-        loss: Mutex::new(Some((loss, shape))),
-        grad: Mutex::new(grad),
-    })?)
+    Ok(student.apply_op1(FusedKdLoss { problem, loss: Mutex::new(Some((loss, shape))), grad: Mutex::new(grad) })?)
 }
 
 /// The loss and the gradient of its sum for `student`.
@@ -47,10 +41,7 @@ pub(crate) fn forward_and_grad(
     let problem = Problem::new(loss, student, teachers, labels, weights)?;
     let Outcome { loss, shape, grad } = problem.solve(Gradient::OfTheSum)?;
     let grad = grad.map_or_else(|| student.zeros_like(), Ok)?;
-    Ok((
-        Tensor::from_storage(loss, shape, BackpropOp::none(), false),
-        grad,
-    ))
+    Ok((Tensor::from_storage(loss, shape, BackpropOp::none(), false), grad))
 }
 
 /// One loss of one batch, its inputs checked and contiguous.
@@ -95,19 +86,12 @@ impl Problem {
         weights: Option<&Tensor>,
     ) -> Result<Problem> {
         loss.check()?;
-        let shape_error = |input, expected: String, found: &Tensor| Error::Shape {
-            input,
-            expected,
-            found: found.shape().clone(),
-        };
+        let shape_error =
+            |input, expected: String, found: &Tensor| Error::Shape { input, expected, found: found.shape().clone() };
         let (batch, classes) = match student.dims() {
             &[batch, classes] if classes > 0 => (batch, classes),
             _ => {
-                return Err(shape_error(
-                    Input::StudentLogits,
-                    "[batch, classes], one class or more".into(),
-                    student,
-                ));
+                return Err(shape_error(Input::StudentLogits, "[batch, classes], one class or more".into(), student));
             }
         };
         check_logits(Input::StudentLogits, student)?;
@@ -132,20 +116,12 @@ impl Problem {
 
         let check_rows = |input, rows: &Tensor| match rows.dims() {
             &[length] if length == batch => check_device(input, rows, student),
-            _ => Err(shape_error(
-                input,
-                format!("[{batch}], one for each of the student's rows"),
-                rows,
-            )),
+            _ => Err(shape_error(input, format!("[{batch}], one for each of the student's rows"), rows)),
         };
         let labels = if terms.needs_ce() || loss.ignore_index.is_some() {
             check_rows(Input::Labels, labels)?;
             if !matches!(labels.dtype(), DType::U8 | DType::U32 | DType::I64) {
-                return Err(Error::DType {
-                    input: Input::Labels,
-                    expected: "u32, i64 or u8",
-                    found: labels.dtype(),
-                });
+                return Err(Error::DType { input: Input::Labels, expected: "u32, i64 or u8", found: labels.dtype() });
             }
             Some(labels.contiguous()?)
         } else {
@@ -183,10 +159,7 @@ impl Problem {
         match self.student.device() {
             Device::Cpu => self.solve_on_cpu(gradient),
             #[cfg(feature = "cuda")]
-            Device::Cuda(_) => self.or_on_cpu(super::cuda::kd_loss(
-                self,
-                !matches!(gradient, Gradient::Skip),
-            )?),
+            Device::Cuda(_) => self.or_on_cpu(super::cuda::kd_loss(self, !matches!(gradient, Gradient::Skip))?),
             other => Err(no_kernel(other)),
         }
     }
@@ -195,10 +168,7 @@ impl Problem {
     fn solve_backward(&self, ready: Option<Tensor>, upstream: &Tensor) -> Result<Option<Tensor>> {
         match self.student.device() {
             Device::Cpu => {
-                let upstream = upstream
-                    .flatten_all()?
-                    .to_dtype(DType::F64)?
-                    .to_vec1::<f64>()?;
+                let upstream = upstream.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
                 if ready.is_some() && upstream.iter().all(|&grad| grad == 1.0) {
                     return Ok(ready);
                 }
@@ -208,10 +178,7 @@ impl Problem {
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(_) => {
-                let grad = ready.map_or_else(
-                    || Ok(self.solve(Gradient::OfTheSum)?.grad),
-                    |grad| Ok(Some(grad)),
-                );
+                let grad = ready.map_or_else(|| Ok(self.solve(Gradient::OfTheSum)?.grad), |grad| Ok(Some(grad)));
                 let grad: Option<Tensor> = grad.map_err(|error: Error| error)?;
                 if let Some(grad) = &grad {
                     super::cuda::rescale(self, grad, upstream)?;
@@ -233,26 +200,17 @@ impl Problem {
         let copy = Problem {
             terms: self.terms.clone(),
             student: to_cpu(&self.student)?,
-            teachers: self
-                .teachers
-                .iter()
-                .map(to_cpu)
-                .collect::<candle_core::Result<_>>()?,
+            teachers: self.teachers.iter().map(to_cpu).collect::<candle_core::Result<_>>()?,
             labels: self.labels.as_ref().map(to_cpu).transpose()?,
             weights: self.weights.clone(),
             ..*self
         };
         let Outcome { loss, shape, grad } = copy.solve_on_cpu(Gradient::OfTheSum)?;
         let device = self.student.device();
-        let loss = Tensor::from_storage(loss, shape.clone(), BackpropOp::none(), false)
-            .to_device(device)?;
+        let loss = Tensor::from_storage(loss, shape.clone(), BackpropOp::none(), false).to_device(device)?;
         let grad = grad.map(|grad| grad.to_device(device)).transpose()?;
         let (storage, layout) = loss.storage_and_layout();
-        Ok(Outcome {
-            loss: storage.try_clone(layout)?,
-            shape,
-            grad,
-        })
+        Ok(Outcome { loss: storage.try_clone(layout)?, shape, grad })
     }
 
     fn solve_on_cpu(&self, gradient: Gradient<'_>) -> Result<Outcome> {
@@ -272,11 +230,7 @@ impl Problem {
             DType::F64 => CpuStorage::F64(losses),
             _ => CpuStorage::F32(losses.into_iter().map(|loss| loss as f32).collect()),
         };
-        Ok(Outcome {
-            loss: Storage::Cpu(loss),
-            shape,
-            grad,
-        })
+        Ok(Outcome { loss: Storage::Cpu(loss), shape, grad })
     }
 
     fn run_against<S: Logit + WithDType>(
@@ -305,11 +259,7 @@ impl Problem {
         let mut losses = vec![0.0; self.batch()];
         let solved = {
             let student = self.student.storage_and_layout();
-            let teachers: Vec<_> = self
-                .teachers
-                .iter()
-                .map(Tensor::storage_and_layout)
-                .collect();
+            let teachers: Vec<_> = self.teachers.iter().map(Tensor::storage_and_layout).collect();
             let batch = cpu::Batch {
                 student: on_cpu(&student.0, student.1)?,
                 teachers: teachers
@@ -324,22 +274,14 @@ impl Problem {
                 Gradient::Skip => kernel(&batch, &mut losses, None).map(|()| None),
                 _ => {
                     // SAFETY: a kernel that returns `Ok` has written the whole gradient.
-                    unsafe {
-                        filled(self.student.elem_count(), |grad| {
-                            kernel(&batch, &mut losses, Some(grad))
-                        })
-                    }
-                    .map(Some)
+                    unsafe { filled(self.student.elem_count(), |grad| kernel(&batch, &mut losses, Some(grad))) }
+                        .map(Some)
                 }
             }
         };
         let grad = solved.map_err(|cpu::NotFiniteRow(row)| self.find_not_finite(row))?;
         let grad = match grad {
-            Some(grad) => Some(Tensor::from_vec(
-                grad,
-                self.student.dims(),
-                self.student.device(),
-            )?),
+            Some(grad) => Some(Tensor::from_vec(grad, self.student.dims(), self.student.device())?),
             None => None,
         };
         Ok((losses, grad))
@@ -348,14 +290,7 @@ impl Problem {
     /// What each row is to learn. Refuses labels that are no classes.
     fn targets(&self, gradient: Gradient<'_>) -> Result<Vec<Target>> {
         let batch = self.batch();
-        let mut targets = vec![
-            Target {
-                label: None,
-                weight: 1.0,
-                upstream: 1.0
-            };
-            batch
-        ];
+        let mut targets = vec![Target { label: None, weight: 1.0, upstream: 1.0 }; batch];
         if let Some(weights) = &self.weights {
             for (target, weight) in targets.iter_mut().zip(weights) {
                 target.weight = *weight;
@@ -384,11 +319,7 @@ impl Problem {
         Ok(targets)
     }
 
-    fn read_labels<L: Copy + Into<Label>>(
-        &self,
-        targets: &mut [Target],
-        labels: &[L],
-    ) -> Result<()> {
+    fn read_labels<L: Copy + Into<Label>>(&self, targets: &mut [Target], labels: &[L]) -> Result<()> {
         let classes = self.classes();
         for (row, (target, label)) in targets.iter_mut().zip(labels).enumerate() {
             let Label(label) = (*label).into();
@@ -398,11 +329,7 @@ impl Problem {
                 match usize::try_from(label) {
                     Ok(label) if label < classes => target.label = Some(label),
                     _ => {
-                        return Err(Error::Label {
-                            row,
-                            label,
-                            classes,
-                        });
+                        return Err(Error::Label { row, label, classes });
                     }
                 }
             }
@@ -412,25 +339,12 @@ impl Problem {
 
     /// The error for a row that the kernel refused.
     fn find_not_finite(&self, row: usize) -> Error {
-        let teachers = self
-            .teachers
-            .iter()
-            .map(|teacher| (Input::TeacherLogits, teacher));
-        for (input, logits) in
-            std::iter::once((Input::StudentLogits, &self.student)).chain(teachers)
-        {
-            match logits
-                .get(row)
-                .and_then(|row| row.to_dtype(DType::F64)?.to_vec1::<f64>())
-            {
+        let teachers = self.teachers.iter().map(|teacher| (Input::TeacherLogits, teacher));
+        for (input, logits) in std::iter::once((Input::StudentLogits, &self.student)).chain(teachers) {
+            match logits.get(row).and_then(|row| row.to_dtype(DType::F64)?.to_vec1::<f64>()) {
                 Ok(values) => {
                     if let Some(column) = values.iter().position(|value| !value.is_finite()) {
-                        return Error::NotFinite {
-                            input,
-                            row,
-                            column,
-                            value: values[column],
-                        };
+                        return Error::NotFinite { input, row, column, value: values[column] };
                     }
                 }
                 Err(error) => return error.into(),
@@ -464,11 +378,7 @@ impl From<i64> for Label {
 fn check_logits(input: Input, logits: &Tensor) -> Result<()> {
     match logits.dtype() {
         DType::F32 | DType::F16 | DType::BF16 | DType::F64 => Ok(()),
-        found => Err(Error::DType {
-            input,
-            expected: "f32, f16, bf16 or f64",
-            found,
-        }),
+        found => Err(Error::DType { input, expected: "f32, f16, bf16 or f64", found }),
     }
 }
 
@@ -477,11 +387,7 @@ fn check_device(input: Input, tensor: &Tensor, student: &Tensor) -> Result<()> {
         return Ok(());
     }
     let name = |tensor: &Tensor| format!("{:?}", tensor.device().location());
-    Err(Error::Device {
-        input,
-        expected: name(student),
-        found: name(tensor),
-    })
+    Err(Error::Device { input, expected: name(student), found: name(tensor) })
 }
 
 /// The type to bring the teachers to, where they cannot stay as they are: the kernels take one type for all of them,
@@ -490,26 +396,16 @@ fn common_dtype(student: &Tensor, teachers: &[Tensor]) -> Option<DType> {
     let first = teachers.first()?.dtype();
     match student.dtype() {
         DType::F64 => Some(DType::F64),
-        _ if first == DType::F64 || teachers.iter().any(|teacher| teacher.dtype() != first) => {
-            Some(DType::F32)
-        }
+        _ if first == DType::F64 || teachers.iter().any(|teacher| teacher.dtype() != first) => Some(DType::F32),
         _ => None,
     }
 }
 
 fn checked_weights(weights: &Tensor) -> Result<Vec<f64>> {
-    let weights = weights
-        .to_device(&Device::Cpu)?
-        .to_dtype(DType::F64)?
-        .to_vec1::<f64>()?;
+    let weights = weights.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
     for (row, &value) in weights.iter().enumerate() {
         if !value.is_finite() {
-            return Err(Error::NotFinite {
-                input: Input::Weights,
-                row,
-                column: 0,
-                value,
-            });
+            return Err(Error::NotFinite { input: Input::Weights, row, column: 0, value });
         } else if value < 0.0 {
             return Err(Error::Weight { row, value });
         }
@@ -519,9 +415,7 @@ fn checked_weights(weights: &Tensor) -> Result<Vec<f64>> {
 
 /// The numbers of a contiguous tensor on the CPU.
 fn on_cpu<'a, N: WithDType>(storage: &'a Storage, layout: &Layout) -> candle_core::Result<&'a [N]> {
-    let Storage::Cpu(storage) = storage else {
-        candle_core::bail!("a tensor has left the CPU")
-    };
+    let Storage::Cpu(storage) = storage else { candle_core::bail!("a tensor has left the CPU") };
     let numbers = storage.as_slice::<N>()?;
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&numbers[start..end]),
@@ -558,24 +452,15 @@ impl CustomOp1 for FusedKdLoss {
         }
     }
 
-    fn bwd(
-        &self,
-        _: &Tensor,
-        _: &Tensor,
-        grad_loss: &Tensor,
-    ) -> candle_core::Result<Option<Tensor>> {
+    fn bwd(&self, _: &Tensor, _: &Tensor, grad_loss: &Tensor) -> candle_core::Result<Option<Tensor>> {
         Ok(self.problem.solve_backward(take(&self.grad), grad_loss)?)
     }
 }
 
 fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
-    slot.lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .take()
+    slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
 }
 
 fn no_kernel(device: &Device) -> Error {
-    Error::NoKernel {
-        device: format!("{:?}", device.location()),
-    }
+    Error::NoKernel { device: format!("{:?}", device.location()) }
 }

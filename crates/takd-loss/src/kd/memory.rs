@@ -32,11 +32,7 @@ fn in_large_pages<N>(memory: &mut [MaybeUninit<N>]) {
     // SAFETY: the range lies inside the buffer; the advice changes how it is backed, not what it holds. Where the
     // system does not take the advice nothing changes, so the answer does not matter.
     unsafe {
-        libc::madvise(
-            start.add(skip).cast(),
-            (bytes - skip) & !(LARGE - 1),
-            libc::MADV_HUGEPAGE,
-        );
+        libc::madvise(start.add(skip).cast(), (bytes - skip) & !(LARGE - 1), libc::MADV_HUGEPAGE);
     }
 }
 

@@ -79,12 +79,7 @@ impl KdLoss {
     /// # Errors
     /// A setting outside its range; shapes, types or devices that do not fit; a label that is no class; NaN or an
     /// infinity in the logits. Each names the row.
-    pub fn forward(
-        &self,
-        student_logits: &Tensor,
-        teacher_logits: &Tensor,
-        labels: &Tensor,
-    ) -> Result<Tensor> {
+    pub fn forward(&self, student_logits: &Tensor, teacher_logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
         self.forward_weighted(student_logits, teacher_logits, labels, None)
     }
 
@@ -99,13 +94,7 @@ impl KdLoss {
         labels: &Tensor,
         weights: Option<&Tensor>,
     ) -> Result<Tensor> {
-        fused::forward(
-            self,
-            student_logits,
-            &[(teacher_logits, 1.0)],
-            labels,
-            weights,
-        )
+        fused::forward(self, student_logits, &[(teacher_logits, 1.0)], labels, weights)
     }
 
     /// The loss and its gradient for the student's logits, `[batch, classes]` of their type, without autograd.
@@ -126,32 +115,13 @@ impl KdLoss {
 
     pub(crate) fn check(&self) -> Result<()> {
         let check = |name, found: f64, fits, range| {
-            if fits {
-                Ok(())
-            } else {
-                Err(Error::Setting { name, found, range })
-            }
+            if fits { Ok(()) } else { Err(Error::Setting { name, found, range }) }
         };
         let above_zero = self.temperature > 0.0 && self.temperature.is_finite();
-        check(
-            "temperature",
-            self.temperature,
-            above_zero,
-            "finite and above 0",
-        )?;
-        check(
-            "lambda",
-            self.lambda,
-            (0.0..=1.0).contains(&self.lambda),
-            "from 0 to 1",
-        )?;
+        check("temperature", self.temperature, above_zero, "finite and above 0")?;
+        check("lambda", self.lambda, (0.0..=1.0).contains(&self.lambda), "from 0 to 1")?;
         let from_0_to_1 = (0.0..=1.0).contains(&self.label_smoothing);
-        check(
-            "label_smoothing",
-            self.label_smoothing,
-            from_0_to_1,
-            "from 0 to 1",
-        )
+        check("label_smoothing", self.label_smoothing, from_0_to_1, "from 0 to 1")
     }
 }
 
@@ -162,10 +132,7 @@ impl KdLoss {
 /// # Errors
 /// As [`KdLoss::forward`].
 pub fn cross_entropy(student_logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    let loss = KdLoss {
-        lambda: 0.0,
-        ..KdLoss::default()
-    };
+    let loss = KdLoss { lambda: 0.0, ..KdLoss::default() };
     fused::forward(&loss, student_logits, &[], labels, None)
 }
 

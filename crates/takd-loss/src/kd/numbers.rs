@@ -83,11 +83,7 @@ impl Logit for f32 {
         block
     }
 
-    fn narrow(
-        block: &mut [MaybeUninit<f32>],
-        (): &mut (),
-        fill: impl FnOnce(&mut [MaybeUninit<f32>]) -> &mut [f32],
-    ) {
+    fn narrow(block: &mut [MaybeUninit<f32>], (): &mut (), fill: impl FnOnce(&mut [MaybeUninit<f32>]) -> &mut [f32]) {
         fill(block);
     }
 }
@@ -147,9 +143,7 @@ impl Logit for bf16 {
             || {
                 for (narrow, wide) in block.iter_mut().zip(wide.iter()) {
                     let bits = wide.to_bits();
-                    narrow.write(bf16::from_bits(
-                        ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16,
-                    ));
+                    narrow.write(bf16::from_bits(((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16));
                 }
             },
         );
@@ -164,10 +158,7 @@ pub(super) struct Room {
 
 impl Room {
     fn new() -> Room {
-        Room {
-            logits: Box::new([0.0; BLOCK]),
-            grad: Box::new([MaybeUninit::uninit(); BLOCK]),
-        }
+        Room { logits: Box::new([0.0; BLOCK]), grad: Box::new([MaybeUninit::uninit(); BLOCK]) }
     }
 }
 
@@ -184,20 +175,14 @@ mod tests {
 
     #[test]
     fn bf16_rounds_to_nearest_even() {
-        let values: Vec<f32> = (0..4096)
-            .map(|i| f32::from_bits(0x3f7f_0000 + 0x137 * i))
-            .collect();
+        let values: Vec<f32> = (0..4096).map(|i| f32::from_bits(0x3f7f_0000 + 0x137 * i)).collect();
         for block in values.chunks(BLOCK) {
             let mut narrow = Vec::with_capacity(BLOCK);
-            bf16::narrow(
-                &mut narrow.spare_capacity_mut()[..BLOCK],
-                &mut bf16::room(),
-                |wide| {
-                    let wide = zeroed(wide);
-                    wide.copy_from_slice(block);
-                    wide
-                },
-            );
+            bf16::narrow(&mut narrow.spare_capacity_mut()[..BLOCK], &mut bf16::room(), |wide| {
+                let wide = zeroed(wide);
+                wide.copy_from_slice(block);
+                wide
+            });
             // SAFETY: `narrow` wrote the whole block.
             unsafe { narrow.set_len(BLOCK) };
             let expected: Vec<bf16> = block.iter().map(|&value| bf16::from_f32(value)).collect();

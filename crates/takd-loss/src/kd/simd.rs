@@ -93,12 +93,7 @@ impl StudentBlock<'_> {
             distance = simd.add_f32s(distance, simd.select_f32s(inside, d, zero));
         }
         let ce = if POWER > 1 { ce } else { kl };
-        StudentBlockSums {
-            max,
-            kl: sum(simd, kl),
-            ce: sum(simd, ce),
-            distance: sum(simd, distance),
-        }
+        StudentBlockSums { max, kl: sum(simd, kl), ce: sum(simd, ce), distance: sum(simd, distance) }
     }
 }
 
@@ -144,29 +139,18 @@ impl WithSimd for TeacherBlock<'_> {
             let power = exp2.of(d);
             *kept = power;
             kl = simd.add_f32s(kl, power);
-            cross = simd.mul_add_e_f32s(
-                power,
-                simd.sub_f32s(d, simd.sub_f32s(*s, student_top)),
-                cross,
-            );
+            cross = simd.mul_add_e_f32s(power, simd.sub_f32s(d, simd.sub_f32s(*s, student_top)), cross);
         }
         if !tail.is_empty() {
             let inside = simd.mask_between_m32s(0, tail.len() as u32).mask();
             let d = simd.sub_f32s(simd.partial_load_f32s(tail), top);
-            let apart = simd.sub_f32s(
-                d,
-                simd.sub_f32s(simd.partial_load_f32s(student_tail), student_top),
-            );
+            let apart = simd.sub_f32s(d, simd.sub_f32s(simd.partial_load_f32s(student_tail), student_top));
             let power = simd.select_f32s(inside, exp2.of(d), zero);
             powers[head.len()] = power;
             kl = simd.add_f32s(kl, power);
             cross = simd.mul_add_e_f32s(power, simd.select_f32s(inside, apart, zero), cross);
         }
-        TeacherBlockSums {
-            max,
-            kl: sum(simd, kl),
-            cross: sum(simd, cross),
-        }
+        TeacherBlockSums { max, kl: sum(simd, kl), cross: sum(simd, cross) }
     }
 }
 
@@ -229,11 +213,7 @@ impl<'grad> GradBlock<'grad, '_> {
             let (powers, share) = (vectors::<S>(powers, length), simd.splat_f32s(-share));
             for (((grad, ce), kl), teacher) in head.iter_mut().zip(ce).zip(kl).zip(powers) {
                 let sum = simd.mul_add_e_f32s(to_the::<S, POWER>(simd, *ce), ce_share, flat);
-                grad.write(simd.mul_add_e_f32s(
-                    *teacher,
-                    share,
-                    simd.mul_add_e_f32s(*kl, kl_share, sum),
-                ));
+                grad.write(simd.mul_add_e_f32s(*teacher, share, simd.mul_add_e_f32s(*kl, kl_share, sum)));
             }
             if !tail.is_empty() {
                 last = simd.mul_add_e_f32s(powers[whole], share, last);
@@ -311,10 +291,7 @@ fn max<S: Simd>(simd: S, block: &[f32]) -> f32 {
     }
     if !tail.is_empty() {
         let inside = simd.mask_between_m32s(0, tail.len() as u32).mask();
-        max[1] = simd.max_f32s(
-            max[1],
-            simd.select_f32s(inside, simd.partial_load_f32s(tail), lowest),
-        );
+        max[1] = simd.max_f32s(max[1], simd.select_f32s(inside, simd.partial_load_f32s(tail), lowest));
     }
     let [a, b, c, d] = max;
     simd.reduce_max_f32s(simd.max_f32s(simd.max_f32s(a, b), simd.max_f32s(c, d)))
@@ -352,14 +329,8 @@ const LOWEST: f32 = -100.0;
 const ROUND: f32 = 12_582_912.0;
 
 /// Minimax polynomial of `2^f` on [−½, ½] that is 1 at 0, without that 1; relative error 2.6e-9 before rounding.
-const POLYNOMIAL: [f32; 6] = [
-    0.693_147_24,
-    0.240_226_53,
-    0.055_503_104,
-    0.009_617_693,
-    0.001_340_664_3,
-    0.000_155_946_78,
-];
+const POLYNOMIAL: [f32; 6] =
+    [0.693_147_24, 0.240_226_53, 0.055_503_104, 0.009_617_693, 0.001_340_664_3, 0.000_155_946_78];
 
 /// `2^(rate · d)` for distances d ≤ 0: relative error below 1.5e-7, exactly 1 at 0.
 #[derive(Clone, Copy)]
@@ -372,11 +343,7 @@ struct Exp2<S: Simd> {
 impl<S: Simd> Exp2<S> {
     #[inline(always)]
     fn new(simd: S, rate: f32) -> Exp2<S> {
-        Exp2 {
-            simd,
-            rate: simd.splat_f32s(rate),
-            lowest: simd.splat_f32s(LOWEST / rate),
-        }
+        Exp2 { simd, rate: simd.splat_f32s(rate), lowest: simd.splat_f32s(LOWEST / rate) }
     }
 
     /// Of each lane. NaN gives any number.
@@ -397,8 +364,7 @@ impl<S: Simd> Exp2<S> {
         let high = simd.mul_add_e_f32s(simd.splat_f32s(c6), square, high);
         let power = simd.mul_add_e_f32s(simd.mul_add_e_f32s(high, square, middle), square, low);
         // The integer goes to where a float keeps its exponent.
-        let exponent =
-            simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(rounded), simd.splat_u32s(23));
+        let exponent = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(rounded), simd.splat_u32s(23));
         simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(power), exponent))
     }
 }
@@ -424,9 +390,7 @@ mod tests {
     }
 
     fn worst_error(run: impl Fn(&mut [f32])) -> f64 {
-        let x: Vec<f32> = (0..1 << 20)
-            .map(|i| -99.9 * i as f32 / (1 << 20) as f32)
-            .collect();
+        let x: Vec<f32> = (0..1 << 20).map(|i| -99.9 * i as f32 / (1 << 20) as f32).collect();
         let mut power = x.clone();
         run(&mut power);
         x.iter()
@@ -445,16 +409,7 @@ mod tests {
 
     #[test]
     fn exponential_is_one_at_zero_and_nothing_far_below() {
-        let mut x = [
-            0.0,
-            -0.0,
-            -1.0,
-            -100.0,
-            -1e4,
-            -1e38,
-            f32::MIN,
-            f32::NEG_INFINITY,
-        ];
+        let mut x = [0.0, -0.0, -1.0, -100.0, -1e4, -1e38, f32::MIN, f32::NEG_INFINITY];
         x = {
             let mut x: Vec<f32> = x.into();
             x.resize(16, 0.0);

@@ -10,20 +10,14 @@ pub const CPU: Device = Device::Cpu;
 /// `[batch, classes]` of N(0, spread²), f64.
 pub fn logits(name: &str, batch: usize, classes: usize, spread: f64) -> Tensor {
     let normal = Normal::new(0.0, spread).unwrap();
-    let values: Vec<f64> = normal
-        .sample_iter(takd_rng::stream(7, name))
-        .take(batch * classes)
-        .collect();
+    let values: Vec<f64> = normal.sample_iter(takd_rng::stream(7, name)).take(batch * classes).collect();
     Tensor::from_vec(values, (batch, classes), &CPU).unwrap()
 }
 
 /// `[batch]` of classes, u32.
 pub fn labels(name: &str, batch: usize, classes: usize) -> Tensor {
     let classes = Uniform::new(0, classes as u32).unwrap();
-    let values: Vec<u32> = classes
-        .sample_iter(takd_rng::stream(7, name))
-        .take(batch)
-        .collect();
+    let values: Vec<u32> = classes.sample_iter(takd_rng::stream(7, name)).take(batch).collect();
     Tensor::from_vec(values, batch, &CPU).unwrap()
 }
 
@@ -39,13 +33,7 @@ pub fn scalar(tensor: &Tensor) -> f64 {
 }
 
 pub fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor
-        .to_dtype(DType::F64)
-        .unwrap()
-        .flatten_all()
-        .unwrap()
-        .to_vec1()
-        .unwrap()
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 pub fn rows(tensor: &Tensor) -> Vec<Vec<f64>> {
@@ -54,11 +42,7 @@ pub fn rows(tensor: &Tensor) -> Vec<Vec<f64>> {
 
 /// The gradient that a backward pass from `loss` leaves at `student`.
 pub fn gradient(loss: &Tensor, student: &Var) -> Result<Tensor> {
-    Ok(loss
-        .backward()?
-        .get(student.as_tensor())
-        .expect("a gradient for the student")
-        .clone())
+    Ok(loss.backward()?.get(student.as_tensor()).expect("a gradient for the student").clone())
 }
 
 /// ‖a − b‖ / ‖b‖, or ‖a‖ where b is nothing.

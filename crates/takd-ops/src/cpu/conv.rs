@@ -204,9 +204,10 @@ impl Plan {
             for y in 0..self.kernel.0 {
                 for x in 0..self.kernel.1 {
                     for i in 0..self.c_in {
-                        packed.extend((block..block + self.block_out).map(|o| {
-                            if o < self.c_out { weight[self.weight_index(o, i, y, x)] } else { 0.0 }
-                        }));
+                        packed.extend(
+                            (block..block + self.block_out)
+                                .map(|o| if o < self.c_out { weight[self.weight_index(o, i, y, x)] } else { 0.0 }),
+                        );
                     }
                 }
             }
@@ -222,7 +223,11 @@ impl Plan {
                     for &x in &sweep.taps.1 {
                         for o in 0..self.d_channels {
                             packed.extend((block..block + self.block_in).map(|i| {
-                                if o < self.c_out && i < self.c_in { weight[self.weight_index(o, i, y, x)] } else { 0.0 }
+                                if o < self.c_out && i < self.c_in {
+                                    weight[self.weight_index(o, i, y, x)]
+                                } else {
+                                    0.0
+                                }
                             }));
                         }
                     }
@@ -281,7 +286,8 @@ impl Plan {
     pub(crate) fn unpack_d_weight(&self, sums: &[impl std::ops::Deref<Target = [f32]>]) -> Vec<f32> {
         let mut d_weight = vec![0.0; self.c_out * self.c_in * self.kernel.0 * self.kernel.1];
         for sums in sums {
-            for (index, row) in sums.chunks_exact(self.d_channels).enumerate().take(d_weight.len() / self.c_out.max(1)) {
+            for (index, row) in sums.chunks_exact(self.d_channels).enumerate().take(d_weight.len() / self.c_out.max(1))
+            {
                 let (tap, i) = (index / self.c_in, index % self.c_in);
                 let (y, x) = (tap / self.kernel.1, tap % self.kernel.1);
                 for (o, value) in row[..self.c_out].iter().enumerate() {
@@ -357,8 +363,7 @@ fn sweep_tiles<S: Simd, const MR: usize, const NV: usize>(
                         // this block has all of them.
                         unsafe {
                             let at = target.add(v * lanes);
-                            let old =
-                                if blocks.add { super::tile::load::<S>(at) } else { simd.splat_f32s(0.0) };
+                            let old = if blocks.add { super::tile::load::<S>(at) } else { simd.splat_f32s(0.0) };
                             store::<S>(at, simd.add_f32s(old, sums[i][v]));
                         }
                     }

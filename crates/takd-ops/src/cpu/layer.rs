@@ -293,9 +293,8 @@ impl Trained<'_> {
                 vectorised(plan, Sum { layer: self, grad, group, mean: &mean })
             })
             .collect();
-        let total = |which: usize| -> Vec<f64> {
-            (0..c).map(|c| sums.iter().map(|sums| sums[which][c]).sum()).collect()
-        };
+        let total =
+            |which: usize| -> Vec<f64> { (0..c).map(|c| sums.iter().map(|sums| sums[which][c]).sum()).collect() };
         let (beta, gamma) = (total(0), total(1));
         let gamma = gamma.iter().zip(self.inv_std).map(|(sum, &inv_std)| (sum * f64::from(inv_std)) as f32).collect();
         NormGrads { gamma, beta: beta.iter().map(|&sum| sum as f32).collect() }
@@ -315,8 +314,7 @@ impl Trained<'_> {
         let channels = 0..plan.c_out;
         // d_y = γ/σ · (dz − Σdz/n − x̂ · Σ(dz·x̂)/n), x̂ = (y − mean)/σ, as one affine map of dz and y.
         let by_y = |c: usize| -self.gamma[c] * self.inv_std[c] * self.inv_std[c] * norm.gamma[c] / count;
-        let constant =
-            |c: usize| -self.gamma[c] * self.inv_std[c] * norm.beta[c] / count - by_y(c) * self.mean[c];
+        let constant = |c: usize| -self.gamma[c] * self.inv_std[c] * norm.beta[c] / count - by_y(c) * self.mean[c];
         let d_y = DY {
             by_dz: Repeated::new(channels.clone().map(|c| self.gamma[c] * self.inv_std[c])),
             by_y: Repeated::new(channels.clone().map(by_y)),
@@ -343,8 +341,17 @@ impl Trained<'_> {
                 let first = chunk * chunk_images;
                 let images = chunk_images.min(self.batch - first);
                 let mut sums = Buffer::zeros(plan.d_weight_len());
-                let back =
-                    Back { layer: self, grad, d_y: &d_y, packed: &packed, first, images, d_input, add, sums: &mut sums };
+                let back = Back {
+                    layer: self,
+                    grad,
+                    d_y: &d_y,
+                    packed: &packed,
+                    first,
+                    images,
+                    d_input,
+                    add,
+                    sums: &mut sums,
+                };
                 vectorised(plan, back);
                 sums
             })

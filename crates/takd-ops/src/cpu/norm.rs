@@ -41,7 +41,12 @@ pub(crate) enum Activation {
 pub(crate) enum Data {
     Dense(Buffer),
     /// `activation(scale · y + shift)`: computed where it is read, which costs less than a walk through memory.
-    Lazy { y: std::sync::Arc<Buffer>, scale: Repeated, shift: Repeated, activation: Activation },
+    Lazy {
+        y: std::sync::Arc<Buffer>,
+        scale: Repeated,
+        shift: Repeated,
+        activation: Activation,
+    },
 }
 
 impl Data {

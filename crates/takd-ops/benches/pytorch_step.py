@@ -1,0 +1,110 @@
+"""Times training steps and evaluations in PyTorch, one request a line.
+
+Request:  {"model": "plane2", "mode": "train", "layout": "channels_last", "compile": false, "batch": 128, "steps": 5}
+Answer:   {"ms": [16.8, ...]}, or {"error": "..."}
+"""
+
+import json
+import sys
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+PLAIN = {
+    "plane2": ([[16], [16]], None),
+    "plane4": ([[16, 16], [32, 32]], None),
+    "plane10": ([[32, 32], [64, 64], [128, 128], [256] * 4], 128),
+}
+
+
+def plain(name):
+    groups, hidden = PLAIN[name]
+    layers, channels, side = [], 3, 32
+    for group in groups:
+        for width in group:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+            channels = width
+        layers.append(nn.MaxPool2d(2))
+        side //= 2
+    layers.append(nn.Flatten())
+    features = channels * side * side
+    layers += [nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, 10)] if hidden else [nn.Linear(features, 10)]
+    return nn.Sequential(*layers)
+
+
+class Block(nn.Module):
+    def __init__(self, c_in, c_out, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(c_out)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(c_out)
+        self.downsample = None
+        if stride != 1 or c_in != c_out:
+            self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+
+    def forward(self, x):
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+def resnet(depth):
+    layers, channels = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
+    for stage, width in enumerate((16, 32, 64)):
+        for i in range((depth - 2) // 6):
+            layers.append(Block(channels, width, 2 if i == 0 and stage > 0 else 1))
+            channels = width
+    layers += [nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, 10)]
+    return nn.Sequential(*layers)
+
+
+class Task:
+    def __init__(self, request):
+        torch.manual_seed(0)
+        name = request["model"]
+        model = resnet(int(name[6:])) if name.startswith("resnet") else plain(name)
+        layout = getattr(torch, request["layout"])
+        self.train = request["mode"] == "train"
+        model = model.to(memory_format=layout).train(self.train)
+        self.images = torch.randn(request["batch"], 3, 32, 32).contiguous(memory_format=layout)
+        self.labels = torch.arange(request["batch"]) % 10
+        self.sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+        self.model = torch.compile(model) if request["compile"] else model
+        for _ in range(3):
+            self.step()
+
+    def step(self):
+        if not self.train:
+            with torch.inference_mode():
+                self.model(self.images)
+            return
+        self.sgd.zero_grad(set_to_none=True)
+        F.cross_entropy(self.model(self.images), self.labels).backward()
+        self.sgd.step()
+
+
+def main():
+    torch.set_num_threads(int(sys.argv[1]))
+    tasks = {}
+    for line in sys.stdin:
+        try:
+            request = json.loads(line)
+            key = json.dumps({k: v for k, v in request.items() if k != "steps"}, sort_keys=True)
+            task = tasks.setdefault(key, None) or Task(request)
+            tasks[key] = task
+            task.step()
+            times = []
+            for _ in range(request["steps"]):
+                start = time.perf_counter()
+                task.step()
+                times.append(1000 * (time.perf_counter() - start))
+            answer = {"ms": times}
+        except Exception as error:  # noqa: BLE001 the asker decides what to do without this variant
+            answer = {"error": f"{type(error).__name__}: {error}"[:300]}
+        print(json.dumps(answer), flush=True)
+
+
+main()
