@@ -30,6 +30,7 @@
 //!
 //! Invariant: knows nothing of data sets, losses or training, and never mentions a device.
 
+mod cost;
 mod network;
 mod parameters;
 mod plain;

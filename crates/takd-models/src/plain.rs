@@ -42,6 +42,23 @@ fn plan(size: usize, classes: usize) -> Plan {
     Plan { groups, last_pool, hidden }
 }
 
+/// Multiply-adds of one image's forward pass.
+pub(crate) fn multiply_adds(size: usize, classes: usize) -> usize {
+    let plan = plan(size, classes);
+    let (mut channels, mut side, mut count) = (3, INPUT_SIZE, 0);
+    for (g, group) in plan.groups.iter().enumerate() {
+        for &width in *group {
+            count += 9 * channels * width * side * side;
+            channels = width;
+        }
+        if g + 1 < plan.groups.len() || plan.last_pool == LastPool::Kept {
+            side /= 2;
+        }
+    }
+    let features = channels * side * side;
+    count + plan.hidden.map_or(features * classes, |hidden| features * hidden + hidden * classes)
+}
+
 /// A convolution layer and whether a max-pool follows it.
 #[derive(Clone, Debug)]
 struct Stage {

@@ -70,6 +70,22 @@ impl Resnet {
     }
 }
 
+/// Multiply-adds of one image's forward pass.
+pub(crate) fn multiply_adds(depth: usize, classes: usize) -> usize {
+    let blocks_per_stage = (depth - 2) / 6;
+    let mut count = 9 * 3 * 16 * 32 * 32;
+    let mut channels = 16;
+    for (width, side) in [(16, 32), (32, 16), (64, 8)] {
+        let pixels = side * side;
+        for _ in 0..blocks_per_stage {
+            let projection = if channels == width { 0 } else { channels * width };
+            count += (9 * channels * width + 9 * width * width + projection) * pixels;
+            channels = width;
+        }
+    }
+    count + channels * classes
+}
+
 /// A square convolution without bias that keeps the size (but for its stride), and its normalisation.
 fn conv_bn(
     c_in: usize,

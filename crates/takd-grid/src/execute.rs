@@ -1,0 +1,179 @@
+//! Runs a plan on this machine.
+
+use crate::{Plan, PlannedRun};
+use candle_core::Device;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+use takd_datasets::{Dataset, DatasetName};
+use takd_distill::{EpochRecord, Error, Event, Result, RunId, RunResult, Store, train};
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// With a result, now or earlier.
+    Finished(RunResult),
+    /// Its training diverged.
+    Diverged(Error),
+    /// It was not begun, since its teacher has no result.
+    NoTeacher(RunId),
+}
+
+/// What happens while a plan is executed.
+#[derive(Debug)]
+pub enum Happening<'a> {
+    /// A run begins or goes on after `done` of `total` steps.
+    Started {
+        /// Steps of an earlier start.
+        done: usize,
+        /// Steps of the run.
+        total: usize,
+    },
+    /// A step was taken.
+    Step {
+        /// Steps so far.
+        done: usize,
+        /// Steps of the run.
+        total: usize,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// Mean of the loss in this epoch so far.
+        loss: f64,
+        /// Share of this epoch's images so far that the network got right.
+        accuracy: f64,
+        /// Until the run ends, about.
+        run_left: Duration,
+        /// Until all runs end, about.
+        all_left: Duration,
+    },
+    /// An epoch is over.
+    Epoch(&'a EpochRecord),
+    /// A run is over.
+    Ended(&'a Outcome),
+}
+
+/// Trains every run of the plan that is not finished, and gives how each ended.
+///
+/// `watch` is told the number of the run (from 0), the run and what happens; where it breaks off, the run in hand is
+/// saved and [`Error::Stopped`] returned. A run that diverges costs only itself and those it was to teach.
+///
+/// # Errors
+/// Those of [`train`], but for divergence.
+///
+/// # Panics
+/// Where a run's data set is not among the data.
+pub fn execute(
+    plan: &Plan,
+    data: &BTreeMap<DatasetName, Dataset>,
+    store: &Store,
+    device: &Device,
+    watch: &mut dyn FnMut(usize, &PlannedRun, Happening<'_>) -> ControlFlow<()>,
+) -> Result<HashMap<RunId, Outcome>> {
+    let mut outcomes = HashMap::new();
+    let mut clock = Clock::new(plan, store)?;
+    for (index, run) in plan.runs.iter().enumerate() {
+        let outcome = one(run, &outcomes, data, store, device, &mut clock, &mut |what| watch(index, run, what))?;
+        let flow = watch(index, run, Happening::Ended(&outcome));
+        clock.leave(run);
+        outcomes.insert(run.id.clone(), outcome);
+        if flow.is_break() && index + 1 < plan.runs.len() {
+            return Err(Error::Stopped);
+        }
+    }
+    Ok(outcomes)
+}
+
+fn one(
+    run: &PlannedRun,
+    outcomes: &HashMap<RunId, Outcome>,
+    data: &BTreeMap<DatasetName, Dataset>,
+    store: &Store,
+    device: &Device,
+    clock: &mut Clock,
+    watch: &mut dyn FnMut(Happening<'_>) -> ControlFlow<()>,
+) -> Result<Outcome> {
+    if let Some(kd) = &run.config.distillation
+        && !matches!(outcomes.get(&kd.teacher), Some(Outcome::Finished(_)))
+    {
+        return Ok(Outcome::NoTeacher(kd.teacher.clone()));
+    }
+    let data = &data[&run.config.data.dataset];
+    let mut total = 0;
+    let result = train(&run.config, data, store, device, &mut |event| match event {
+        Event::Started { done, total: steps } => {
+            total = steps;
+            clock.start(done);
+            watch(Happening::Started { done, total })
+        }
+        Event::Step { done, epoch, loss, accuracy } => {
+            let [run_left, all_left] = clock.left(run, done, total);
+            watch(Happening::Step { done, total, epoch, loss, accuracy, run_left, all_left })
+        }
+        Event::Epoch(record) => watch(Happening::Epoch(record)),
+    });
+    match result {
+        Ok(result) => Ok(Outcome::Finished(result)),
+        Err(error @ Error::Diverged { .. }) => Ok(Outcome::Diverged(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells how long it will take from how long it took.
+struct Clock {
+    /// Cost of the runs after the present one.
+    ahead: f64,
+    /// Cost and seconds of what was trained so far.
+    spent: (f64, f64),
+    started: Instant,
+    started_at: usize,
+    /// Runs that were finished before.
+    finished: Vec<RunId>,
+    now: Option<(f64, f64)>,
+}
+
+impl Clock {
+    fn new(plan: &Plan, store: &Store) -> Result<Self> {
+        let mut clock = Self {
+            ahead: 0.0,
+            spent: (0.0, 0.0),
+            started: Instant::now(),
+            started_at: 0,
+            finished: Vec::new(),
+            now: None,
+        };
+        for run in &plan.runs {
+            if store.result(&run.id)?.is_some() {
+                clock.finished.push(run.id.clone());
+            } else {
+                clock.ahead += run.cost;
+            }
+        }
+        Ok(clock)
+    }
+
+    fn start(&mut self, done: usize) {
+        (self.started, self.started_at) = (Instant::now(), done);
+    }
+
+    /// Until the run's end, and until the end of all.
+    fn left(&mut self, run: &PlannedRun, done: usize, total: usize) -> [Duration; 2] {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let steps = (done - self.started_at).max(1) as f64;
+        let run_left = seconds / steps * (total - done) as f64;
+        let cost = run.cost * steps / total as f64;
+        self.now = Some((cost, seconds));
+        let rate = (self.spent.1 + seconds) / (self.spent.0 + cost);
+        let others = (self.ahead - run.cost).max(0.0) * rate;
+        [run_left, run_left + others].map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+    }
+
+    /// A run is over.
+    fn leave(&mut self, run: &PlannedRun) {
+        if let Some((cost, seconds)) = self.now.take() {
+            self.spent = (self.spent.0 + cost, self.spent.1 + seconds);
+        }
+        if !self.finished.contains(&run.id) {
+            self.ahead -= run.cost;
+        }
+    }
+}

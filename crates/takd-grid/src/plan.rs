@@ -1,0 +1,182 @@
+//! From what a table needs to the runs that make it.
+
+use crate::{Cell, Preset, Trio};
+use std::collections::BTreeMap;
+use takd_datasets::{Dataset, DatasetName};
+use takd_distill::{DataConfig, Distillation, NUMERICS, Protocol, Recipe, Result, RunConfig, RunId};
+use takd_models::ModelSpec;
+
+/// What Table 1 is made with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table1 {
+    /// Its rows.
+    pub cells: Vec<Cell>,
+    /// Networks, data and epochs.
+    pub preset: Preset,
+    /// How networks are trained and chosen.
+    pub protocol: Protocol,
+    /// Epochs of every run; the preset's own where absent.
+    pub epochs: Option<usize>,
+    /// One experiment a seed.
+    pub seeds: Vec<u64>,
+    /// λ of every distillation.
+    pub lambda: f64,
+    /// τ of every distillation.
+    pub temperature: f64,
+}
+
+/// The runs of an experiment, each once, teachers before those they teach; and which of them a row needs.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// In the order in which they can be trained.
+    pub runs: Vec<PlannedRun>,
+    /// A row a cell.
+    pub rows: Vec<Row>,
+}
+
+/// One run of an experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedRun {
+    /// Its id.
+    pub id: RunId,
+    /// What it is.
+    pub config: RunConfig,
+    /// The networks through which the knowledge comes, the trained one last.
+    pub path: Vec<ModelSpec>,
+    /// Multiplications that it takes, about; to share out the time that is left.
+    pub cost: f64,
+}
+
+impl PlannedRun {
+    /// `plane10 → plane4 on cifar10, seed 31`.
+    pub fn name(&self) -> String {
+        let path: Vec<String> = self.path.iter().map(ToString::to_string).collect();
+        format!("{} on {}, seed {}", path.join(" → "), self.config.data.dataset, self.config.seed)
+    }
+}
+
+/// A row of Table 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Which.
+    pub cell: Cell,
+    /// What it is trained on.
+    pub data: DataConfig,
+    /// Its networks.
+    pub trio: Trio,
+    /// How they are trained.
+    pub recipe: Recipe,
+    /// Its runs, an entry a seed.
+    pub seeds: Vec<SeedRuns>,
+}
+
+/// The runs that a row needs for one seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeedRuns {
+    /// The seed.
+    pub seed: u64,
+    /// The teacher alone.
+    pub teacher: RunId,
+    /// The assistant, taught by the teacher.
+    pub assistant: RunId,
+    /// The student alone.
+    pub no_kd: RunId,
+    /// The student, taught by the teacher.
+    pub blkd: RunId,
+    /// The student, taught by the assistant.
+    pub takd: RunId,
+}
+
+impl Table1 {
+    /// The data sets it needs.
+    pub fn datasets(&self) -> Vec<DatasetName> {
+        let mut names: Vec<_> = self.cells.iter().map(|&cell| self.preset.dataset(cell)).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The runs that make it, on the data given.
+    ///
+    /// # Errors
+    /// Where λ or τ is not finite.
+    ///
+    /// # Panics
+    /// Where one of [`Table1::datasets`] is not among the data.
+    pub fn plan(&self, data: &BTreeMap<DatasetName, Dataset>) -> Result<Plan> {
+        let mut plan = Plan::default();
+        for &cell in &self.cells {
+            let trio = self.preset.trio(cell);
+            let data = &data[&self.preset.dataset(cell)];
+            let recipe = self.preset.recipe(cell, self.protocol, self.epochs);
+            let mut seeds = Vec::new();
+            for &seed in &self.seeds {
+                let Trio { teacher, assistant, student } = trio;
+                let mut run = |path: &[ModelSpec], taught_by: Option<&RunId>| {
+                    let distillation = taught_by.map(|teacher| Distillation {
+                        teacher: teacher.clone(),
+                        lambda: self.lambda,
+                        temperature: self.temperature,
+                    });
+                    plan.add(path, seed, data, &recipe, distillation)
+                };
+                let teacher_run = run(&[teacher], None)?;
+                let assistant_run = run(&[teacher, assistant], Some(&teacher_run))?;
+                seeds.push(SeedRuns {
+                    seed,
+                    no_kd: run(&[student], None)?,
+                    blkd: run(&[teacher, student], Some(&teacher_run))?,
+                    takd: run(&[teacher, assistant, student], Some(&assistant_run))?,
+                    teacher: teacher_run,
+                    assistant: assistant_run,
+                });
+            }
+            plan.rows.push(Row { cell, data: DataConfig::of(data), trio, recipe, seeds });
+        }
+        Ok(plan)
+    }
+}
+
+impl Plan {
+    /// The run that trains the last network of `path`, added unless it is there.
+    fn add(
+        &mut self,
+        path: &[ModelSpec],
+        seed: u64,
+        data: &Dataset,
+        recipe: &Recipe,
+        distillation: Option<Distillation>,
+    ) -> Result<RunId> {
+        let Some((&model, teachers)) = path.split_last() else { unreachable!("a path has a network") };
+        let config = RunConfig {
+            numerics: NUMERICS,
+            model,
+            seed,
+            data: DataConfig::of(data),
+            recipe: recipe.clone(),
+            distillation,
+        };
+        let id = config.id()?;
+        if !self.runs.iter().any(|run| run.id == id) {
+            let cost = cost(&config, teachers.last().copied(), data.test.len());
+            self.runs.push(PlannedRun { id: id.clone(), config, path: path.to_vec(), cost });
+        }
+        Ok(id)
+    }
+}
+
+/// Multiplications of a run: three times the forward pass for an image trained on, once for one evaluated.
+fn cost(config: &RunConfig, teacher: Option<ModelSpec>, test_images: usize) -> f64 {
+    let classes = config.data.dataset.classes();
+    let forward = |model: ModelSpec| model.multiply_adds(classes) as f64;
+    let RunConfig { recipe, data, .. } = config;
+    let held_out = recipe.held_out(data.train_images);
+    let evaluated = held_out + if recipe.evaluates_test_each_epoch() { test_images } else { 0 };
+    let trained = data.train_images - held_out;
+    let epoch = forward(config.model) * (3 * trained + evaluated) as f64;
+    let teaching = teacher.map_or(0.0, |teacher| {
+        forward(teacher)
+            * if recipe.keeps_teacher_logits() { data.train_images as f64 } else { (trained * recipe.epochs) as f64 }
+    });
+    epoch * recipe.epochs as f64 + teaching
+}
