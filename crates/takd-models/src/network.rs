@@ -5,6 +5,7 @@ use crate::resnet::Resnet;
 use crate::{Family, ModelSpec};
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, Linear, ModuleT, VarBuilder};
+use takd_ops::Features;
 
 /// A built network: `[batch, 3, 32, 32]` normalised images in, `[batch, classes]` logits out.
 ///
@@ -50,9 +51,9 @@ impl Network {
 
 impl ModuleT for Network {
     fn forward_t(&self, images: &Tensor, train: bool) -> Result<Tensor> {
-        let channels_last = images.permute((0, 2, 3, 1))?.contiguous()?;
+        let channels_last = Features::new(&images.permute((0, 2, 3, 1))?)?;
         match &self.body {
-            Body::Plain(network) => network.forward_t(&channels_last, train),
+            Body::Plain(network) => network.forward_t(channels_last, train),
             Body::Resnet(network) => network.forward_t(&channels_last, train),
         }
     }

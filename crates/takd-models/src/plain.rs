@@ -4,7 +4,7 @@
 use crate::network::linear;
 use candle_core::{Module, ModuleT as _, Result, Tensor};
 use candle_nn::{Linear, VarBuilder};
-use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Then};
+use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, Then};
 
 const SAME: Conv2dParams = Conv2dParams { stride: 1, padding: 1 };
 const INPUT_SIZE: usize = 32;
@@ -106,14 +106,14 @@ impl PlainCnn {
     }
 
     /// `[batch, 32, 32, 3]` to `[batch, classes]`.
-    pub(crate) fn forward_t(&self, images: &Tensor, train: bool) -> Result<Tensor> {
-        let mut features = images.clone();
+    pub(crate) fn forward_t(&self, images: Features, train: bool) -> Result<Tensor> {
+        let mut features = images;
         for Stage { layer, pool } in &self.stages {
             let then = if *pool { Then::ReluMaxPool } else { Then::Relu };
-            features = layer.forward_t(&features, then, train)?;
+            features = layer.forward_features(&features, then, train)?;
         }
         // The fully connected weights count their inputs channel by channel, as PyTorch flattens.
-        let mut flat = features.permute((0, 3, 1, 2))?.flatten_from(1)?;
+        let mut flat = features.to_tensor()?.permute((0, 3, 1, 2))?.flatten_from(1)?;
         if let Some(hidden) = &self.hidden {
             flat = hidden.forward(&flat)?.relu()?;
         }

@@ -4,7 +4,7 @@
 use crate::network::linear;
 use candle_core::{Module, Result, Tensor};
 use candle_nn::{Linear, VarBuilder};
-use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Then, global_avg_pool};
+use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, Then, global_avg_pool};
 
 /// `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
 #[derive(Clone, Debug)]
@@ -27,13 +27,13 @@ impl BasicBlock {
         Ok(Self { first, second, projection })
     }
 
-    fn forward_t(&self, input: &Tensor, train: bool) -> Result<Tensor> {
+    fn forward_t(&self, input: &Features, train: bool) -> Result<Features> {
         let shortcut = match &self.projection {
-            Some(projection) => projection.forward_t(input, Then::Nothing, train)?,
+            Some(projection) => projection.forward_features(input, Then::Nothing, train)?,
             None => input.clone(),
         };
-        let hidden = self.first.forward_t(input, Then::Relu, train)?;
-        self.second.forward_t(&hidden, Then::AddRelu(&shortcut), train)
+        let hidden = self.first.forward_features(input, Then::Relu, train)?;
+        self.second.forward_features(&hidden, Then::AddRelu(&shortcut), train)
     }
 }
 
@@ -61,12 +61,12 @@ impl Resnet {
     }
 
     /// `[batch, 32, 32, 3]` to `[batch, classes]`.
-    pub(crate) fn forward_t(&self, images: &Tensor, train: bool) -> Result<Tensor> {
-        let mut features = self.stem.forward_t(images, Then::Relu, train)?;
+    pub(crate) fn forward_t(&self, images: &Features, train: bool) -> Result<Tensor> {
+        let mut features = self.stem.forward_features(images, Then::Relu, train)?;
         for block in &self.blocks {
             features = block.forward_t(&features, train)?;
         }
-        self.fc.forward(&global_avg_pool(&features)?)
+        self.fc.forward(&global_avg_pool(&features.to_tensor()?)?)
     }
 }
 
