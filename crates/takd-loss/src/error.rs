@@ -92,6 +92,20 @@ pub enum Error {
         value: f64,
     },
 
+    /// A class that a top-k teacher lists is no class, or is listed twice.
+    #[error(
+        "the top-k teacher lists {class} at row {row}, but a row lists different classes, each 0 to {}: \
+         correct the indices", classes.saturating_sub(1)
+    )]
+    ListedClass {
+        /// Row of the batch.
+        row: usize,
+        /// The class found there.
+        class: u32,
+        /// Number of classes, from the student's logits.
+        classes: usize,
+    },
+
     /// A loss was given another number of teachers than it takes.
     #[error("{loss} was given {found} teachers, but takes {expected}: change the list of teachers or the loss")]
     Teachers {
@@ -134,6 +148,12 @@ pub enum Input {
     StudentLogits,
     /// The teacher's logits, `[batch, classes]`.
     TeacherLogits,
+    /// The classes that a top-k teacher lists, `[batch, k]`.
+    TopKIndices,
+    /// A top-k teacher's logits, `[batch, k]`.
+    TopKLogits,
+    /// What a top-k teacher says of the classes that it does not list, `[batch]`.
+    TopKTail,
     /// The labels, `[batch]`.
     Labels,
     /// The weights of the samples, `[batch]`.
@@ -145,6 +165,9 @@ impl fmt::Display for Input {
         f.write_str(match self {
             Input::StudentLogits => "the student's logits",
             Input::TeacherLogits => "the teacher's logits",
+            Input::TopKIndices => "the top-k teacher's indices",
+            Input::TopKLogits => "the top-k teacher's logits",
+            Input::TopKTail => "the top-k teacher's tails",
             Input::Labels => "the labels",
             Input::Weights => "the sample weights",
         })

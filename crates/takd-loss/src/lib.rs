@@ -32,4 +32,4 @@ pub mod reference;
 
 pub use error::{Error, Input, Result};
 pub use family::{Batch, Dgkd, Dist, DistillationLoss, Dkd, MultiTeacherKd, StandardizedKd};
-pub use kd::{KdLoss, Reduction, cross_entropy};
+pub use kd::{KdLoss, Reduction, TopK, cross_entropy};

@@ -1,8 +1,8 @@
 //! The same loss in candle's own operations: slow, plain, and what the fused kernels are held to.
 
 use crate::error::{Error, Input, Result};
-use crate::kd::{KdLoss, Reduction};
-use candle_core::{D, DType, Tensor};
+use crate::kd::{KdLoss, Reduction, TopK};
+use candle_core::{D, DType, Device, Tensor};
 
 /// [`KdLoss::forward`] with the weight of each row, as a chain of candle operations that autograd differentiates.
 ///
@@ -18,11 +18,76 @@ pub fn kd_loss(
     labels: &Tensor,
     weights: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let (batch, classes) = student_logits.dims2().map_err(|_| Error::Shape {
+    let divergence = |student: &Tensor| -> Result<Tensor> {
+        if teacher_logits.shape() != student_logits.shape() {
+            return Err(Error::Shape {
+                input: Input::TeacherLogits,
+                expected: format!("{:?}, as the student's logits", student_logits.dims()),
+                found: teacher_logits.shape().clone(),
+            });
+        }
+        let tau = loss.temperature;
+        let teacher = widen(&teacher_logits.detach())?.to_dtype(student.dtype())?;
+        let log_q = log_softmax(&(teacher / tau)?)?;
+        let log_p = log_softmax(&(student / tau)?)?;
+        Ok((log_q.exp()? * (&log_q - &log_p)?)?.sum(D::Minus1)?)
+    };
+    mixed(loss, student_logits, labels, weights, divergence)
+}
+
+/// [`KdLoss::forward_top_k`] as a chain of candle operations that autograd differentiates.
+///
+/// # Errors
+/// As [`kd_loss`].
+pub fn top_k_kd_loss(
+    loss: &KdLoss,
+    student_logits: &Tensor,
+    teacher: &TopK,
+    labels: &Tensor,
+    weights: Option<&Tensor>,
+) -> Result<Tensor> {
+    let (batch, classes) = dims(student_logits)?;
+    mixed(loss, student_logits, labels, weights, |student| {
+        // As good as nothing in a sum of exponentials, and finite.
+        const NOWHERE: f32 = -1e30;
+        let tau = loss.temperature;
+        let index = teacher.indices.contiguous()?; // [batch, k]
+        let listed = (widen(&teacher.logits.detach())?.to_dtype(student.dtype())? / tau)?;
+        let all = listed.dim(1)? == classes;
+        let tail = match all {
+            true => Tensor::full(NOWHERE, (batch, 1), student.device())?.to_dtype(student.dtype())?,
+            false => teacher.tail.detach().to_dtype(student.dtype())?.maximum(NOWHERE)?.unsqueeze(1)?,
+        };
+        let q = Tensor::cat(&[listed, tail], 1)?; // [batch, k + 1]: the listed classes, all others
+        let log_q = log_softmax(&q)?;
+
+        let student = (student / tau)?;
+        let nowhere = Tensor::full(NOWHERE, (batch, classes), student.device())?.to_dtype(student.dtype())?;
+        let is_listed = nowhere.zeros_like()?.scatter(&index, &index.ones_like()?.to_dtype(student.dtype())?, 1)?;
+        let others = is_listed.to_dtype(DType::U8)?.where_cond(&nowhere, &student)?;
+        let p = Tensor::cat(&[student.gather(&index, 1)?, log_sum_exp(&others)?], 1)?;
+        let log_p = p.broadcast_sub(&log_sum_exp(&student)?)?;
+        Ok((log_q.exp()? * (&log_q - &log_p)?)?.sum(D::Minus1)?)
+    })
+}
+
+fn dims(student_logits: &Tensor) -> Result<(usize, usize)> {
+    student_logits.dims2().map_err(|_| Error::Shape {
         input: Input::StudentLogits,
         expected: "[batch, classes]".into(),
         found: student_logits.shape().clone(),
-    })?;
+    })
+}
+
+/// The loss, given the divergence of each row: `[batch]` of the student's widened logits.
+fn mixed(
+    loss: &KdLoss,
+    student_logits: &Tensor,
+    labels: &Tensor,
+    weights: Option<&Tensor>,
+    divergence: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let (batch, classes) = dims(student_logits)?;
     let student = widen(student_logits)?;
     let dtype = student.dtype();
     let device = student.device();
@@ -47,23 +112,12 @@ pub fn kd_loss(
         per_row = (per_row + (ce * (1.0 - loss.lambda))?)?;
     }
     if loss.lambda > 0.0 {
-        if teacher_logits.shape() != student_logits.shape() {
-            return Err(Error::Shape {
-                input: Input::TeacherLogits,
-                expected: format!("{:?}, as the student's logits", student_logits.dims()),
-                found: teacher_logits.shape().clone(),
-            });
-        }
         let tau = loss.temperature;
-        let teacher = widen(&teacher_logits.detach())?.to_dtype(dtype)?;
-        let log_q = log_softmax(&(teacher / tau)?)?;
-        let log_p = log_softmax(&(&student / tau)?)?;
-        let kl = (log_q.exp()? * (&log_q - &log_p)?)?.sum(D::Minus1)?;
         let share = match loss.reduction {
             Reduction::Mean => loss.lambda * tau * tau / classes as f64,
             _ => loss.lambda * tau * tau,
         };
-        per_row = (per_row + (kl * share)?)?;
+        per_row = (per_row + (divergence(&student)? * share)?)?;
     }
 
     let weighted = (per_row * &weight)?;
@@ -71,7 +125,7 @@ pub fn kd_loss(
         Reduction::None => Ok(weighted),
         Reduction::Sum => Ok(weighted.sum_all()?),
         Reduction::BatchMean | Reduction::Mean => {
-            let total = weight.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            let total = weight.sum_all()?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
             let scale = if total > 0.0 { 1.0 / total } else { 0.0 };
             Ok((weighted.sum_all()? * scale)?)
         }

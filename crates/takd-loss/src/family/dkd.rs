@@ -52,7 +52,7 @@ impl DistillationLoss for Dkd {
         let on_label = Tensor::zeros((rows, classes), candle_core::DType::U8, student.device())?;
         let on_label = on_label.scatter(&label, &label.ones_like()?.to_dtype(on_label.dtype())?, D::Minus1)?;
         // So far below every other logit that it has no part in a softmax, and finite.
-        let nowhere = Tensor::full(-1e30, (rows, classes), student.device())?.to_dtype(student.dtype())?;
+        let nowhere = Tensor::full(-1e30f32, (rows, classes), student.device())?.to_dtype(student.dtype())?;
 
         // Logarithms of p_y, of 1 − p_y and of p̂.
         let parts = |logits: &Tensor| -> Result<[Tensor; 3]> {

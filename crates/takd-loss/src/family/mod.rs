@@ -23,7 +23,7 @@ pub use standardized::StandardizedKd;
 
 use crate::error::{Error, Input, Result};
 use crate::kd::KdLoss;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 /// What a loss is told of one batch.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +132,8 @@ fn composite_logits(student: &Tensor, teacher: &Tensor, least: usize) -> Result<
 /// The loss, unless logits that are not finite have spoilt it.
 fn reported(loss: Tensor, batch: &Batch<'_>) -> Result<Tensor> {
     let finite = |values: Vec<f64>| values.iter().position(|value| !value.is_finite()).map(|at| (at, values[at]));
-    let flat = |tensor: &Tensor| tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
+    // On the CPU: not every device has f64.
+    let flat = |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
     if finite(flat(&loss)?).is_none() {
         return Ok(loss);
     }

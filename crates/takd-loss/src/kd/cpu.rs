@@ -47,8 +47,8 @@ pub(super) fn kd_loss<S: Logit, T: Logit>(
     losses: &mut [f64],
     grad: Option<&mut [MaybeUninit<S>]>,
 ) -> Result<(), NotFiniteRow> {
-    in_tasks(batch, losses, grad, |first, losses, grad| {
-        let mut room = Room::new(batch, grad.is_some());
+    in_tasks(batch.classes, batch.row_work(), losses, grad, |first, losses, grad| {
+        let mut room = Room::new(batch.terms, batch.classes, batch.teachers.len(), grad.is_some());
         each_row(batch.classes, first, losses, grad, |index, mut grad| {
             row(batch, index, grad.as_deref_mut(), &mut room)
                 // Finite logits can still overflow on the way (1e38 and -3e38 in a row): f64 has room for those.
@@ -63,20 +63,27 @@ pub(super) fn kd_loss_f64(
     losses: &mut [f64],
     grad: Option<&mut [MaybeUninit<f64>]>,
 ) -> Result<(), NotFiniteRow> {
-    in_tasks(batch, losses, grad, |first, losses, grad| {
+    in_tasks(batch.classes, batch.row_work(), losses, grad, |first, losses, grad| {
         each_row(batch.classes, first, losses, grad, |index, grad| row_f64(batch, index, grad))
     })
 }
 
-/// Shares the rows out to threads. `work` gets the index of a first row, the losses from there on and their rows of
-/// the gradient. How the rows are cut never changes a result: they do not depend on each other.
-fn in_tasks<S: Number, T: Number>(
-    batch: &Batch<'_, S, T>,
+impl<S, T> Batch<'_, S, T> {
+    /// Logits of a row, the student's and the teachers'.
+    fn row_work(&self) -> usize {
+        self.classes * (1 + self.teachers.len())
+    }
+}
+
+/// Shares the rows out to threads, given the logits of a row. `work` gets the index of a first row, the losses from there
+/// on and their rows of the gradient. How the rows are cut never changes a result: they do not depend on each other.
+pub(super) fn in_tasks<S: Send>(
+    classes: usize,
+    row_work: usize,
     losses: &mut [f64],
     grad: Option<&mut [MaybeUninit<S>]>,
     work: impl Fn(usize, &mut [f64], Option<&mut [MaybeUninit<S>]>) -> Result<(), NotFiniteRow> + Sync,
 ) -> Result<(), NotFiniteRow> {
-    let row_work = batch.classes * (1 + batch.teachers.len());
     if losses.len() * row_work <= WORTH_A_THREAD || rayon::current_num_threads() == 1 {
         return work(0, losses, grad);
     }
@@ -86,7 +93,7 @@ fn in_tasks<S: Number, T: Number>(
     // The first bad row, whichever thread met one first.
     let bad = match grad {
         Some(grad) => losses
-            .zip(grad.par_chunks_mut(task_rows * batch.classes))
+            .zip(grad.par_chunks_mut(task_rows * classes))
             .filter_map(|((task, losses), grad)| work(task * task_rows, losses, Some(grad)).err())
             .min(),
         None => losses.filter_map(|(task, losses)| work(task * task_rows, losses, None).err()).min(),
@@ -95,7 +102,7 @@ fn in_tasks<S: Number, T: Number>(
 }
 
 /// Runs `work` on each row of a task in turn.
-fn each_row<S>(
+pub(super) fn each_row<S>(
     classes: usize,
     first: usize,
     losses: &mut [f64],
@@ -112,7 +119,7 @@ fn each_row<S>(
 /// Which exponentials of the student's logits a loss asks for. A rate is what a logit's distance to the maximum is
 /// multiplied with to be an exponent of 2.
 #[derive(Clone, Copy)]
-enum Exponentials {
+pub(super) enum Exponentials {
     /// Those of one rate, and their `power`-th powers: where there is but one term, or τ is a small whole number.
     One { rate: f32, power: usize },
     /// Those of the cross-entropy and of the KL term.
@@ -134,33 +141,32 @@ impl Exponentials {
 
 /// What a task needs beside the tensors. Of what is kept for each block of a row, all of the student's comes first, then
 /// each teacher's.
-struct Room<S: Logit, T: Logit> {
-    arch: Arch,
-    exponentials: Exponentials,
+pub(super) struct Room<S: Logit, T: Logit> {
+    pub arch: Arch,
+    pub exponentials: Exponentials,
     /// A block of logits or of their gradient, as f32.
-    student: S::Room,
-    teacher: T::Room,
+    pub student: S::Room,
+    pub teacher: T::Room,
     /// The row's exponentials.
-    powers: Vec<f32>,
+    pub powers: Vec<f32>,
     /// From one array of exponentials to the next.
-    width: usize,
+    pub width: usize,
     /// From one block of exponentials to the next; 0 where no gradient will need them.
-    step: usize,
+    pub step: usize,
     /// The maximum of each block.
-    maxima: Vec<f32>,
+    pub maxima: Vec<f32>,
     /// The row's sums for each teacher.
     teacher_sums: Vec<TeacherSums>,
 }
 
 impl<S: Logit, T: Logit> Room<S, T> {
-    fn new(batch: &Batch<'_, S, T>, keep: bool) -> Room<S, T> {
-        let exponentials = Exponentials::new(batch.terms);
+    pub(super) fn new(terms: &Terms, classes: usize, teachers: usize, keep: bool) -> Room<S, T> {
+        let exponentials = Exponentials::new(terms);
         let student_arrays = match exponentials {
             Exponentials::One { .. } => 1,
             Exponentials::Two { .. } => 2,
         };
-        let teachers = batch.teachers.len();
-        let (length, step) = if keep { (batch.classes, BLOCK) } else { (batch.classes.min(BLOCK), 0) };
+        let (length, step) = if keep { (classes, BLOCK) } else { (classes.min(BLOCK), 0) };
         // Whole vectors, and not a multiple of 4096 bytes apart: a processor tells nearby addresses by the last 12 bits.
         let width = length.next_multiple_of(LANES) + LANES;
         Room {
@@ -171,7 +177,7 @@ impl<S: Logit, T: Logit> Room<S, T> {
             powers: vec![0.0; width * (student_arrays + teachers)],
             width,
             step,
-            maxima: vec![0.0; batch.classes.div_ceil(BLOCK) * (1 + teachers)],
+            maxima: vec![0.0; classes.div_ceil(BLOCK) * (1 + teachers)],
             teacher_sums: vec![TeacherSums::EMPTY; teachers],
         }
     }
@@ -263,21 +269,21 @@ fn row<S: Logit, T: Logit>(
 
 /// What a row's student logits come down to; d is a logit's distance to the maximum, 0 or less.
 #[derive(Clone, Copy, Debug)]
-struct StudentSums {
-    max: f32,
+pub(super) struct StudentSums {
+    pub max: f32,
     /// `Σ exp d`, for the cross-entropy.
-    ce: f64,
+    pub ce: f64,
     /// `Σ exp(d/τ)`, for the KL term.
-    kl: f64,
+    pub kl: f64,
     /// `Σ d`, for label smoothing.
-    distance: f64,
+    pub distance: f64,
     /// How many logits.
-    count: usize,
+    pub count: usize,
 }
 
 /// What a row's teacher logits come down to; d_t and d_s are the teacher's and the student's distances to their maxima.
 #[derive(Clone, Copy, Debug)]
-struct TeacherSums {
+pub(super) struct TeacherSums {
     max: f32,
     /// The maximum that d_s counts from.
     student_max: f32,
@@ -289,7 +295,7 @@ struct TeacherSums {
 
 /// Step 1 for the student: leaves the block's exponentials in `powers`, and where there are two kinds, the KL term's
 /// `width` further on.
-fn student_sums(
+pub(super) fn student_sums(
     arch: Arch,
     block: &[f32],
     exponentials: Exponentials,
@@ -325,10 +331,11 @@ fn teacher_sums(
 }
 
 impl StudentSums {
-    const EMPTY: StudentSums = StudentSums { max: f32::NEG_INFINITY, ce: 0.0, kl: 0.0, distance: 0.0, count: 0 };
+    pub(super) const EMPTY: StudentSums =
+        StudentSums { max: f32::NEG_INFINITY, ce: 0.0, kl: 0.0, distance: 0.0, count: 0 };
 
     /// Step 2: the sums of two parts of a row, brought to the greater of their maxima.
-    fn merge(self, other: StudentSums, terms: &Terms) -> StudentSums {
+    pub(super) fn merge(self, other: StudentSums, terms: &Terms) -> StudentSums {
         if self.count == 0 {
             return other;
         }
@@ -367,12 +374,12 @@ impl TeacherSums {
 }
 
 /// `exp x`, which most often is asked at 0: the part that holds the maximum.
-fn exp(x: f64) -> f64 {
+pub(super) fn exp(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { x.exp() }
 }
 
 /// Step 3: the loss of one row.
-fn row_loss(
+pub(super) fn row_loss(
     student: &StudentSums,
     teachers: &[TeacherSums],
     on_label: Option<f64>,
@@ -395,21 +402,21 @@ fn row_loss(
 }
 
 /// What the exponentials of a row are multiplied with in its gradient.
-struct Shares {
+pub(super) struct Shares {
     /// `exp d` of the student.
-    ce: f64,
+    pub ce: f64,
     /// `exp(d/τ)` of the student.
-    kl: f64,
+    pub kl: f64,
     /// Taken off everywhere, for label smoothing.
-    flat: f64,
+    pub flat: f64,
     /// Taken off at the label.
-    label: f64,
+    pub label: f64,
     /// What everything is multiplied with, over τ.
-    scale: f64,
+    pub scale: f64,
 }
 
 impl Shares {
-    fn new(student: &StudentSums, scale: f64, classes: usize, terms: &Terms) -> Shares {
+    pub(super) fn new(student: &StudentSums, scale: f64, classes: usize, terms: &Terms) -> Shares {
         let ce = terms.ce * scale;
         let kl = terms.kl.iter().sum::<f64>() * scale / terms.temperature;
         Shares {
@@ -423,7 +430,7 @@ impl Shares {
 
     /// For a block whose maximum is `drop` below the row's (0 or less): the shares of its student's exponentials, of the
     /// cross-entropy and of the KL term.
-    fn of_student(&self, drop: f64, terms: &Terms) -> [f32; 2] {
+    pub(super) fn of_student(&self, drop: f64, terms: &Terms) -> [f32; 2] {
         [self.ce * exp(drop), self.kl * exp(drop / terms.temperature)].map(|share| share as f32)
     }
 
@@ -497,7 +504,7 @@ fn row_f64<S: Number, T: Number>(
 }
 
 /// The largest of a row, where all of them are finite.
-fn max_f64<N: Number>(row: &[N]) -> Option<f64> {
+pub(super) fn max_f64<N: Number>(row: &[N]) -> Option<f64> {
     row.iter().try_fold(f64::NEG_INFINITY, |max, x| {
         let x = x.to_f64();
         x.is_finite().then_some(max.max(x))

@@ -1,10 +1,11 @@
 //! The fused loss as candle sees it: inputs checked, the kernel of their device run once, autograd served from what it
 //! left.
 
-use super::{KdLoss, Reduction, Target, Terms, cpu};
+use super::{KdLoss, Reduction, Target, Terms, TopK, cpu, top_k};
 use crate::error::{Error, Input, Result};
 use crate::kd::memory::filled;
 use crate::kd::numbers::{Logit, Number};
+use crate::reference;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::op::BackpropOp;
@@ -21,13 +22,28 @@ pub(crate) fn forward(
     labels: &Tensor,
     weights: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let problem = Problem::new(loss, student, teachers, labels, weights)?;
-    if !student.track_op() {
-        let Outcome { loss, shape, .. } = problem.solve(Gradient::Skip)?;
-        return Ok(Tensor::from_storage(loss, shape, BackpropOp::none(), false));
+    Problem::new(loss, student, teachers, labels, weights)?.differentiable(student)
+}
+
+/// The loss for a teacher of which the largest logits are known.
+pub(crate) fn forward_top_k(
+    loss: &KdLoss,
+    student: &Tensor,
+    teacher: &TopK,
+    labels: &Tensor,
+    weights: Option<&Tensor>,
+) -> Result<Tensor> {
+    let mut problem = Problem::new(loss, student, &[], labels, weights)?;
+    if loss.lambda > 0.0 {
+        let rows = top_k::Rows::new(teacher, loss, student)?;
+        if !matches!(student.device(), Device::Cpu) {
+            (0..problem.batch()).try_for_each(|row| rows.check(row, problem.classes()))?;
+            return reference::top_k_kd_loss(loss, student, teacher, labels, weights);
+        }
+        problem.terms = Terms::new(loss, std::iter::once(1.0), problem.classes());
+        problem.top_k = Some(rows);
     }
-    let Outcome { loss, shape, grad } = problem.solve(Gradient::OfTheSum)?;
-    Ok(student.apply_op1(FusedKdLoss { problem, loss: Mutex::new(Some((loss, shape))), grad: Mutex::new(grad) })?)
+    problem.differentiable(student)
 }
 
 /// The loss and the gradient of its sum for `student`.
@@ -53,11 +69,18 @@ pub(super) struct Problem {
     pub student: Tensor,
     /// Each `[batch, classes]`, all of one type.
     pub teachers: Vec<Tensor>,
+    /// Instead of them, a teacher of which the largest logits are known.
+    top_k: Option<top_k::Rows>,
     /// `[batch]`; nothing where the loss does not read them.
     pub labels: Option<Tensor>,
     /// `[batch]`.
     pub weights: Option<Vec<f64>>,
 }
+
+/// The loss of each row, and the gradient where one was asked for.
+type Solved = Result<(Vec<f64>, Option<Tensor>)>;
+
+type KernelResult = std::result::Result<(), cpu::NotFiniteRow>;
 
 /// Which gradient the kernel leaves beside the loss.
 #[derive(Clone, Copy)]
@@ -141,6 +164,7 @@ impl Problem {
             ignore_index: loss.ignore_index,
             student: student.detach().contiguous()?,
             teachers: teacher_logits,
+            top_k: None,
             labels,
             weights,
         })
@@ -152,6 +176,17 @@ impl Problem {
 
     pub(super) fn classes(&self) -> usize {
         self.student.dims()[1]
+    }
+
+    /// The loss, as a node of candle's graph where somebody may ask for its gradient.
+    fn differentiable(self, student: &Tensor) -> Result<Tensor> {
+        if !student.track_op() {
+            let Outcome { loss, shape, .. } = self.solve(Gradient::Skip)?;
+            return Ok(Tensor::from_storage(loss, shape, BackpropOp::none(), false));
+        }
+        let Outcome { loss, shape, grad } = self.solve(Gradient::OfTheSum)?;
+        let loss = Mutex::new(Some((loss, shape)));
+        Ok(student.apply_op1(FusedKdLoss { problem: self, loss, grad: Mutex::new(grad) })?)
     }
 
     /// Runs the kernel of the student's device.
@@ -201,6 +236,7 @@ impl Problem {
             terms: self.terms.clone(),
             student: to_cpu(&self.student)?,
             teachers: self.teachers.iter().map(to_cpu).collect::<candle_core::Result<_>>()?,
+            top_k: None, // has no kernel on a GPU
             labels: self.labels.as_ref().map(to_cpu).transpose()?,
             weights: self.weights.clone(),
             ..*self
@@ -216,10 +252,13 @@ impl Problem {
     fn solve_on_cpu(&self, gradient: Gradient<'_>) -> Result<Outcome> {
         let targets = self.targets(gradient)?;
         let (losses, grad) = match self.student.dtype() {
-            DType::F64 => self.run(gradient, &targets, cpu::kd_loss_f64)?,
-            DType::F32 => self.run_against::<f32>(gradient, &targets)?,
-            DType::F16 => self.run_against::<f16>(gradient, &targets)?,
-            _ => self.run_against::<bf16>(gradient, &targets)?,
+            DType::F64 => match &self.top_k {
+                Some(rows) => self.run_top_k(rows, gradient, &targets, top_k::cpu::kd_loss_f64)?,
+                None => self.run_teachers(gradient, &targets, cpu::kd_loss_f64)?,
+            },
+            DType::F32 => self.run_in_f32::<f32>(gradient, &targets)?,
+            DType::F16 => self.run_in_f32::<f16>(gradient, &targets)?,
+            _ => self.run_in_f32::<bf16>(gradient, &targets)?,
         };
         let (losses, shape) = match self.reduction {
             Reduction::None => (losses, Shape::from(self.batch())),
@@ -233,53 +272,66 @@ impl Problem {
         Ok(Outcome { loss: Storage::Cpu(loss), shape, grad })
     }
 
-    fn run_against<S: Logit + WithDType>(
-        &self,
-        gradient: Gradient<'_>,
-        targets: &[Target],
-    ) -> Result<(Vec<f64>, Option<Tensor>)> {
+    /// The kernels that work on any logits in f32.
+    fn run_in_f32<S: Logit + WithDType>(&self, gradient: Gradient<'_>, targets: &[Target]) -> Solved {
+        if let Some(rows) = &self.top_k {
+            return self.run_top_k(rows, gradient, targets, top_k::cpu::kd_loss::<S>);
+        }
         match self.teachers.first().map_or(DType::F32, Tensor::dtype) {
-            DType::F32 => self.run(gradient, targets, cpu::kd_loss::<S, f32>),
-            DType::F16 => self.run(gradient, targets, cpu::kd_loss::<S, f16>),
-            _ => self.run(gradient, targets, cpu::kd_loss::<S, bf16>),
+            DType::F32 => self.run_teachers(gradient, targets, cpu::kd_loss::<S, f32>),
+            DType::F16 => self.run_teachers(gradient, targets, cpu::kd_loss::<S, f16>),
+            _ => self.run_teachers(gradient, targets, cpu::kd_loss::<S, bf16>),
         }
     }
 
-    /// Runs the kernel on the tensors' memory.
-    fn run<S: Number + WithDType, T: Number + WithDType>(
+    fn run_top_k<S: Number + WithDType>(
+        &self,
+        rows: &top_k::Rows,
+        gradient: Gradient<'_>,
+        targets: &[Target],
+        kernel: impl Fn(&top_k::cpu::Batch<'_, S>, &mut [f64], Option<&mut [MaybeUninit<S>]>) -> KernelResult,
+    ) -> Solved {
+        let (classes, terms) = (self.classes(), &self.terms);
+        self.run(gradient, |student, losses, grad| {
+            kernel(&top_k::cpu::Batch { student, teacher: rows, classes, targets, terms }, losses, grad)
+        })
+    }
+
+    fn run_teachers<S: Number + WithDType, T: Number + WithDType>(
         &self,
         gradient: Gradient<'_>,
         targets: &[Target],
-        kernel: impl Fn(
-            &cpu::Batch<'_, S, T>,
-            &mut [f64],
-            Option<&mut [MaybeUninit<S>]>,
-        ) -> std::result::Result<(), cpu::NotFiniteRow>,
-    ) -> Result<(Vec<f64>, Option<Tensor>)> {
+        kernel: impl Fn(&cpu::Batch<'_, S, T>, &mut [f64], Option<&mut [MaybeUninit<S>]>) -> KernelResult,
+    ) -> Solved {
+        let (classes, terms) = (self.classes(), &self.terms);
+        let guards: Vec<_> = self.teachers.iter().map(Tensor::storage_and_layout).collect();
+        let memory = guards.iter().map(|(storage, layout)| on_cpu(storage, layout));
+        let teachers = memory.collect::<candle_core::Result<Vec<&[T]>>>()?;
+        self.run(gradient, |student, losses, grad| {
+            kernel(&cpu::Batch { student, teachers: teachers.clone(), classes, targets, terms }, losses, grad)
+        })
+    }
+
+    /// Runs a kernel on the student's memory.
+    fn run<S: Number + WithDType>(
+        &self,
+        gradient: Gradient<'_>,
+        kernel: impl Fn(&[S], &mut [f64], Option<&mut [MaybeUninit<S>]>) -> KernelResult,
+    ) -> Solved {
         let mut losses = vec![0.0; self.batch()];
         let solved = {
-            let student = self.student.storage_and_layout();
-            let teachers: Vec<_> = self.teachers.iter().map(Tensor::storage_and_layout).collect();
-            let batch = cpu::Batch {
-                student: on_cpu(&student.0, student.1)?,
-                teachers: teachers
-                    .iter()
-                    .map(|(storage, layout)| on_cpu(storage, layout))
-                    .collect::<candle_core::Result<_>>()?,
-                classes: self.classes(),
-                targets,
-                terms: &self.terms,
-            };
+            let (storage, layout) = self.student.storage_and_layout();
+            let student = on_cpu(&storage, layout)?;
             match gradient {
-                Gradient::Skip => kernel(&batch, &mut losses, None).map(|()| None),
+                Gradient::Skip => kernel(student, &mut losses, None).map(|()| None),
                 _ => {
                     // SAFETY: a kernel that returns `Ok` has written the whole gradient.
-                    unsafe { filled(self.student.elem_count(), |grad| kernel(&batch, &mut losses, Some(grad))) }
+                    unsafe { filled(self.student.elem_count(), |grad| kernel(student, &mut losses, Some(grad))) }
                         .map(Some)
                 }
             }
         };
-        let grad = solved.map_err(|cpu::NotFiniteRow(row)| self.find_not_finite(row))?;
+        let grad = solved.map_err(|cpu::NotFiniteRow(row)| self.what_is_wrong_with(row))?;
         let grad = match grad {
             Some(grad) => Some(Tensor::from_vec(grad, self.student.dims(), self.student.device())?),
             None => None,
@@ -338,7 +390,7 @@ impl Problem {
     }
 
     /// The error for a row that the kernel refused.
-    fn find_not_finite(&self, row: usize) -> Error {
+    fn what_is_wrong_with(&self, row: usize) -> Error {
         let teachers = self.teachers.iter().map(|teacher| (Input::TeacherLogits, teacher));
         for (input, logits) in std::iter::once((Input::StudentLogits, &self.student)).chain(teachers) {
             match logits.get(row).and_then(|row| row.to_dtype(DType::F64)?.to_vec1::<f64>()) {
@@ -350,7 +402,10 @@ impl Problem {
                 Err(error) => return error.into(),
             }
         }
-        unreachable!("the kernel refuses only rows with logits that are not finite")
+        match self.top_k.as_ref().map(|rows| rows.check(row, self.classes())) {
+            Some(Err(error)) => error,
+            _ => unreachable!("the kernel refuses only rows with something wrong in them"),
+        }
     }
 }
 
@@ -382,7 +437,7 @@ fn check_logits(input: Input, logits: &Tensor) -> Result<()> {
     }
 }
 
-fn check_device(input: Input, tensor: &Tensor, student: &Tensor) -> Result<()> {
+pub(super) fn check_device(input: Input, tensor: &Tensor, student: &Tensor) -> Result<()> {
     if tensor.device().same_device(student.device()) {
         return Ok(());
     }

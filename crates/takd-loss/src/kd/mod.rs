@@ -18,6 +18,9 @@ pub(crate) mod fused;
 mod memory;
 mod numbers;
 mod simd;
+mod top_k;
+
+pub use top_k::TopK;
 
 use crate::error::{Error, Result};
 use candle_core::Tensor;
@@ -111,6 +114,24 @@ impl KdLoss {
         labels: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
         fused::forward_and_grad(self, student_logits, &[(teacher_logits, 1.0)], labels, None)
+    }
+
+    /// [`KdLoss::forward`] for a teacher of which only the largest logits of each row were kept; see [`TopK`] for the loss it
+    /// stands for. `weights` as in [`KdLoss::forward_weighted`].
+    ///
+    /// On the CPU it runs in the fused kernel, elsewhere as a chain of candle operations.
+    ///
+    /// # Errors
+    /// As [`KdLoss::forward_weighted`], and for a teacher made for another temperature, or whose listed classes are not
+    /// different classes.
+    pub fn forward_top_k(
+        &self,
+        student_logits: &Tensor,
+        teacher: &TopK,
+        labels: &Tensor,
+        weights: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        fused::forward_top_k(self, student_logits, teacher, labels, weights)
     }
 
     pub(crate) fn check(&self) -> Result<()> {

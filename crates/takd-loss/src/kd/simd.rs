@@ -274,7 +274,24 @@ fn vectors<S: Simd>(buffer: &[f32], length: usize) -> &[S::f32s] {
     S::as_simd_f32s(&buffer[..length.next_multiple_of(S::F32_LANES)]).0
 }
 
-/// The largest of a block.
+/// The largest of a block; of NaN beside numbers, either.
+pub(super) struct Largest<'a>(pub &'a [f32]);
+
+impl Largest<'_> {
+    pub(super) fn find(self, arch: Arch) -> f32 {
+        arch.dispatch(self)
+    }
+}
+
+impl WithSimd for Largest<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        max(simd, self.0)
+    }
+}
+
 #[inline(always)]
 fn max<S: Simd>(simd: S, block: &[f32]) -> f32 {
     let (head, tail) = S::as_simd_f32s(block);
@@ -323,7 +340,7 @@ fn to_the<S: Simd, const POWER: usize>(simd: S, x: S::f32s) -> S::f32s {
 
 /// Exponents below this count as this: `2^-100` adds nothing to a sum that is at least 1, and stays clear of the
 /// denormal numbers, slow on some processors, even after it was multiplied with a small share.
-const LOWEST: f32 = -100.0;
+pub(super) const LOWEST: f32 = -100.0;
 
 /// `1.5 · 2^23`: adding it rounds to the nearest integer, which then stands in the lowest bits.
 const ROUND: f32 = 12_582_912.0;
