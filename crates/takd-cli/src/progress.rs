@@ -1,0 +1,154 @@
+//! What a person sees while it runs, on standard error: bars on a terminal, plain lines elsewhere.
+
+use indicatif::{FormattedDuration, MultiProgress, ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+use takd_datasets::Stage;
+use takd_distill::Evaluation;
+use takd_grid::{Happening, Outcome, Plan, PlannedRun};
+
+/// Without a terminal, how often a line is written within an epoch.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
+/// Loads something while its progress is shown.
+pub(crate) fn loading<T>(quiet: bool, load: impl FnOnce(&mut dyn FnMut(takd_datasets::Progress<'_>)) -> T) -> T {
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let terminal = std::io::stderr().is_terminal();
+    let result = load(&mut |progress| {
+        let (verb, style) = match progress.stage {
+            Stage::Download => ("downloading", "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left"),
+            Stage::Decode => ("decoding", "{msg} {wide_bar} {pos}/{len}, {eta} left"),
+            Stage::Draw => ("drawing", "{msg} {wide_bar} {pos}/{len}, {eta} left"),
+        };
+        if progress.done == 0 {
+            bar.set_style(style_of(style));
+            bar.set_message(format!("{verb} {}", progress.what));
+            if !terminal && !quiet {
+                eprintln!("{verb} {}", progress.what);
+            }
+        }
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+    });
+    bar.finish_and_clear();
+    result
+}
+
+fn style_of(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// How far the runs of a plan have come.
+pub(crate) struct Progress {
+    runs: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    Quiet,
+    Bars { all: ProgressBar, run: ProgressBar, lines: MultiProgress },
+    Lines { last: Instant },
+}
+
+impl Progress {
+    pub(crate) fn new(plan: &Plan, quiet: bool) -> Self {
+        let runs = plan.runs.len();
+        let kind = if quiet {
+            Kind::Quiet
+        } else if std::io::stderr().is_terminal() {
+            let lines = MultiProgress::new();
+            let run = lines.add(ProgressBar::new(0));
+            run.set_style(style_of("{msg}\n{wide_bar} {prefix}"));
+            let all = lines.add(ProgressBar::new(runs as u64));
+            all.set_style(style_of("{wide_bar} {msg}"));
+            Kind::Bars { all, run, lines }
+        } else {
+            Kind::Lines { last: Instant::now() }
+        };
+        Self { runs, kind }
+    }
+
+    pub(crate) fn show(&mut self, index: usize, planned: &PlannedRun, what: &Happening<'_>) {
+        let place = format!("run {} of {}", index + 1, self.runs);
+        match (&mut self.kind, what) {
+            (Kind::Quiet, _) => {}
+            (Kind::Bars { lines, .. }, Happening::Ended(outcome)) => {
+                // A line that cannot be written to the terminal is nobody's loss.
+                let _ = lines.println(format!("{place}: {}", ended(planned, outcome)));
+            }
+            (Kind::Lines { .. }, Happening::Ended(outcome)) => eprintln!("{place}: {}", ended(planned, outcome)),
+            (Kind::Bars { all, run, .. }, Happening::Started { done, total }) => {
+                run.set_length(*total as u64);
+                run.set_position(*done as u64);
+                run.set_message(planned.name());
+                all.set_position(index as u64);
+                all.set_message(place);
+            }
+            (Kind::Lines { last }, Happening::Started { done, total }) => {
+                *last = Instant::now();
+                let from = if *done > 0 { format!(", going on after step {done} of {total}") } else { String::new() };
+                eprintln!("{place}: {}{from}", planned.name());
+            }
+            (Kind::Bars { all, run, .. }, Happening::Step { done, epoch, loss, accuracy, run_left, all_left, .. }) => {
+                run.set_position(*done as u64);
+                run.set_prefix(format!(
+                    "epoch {epoch}/{}, loss {loss:.3}, accuracy {:.1} %, {} left",
+                    planned.config.recipe.epochs,
+                    100.0 * accuracy,
+                    FormattedDuration(*run_left)
+                ));
+                all.set_message(format!("{place}, {} left for all", FormattedDuration(*all_left)));
+            }
+            (Kind::Lines { last }, Happening::Step { done, total, epoch, loss, accuracy, run_left, all_left }) => {
+                if last.elapsed() >= LINE_EVERY {
+                    *last = Instant::now();
+                    eprintln!(
+                        "  step {done} of {total}, epoch {epoch}: loss {loss:.3}, accuracy {:.1} %, {} left, {} for all",
+                        100.0 * accuracy,
+                        FormattedDuration(*run_left),
+                        FormattedDuration(*all_left)
+                    );
+                }
+            }
+            (Kind::Bars { .. }, Happening::Epoch(_)) => {}
+            (Kind::Lines { last }, Happening::Epoch(record)) => {
+                *last = Instant::now();
+                let on = |name: &str, evaluation: &Option<Evaluation>| match evaluation {
+                    Some(evaluation) => format!(", {name} {:.2} %", 100.0 * evaluation.accuracy),
+                    None => String::new(),
+                };
+                eprintln!(
+                    "  epoch {} of {}: loss {:.4}, training {:.2} %{}{}",
+                    record.epoch,
+                    planned.config.recipe.epochs,
+                    record.train_loss,
+                    100.0 * record.train_accuracy,
+                    on("held out", &record.held_out),
+                    on("test", &record.test)
+                );
+            }
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        if let Kind::Bars { lines, .. } = &self.kind {
+            // As above.
+            let _ = lines.clear();
+        }
+    }
+}
+
+fn ended(run: &PlannedRun, outcome: &Outcome) -> String {
+    let name = run.name();
+    match outcome {
+        Outcome::Finished(result) => format!(
+            "{name}: {:.2} % of the test images (epoch {} of {}), {:.0} s",
+            100.0 * result.test.accuracy,
+            result.epoch,
+            run.config.recipe.epochs,
+            result.seconds
+        ),
+        Outcome::Diverged(error) => format!("{name}: {error}"),
+        Outcome::NoTeacher(_) => format!("{name}: not begun, since its teacher has no result"),
+    }
+}

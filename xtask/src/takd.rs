@@ -1,0 +1,50 @@
+//! Tasks that are the `takd` program's own, built in release first.
+
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Builds `takd` and runs its command of that name in the caller's folder; ends with its exit status.
+pub(crate) fn run(command: &str, args: &[OsString]) -> Result<()> {
+    let mut build = Command::new(crate::cargo());
+    build
+        .args(["build", "--release", "--package", "takd-cli", "--manifest-path"])
+        .arg(crate::root().join("Cargo.toml"));
+    if let Some(feature) = device_feature(args) {
+        build.args(["--features", feature]);
+    }
+    let status = build.status().context("cannot start cargo")?;
+    if !status.success() {
+        bail!("takd was not built");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), PathBuf::from);
+    let program = target.join("release").join(format!("takd{}", std::env::consts::EXE_SUFFIX));
+    let mut child = Command::new(&program);
+    child.arg(command).args(args);
+    let status = wait(&mut child).with_context(|| format!("cannot start {}", program.display()))?;
+    std::process::exit(status)
+}
+
+/// The feature that the device asked for needs.
+fn device_feature(args: &[OsString]) -> Option<&'static str> {
+    let after = args.iter().position(|arg| arg == "--device").and_then(|place| args.get(place + 1));
+    let joined = args.iter().find_map(|arg| arg.to_str()?.strip_prefix("--device="));
+    match after.and_then(|arg| arg.to_str()).or(joined) {
+        Some("cuda") => Some("cuda"),
+        Some("metal") => Some("metal"),
+        _ => None,
+    }
+}
+
+/// Becomes the program, so that signals reach it and nothing stands between.
+#[cfg(unix)]
+fn wait(child: &mut Command) -> std::io::Result<i32> {
+    use std::os::unix::process::CommandExt;
+    Err(child.exec())
+}
+
+#[cfg(not(unix))]
+fn wait(child: &mut Command) -> std::io::Result<i32> {
+    Ok(child.status()?.code().unwrap_or(1))
+}
