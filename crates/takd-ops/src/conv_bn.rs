@@ -6,7 +6,6 @@ use crate::cpu::norm::{Activation, Data, Repeated};
 use crate::features::{Backward, Features, Inner, LayerOp, Node, ParamGrads, Slot, param_handle, with_values};
 use crate::{BatchNorm, Conv2d, max_pool2d, reference};
 use candle_core::{Device, Result, Tensor, Var, bail};
-use pulp::Arch;
 use std::sync::{Arc, PoisonError};
 
 /// What follows the batch normalisation of a [`ConvBn`] layer; `T` is the kind of activations, [`Tensor`] or
@@ -88,9 +87,9 @@ impl ConvBn {
         let output = reference::conv2d(input, &self.conv.weight, self.conv.bias.as_ref(), self.conv.params)?;
         let output = self.bn.forward_t(&output, train)?;
         match (then, residual) {
-            (Then::AddRelu(_), Some(residual)) => (output + residual)?.relu(),
-            (Then::ReluMaxPool, _) => max_pool2d(&output.relu()?),
-            (Then::Relu, _) => output.relu(),
+            (Then::AddRelu(_), Some(residual)) => reference::relu(&(output + residual)?),
+            (Then::ReluMaxPool, _) => max_pool2d(&reference::relu(&output)?),
+            (Then::Relu, _) => reference::relu(&output),
             _ => Ok(output),
         }
     }
@@ -131,9 +130,6 @@ impl ConvBn {
         let (node, handle);
         if train {
             let (y, moments) = with_values(&self.conv.weight, |weight| convolve(&plan, &input.data, weight, batch))?;
-            if moments.count < 2.0 {
-                bail!("ConvBn: one value per channel has no variance; train on more images or pixels")
-            }
             let variance: Vec<f64> = moments.squares.iter().map(|squares| squares / moments.count).collect();
             let inv_std: Vec<f32> = variance.iter().map(|v| (1.0 / (v + BatchNorm::EPS).sqrt()) as f32).collect();
             let mean: Vec<f32> = moments.mean.iter().map(|&mean| mean as f32).collect();
@@ -207,9 +203,12 @@ impl ConvBn {
         if one_each.into_iter().chain(&self.conv.bias).any(|tensor| tensor.dims() != [c_out]) {
             bail!("ConvBn: bias and normalisation must have one value for each of the {c_out} output channels")
         }
-        let plan = Plan::new(Arch::new(), [height, width, c_in], [c_out, k_h, k_w], params);
+        if weight.dims().contains(&0) {
+            bail!("ConvBn: weight {:?} has no elements", weight.dims())
+        }
+        let plan = Plan::new(crate::cpu::arch(), [height, width, c_in], [c_out, k_h, k_w], params);
         match plan {
-            Some(plan) if c_in == w_in && !weight.dims().contains(&0) => Ok(plan),
+            Some(plan) if c_in == w_in => Ok(plan),
             _ => bail!(
                 "ConvBn: input {:?} and weight {:?} do not fit ({params:?})",
                 [height, width, c_in],

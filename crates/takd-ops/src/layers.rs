@@ -1,7 +1,7 @@
 //! Layers over the ops: tensors, a constructor over a `VarBuilder`, a forward pass. Nothing more.
 
 use crate::{Conv2dParams, reference};
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var, bail};
 use candle_nn::{Init, VarBuilder};
 
 /// A 2-D convolution over channels-last activations.
@@ -91,6 +91,9 @@ impl BatchNorm {
 
     /// Moves the running statistics towards those of a batch of `count` values per channel.
     pub(crate) fn track(&self, mean: &Tensor, biased_variance: &Tensor, count: f64) -> Result<()> {
+        if count < 2.0 {
+            bail!("BatchNorm: one value per channel has no variance; train on more images or pixels")
+        }
         let keep = 1.0 - Self::MOMENTUM;
         let variance = (biased_variance * (count / (count - 1.0)))?;
         let running_mean = ((self.running_mean.as_detached_tensor() * keep)? + (mean * Self::MOMENTUM)?)?;

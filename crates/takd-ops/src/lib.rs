@@ -1,28 +1,7 @@
-//! Training ops for small convolutional networks, as candle custom ops: convolution, batch normalisation, ReLU,
-//! residual addition and pooling, forward and backward.
+#![doc = include_str!("../README.md")]
 //!
-//! Activations are channels-last, `[batch, height, width, channels]`; weights keep PyTorch's shape
-//! `[out_channels, in_channels, kernel_height, kernel_width]`, so that checkpoints go both ways.
-//!
-//! ```text
-//! [b, h, w, c_in] ──conv2d──▶ [b, h', w', c_out] ──BatchNorm──▶ ──Then: ReLU │ ReLU + pool │ + residual, ReLU──▶
-//!                  └─────────────────────── ConvBn, one layer of a network ───────────────────────┘
-//! ```
-//!
-//! ```
-//! use candle_core::{Device, Tensor};
-//! use takd_ops::{Conv2dParams, conv2d};
-//!
-//! # fn main() -> candle_core::Result<()> {
-//! let images = Tensor::ones((2, 32, 32, 3), candle_core::DType::F32, &Device::Cpu)?;
-//! let weight = Tensor::ones((16, 3, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
-//! let features = conv2d(&images, &weight, None, Conv2dParams { stride: 2, padding: 1 })?;
-//! assert_eq!(features.dims(), [2, 16, 16, 16]);
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! Invariant: knows nothing of networks, losses or data, and a caller never mentions a device: the tensors do.
+//! # Invariant
+//! Knows nothing of networks, losses or data, and a caller never mentions a device: the tensors do.
 
 mod conv_bn;
 mod cpu;
@@ -30,6 +9,8 @@ mod features;
 mod layers;
 pub mod reference;
 mod sgd;
+#[cfg(test)]
+mod tests;
 
 pub use conv_bn::{ConvBn, Then};
 pub use cpu::buffer::release_buffers;
@@ -45,4 +26,14 @@ pub struct Conv2dParams {
     pub stride: usize,
     /// Rows and columns of zeros added on each side.
     pub padding: usize,
+}
+
+impl Conv2dParams {
+    /// How often a kernel finds place along one side; nothing where it does not at all, or the padded side is above 65535.
+    pub(crate) fn places(self, size: usize, kernel: usize) -> Option<usize> {
+        let padded = self.padding.checked_mul(2)?.checked_add(size)?;
+        // No image is that large, but a mistake in the arguments may be.
+        u16::try_from(padded).ok()?;
+        padded.checked_sub(kernel.max(1))?.checked_div(self.stride)?.checked_add(1)
+    }
 }

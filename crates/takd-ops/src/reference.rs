@@ -15,11 +15,10 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Co
     let (batch, height, width, c_in) = input.dims4()?;
     let (c_out, w_in, k_h, k_w) = weight.dims4()?;
     let Conv2dParams { stride, padding } = params;
-    if c_in != w_in || stride == 0 || height + 2 * padding < k_h || width + 2 * padding < k_w {
+    let places = params.places(height, k_h).zip(params.places(width, k_w));
+    let (Some((out_h, out_w)), true) = (places, c_in == w_in && k_h * k_w * c_in > 0) else {
         bail!("conv2d: input {:?} and weight {:?} do not fit ({params:?})", input.dims(), weight.dims())
-    }
-    let out_h = (height + 2 * padding - k_h) / stride + 1;
-    let out_w = (width + 2 * padding - k_w) / stride + 1;
+    };
     let padded = input.pad_with_zeros(1, padding, padding)?.pad_with_zeros(2, padding, padding)?;
     let mut shifted = Vec::with_capacity(k_h * k_w);
     for y in 0..k_h {
@@ -87,7 +86,22 @@ pub fn batch_norm_eval(
     input.broadcast_sub(mean)?.broadcast_mul(&scale)?.broadcast_add(bias)
 }
 
-/// The largest of each 2×2 block, stride 2; a last odd row or column is left out, as PyTorch does.
+/// `x` where it is above 0, else 0; NaN stays NaN, as in PyTorch (candle's own `relu` makes it 0).
+///
+/// # Errors
+/// None of the caller's making.
+pub fn relu(input: &Tensor) -> Result<Tensor> {
+    input.le(0.0)?.where_cond(&input.zeros_like()?, input)
+}
+
+/// The larger of two, `first` where they are equal, NaN where either is.
+fn larger(first: &Tensor, second: &Tensor) -> Result<Tensor> {
+    let second_is_nan = second.ne(second)?;
+    (second.gt(first)? + second_is_nan)?.where_cond(second, first)
+}
+
+/// The largest of each 2×2 block, stride 2; a last odd row or column is left out, NaN wins and of equal numbers the
+/// first gets the gradient, as in PyTorch.
 ///
 /// `[batch, height, width, channels]` becomes `[batch, height / 2, width / 2, channels]`.
 ///
@@ -100,17 +114,21 @@ pub fn max_pool2d(input: &Tensor) -> Result<Tensor> {
         bail!("max_pool2d: {:?} has no 2×2 block", input.dims())
     }
     let even = input.narrow(1, 0, 2 * out_h)?.narrow(2, 0, 2 * out_w)?.contiguous()?;
-    let rows = even.reshape((batch, out_h, 2, 2 * out_w * channels))?;
-    let rows = rows.narrow(2, 0, 1)?.maximum(&rows.narrow(2, 1, 1)?)?;
-    let columns = rows.reshape((batch, out_h, out_w, 2, channels))?;
-    columns.narrow(3, 0, 1)?.maximum(&columns.narrow(3, 1, 1)?)?.squeeze(3)
+    let columns = even.reshape((batch, 2 * out_h * out_w, 2, channels))?;
+    let columns = larger(&columns.narrow(2, 0, 1)?, &columns.narrow(2, 1, 1)?)?;
+    let rows = columns.reshape((batch, out_h, 2, out_w * channels))?;
+    let rows = larger(&rows.narrow(2, 0, 1)?, &rows.narrow(2, 1, 1)?)?;
+    rows.reshape((batch, out_h, out_w, channels))
 }
 
 /// The mean over height and width: `[batch, height, width, channels]` becomes `[batch, channels]`.
 ///
 /// # Errors
-/// Where the input has not four dimensions.
+/// Where the input has not four dimensions, or no pixels.
 pub fn global_avg_pool(input: &Tensor) -> Result<Tensor> {
     let (batch, height, width, channels) = input.dims4()?;
+    if height * width == 0 {
+        bail!("global_avg_pool: {:?} has no pixels", input.dims())
+    }
     input.reshape((batch, height * width, channels))?.mean(D::Minus2)
 }

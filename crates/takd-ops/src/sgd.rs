@@ -1,7 +1,6 @@
 //! Stochastic gradient descent with momentum, in place.
 
 use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Result, Tensor, Var, bail};
-use pulp::Arch;
 use rayon::prelude::*;
 
 /// Settings of one step, by PyTorch's names and meaning.
@@ -145,7 +144,7 @@ const CHUNK: usize = 1 << 15;
 
 /// Runs `update` over chunks of the three, in vectors as wide as the processor has.
 fn in_chunks(target: &mut [f32], a: &[f32], b: &[f32], update: impl Fn(&mut [f32], &[f32], &[f32]) + Sync) {
-    let arch = Arch::new();
+    let arch = crate::cpu::arch();
     let chunk = |(target, (a, b)): (&mut [f32], (&[f32], &[f32]))| arch.dispatch(|| update(target, a, b));
     if target.len() <= CHUNK {
         return chunk((target, (a, b)));

@@ -67,7 +67,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// `None` where the kernel does not fit the padded input.
+    /// `None` where the kernel does not fit the padded input, or an image has more numbers than the tables count.
     pub(crate) fn new(
         arch: Arch,
         [height, width, c_in]: [usize; 3],
@@ -75,15 +75,18 @@ impl Plan {
         params: Conv2dParams,
     ) -> Option<Self> {
         let Conv2dParams { stride, padding } = params;
+        let (out_h, out_w) = (params.places(height, kernel_h)?, params.places(width, kernel_w)?);
         let padded = (height + 2 * padding, width + 2 * padding);
-        let out_h = padded.0.checked_sub(kernel_h)?.checked_div(stride)? + 1;
-        let out_w = padded.1.checked_sub(kernel_w)? / stride + 1;
-        let group = GROUP_PIXELS.div_ceil((out_h * out_w).max(1));
+        let group = GROUP_PIXELS.div_ceil(out_h.checked_mul(out_w)?);
         let (block_out, block_in) = (channel_block(arch, c_out), channel_block(arch, c_in));
         let d_channels = c_out.next_multiple_of(block_out);
         let lo = kernel_h.max(kernel_w).div_ceil(stride).saturating_sub(1);
         let hi = |size: usize, out: usize| ((size + padding).saturating_sub(1) / stride + 1).saturating_sub(out);
         let d_size = (lo + out_h + hi(height, out_h), lo + out_w + hi(width, out_w));
+        for (rows, columns, channels) in [(padded.0, padded.1, c_in), (d_size.0, d_size.1, d_channels)] {
+            let numbers = group.checked_mul(rows)?.checked_mul(columns)?.checked_mul(channels)?;
+            u32::try_from(numbers).ok()?;
+        }
 
         let table = |of: &dyn Fn(usize, usize, usize) -> usize, rows: &[usize], columns: &[usize]| {
             let mut offsets = Vec::with_capacity(group * rows.len() * columns.len());
@@ -358,20 +361,20 @@ fn sweep_tiles<S: Simd, const MR: usize, const NV: usize>(
                 }
                 let target = target.wrapping_add(to[i] as usize + first);
                 if whole {
-                    for v in 0..NV {
+                    for (v, &sum) in sums[i].iter().enumerate() {
                         // SAFETY: `sweep`'s caller promises that the pixel's channels can be read and written, and
                         // this block has all of them.
                         unsafe {
                             let at = target.add(v * lanes);
                             let old = if blocks.add { super::tile::load::<S>(at) } else { simd.splat_f32s(0.0) };
-                            store::<S>(at, simd.add_f32s(old, sums[i][v]));
+                            store::<S>(at, simd.add_f32s(old, sum));
                         }
                     }
                 } else {
                     let mut some = [0.0f32; 64];
-                    for v in 0..NV {
+                    for (v, &sum) in sums[i].iter().enumerate() {
                         // SAFETY: `some` holds 64 numbers, more than any tile has channels.
-                        unsafe { store::<S>(some.as_mut_ptr().add(v * lanes), sums[i][v]) };
+                        unsafe { store::<S>(some.as_mut_ptr().add(v * lanes), sum) };
                     }
                     for (c, &sum) in some[..blocks.channels - first].iter().enumerate() {
                         // SAFETY: as above; only the channels that exist are touched.

@@ -13,9 +13,10 @@ const PERIOD: usize = 256;
 pub(crate) struct Repeated(Vec<f32>);
 
 impl Repeated {
-    pub(crate) fn new(coefficients: impl ExactSizeIterator<Item = f32> + Clone) -> Self {
+    pub(crate) fn new(coefficients: impl ExactSizeIterator<Item = f32>) -> Self {
         let times = PERIOD.div_ceil(coefficients.len().max(1));
-        Self((0..times).flat_map(|_| coefficients.clone()).collect())
+        let once: Vec<f32> = coefficients.collect();
+        Self(once.repeat(times))
     }
 
     fn period(&self) -> usize {
@@ -121,7 +122,7 @@ impl Moments {
         let count = (y.len() / channels) as f64;
         let (sums, squares) = (fold(&sums, channels), fold(&squares, channels));
         let mean = sums.iter().zip(&origin.0).map(|(sum, &origin)| f64::from(origin) + sum / count).collect();
-        let squares = sums.iter().zip(&squares).map(|(sum, square)| (square - sum * sum / count).max(0.0)).collect();
+        let squares = sums.iter().zip(&squares).map(|(sum, square)| positive(square - sum * sum / count)).collect();
         Self { count, mean, squares }
     }
 
@@ -136,6 +137,11 @@ impl Moments {
         self.count = count;
         self
     }
+}
+
+/// What rounding left below zero is zero; NaN stays, which `f64::max` would turn into zero.
+fn positive(square: f64) -> f64 {
+    if square < 0.0 { 0.0 } else { square }
 }
 
 /// Sums of the repetitions of each channel.
@@ -238,6 +244,7 @@ pub(crate) fn relu_max_pool(
 }
 
 /// Sends the gradient of each pooled number to the block's (first) largest, if that is above 0, and zero elsewhere.
+/// Where there is NaN, which spoils its whole channel, the gradient still goes to one of the four.
 #[inline(always)]
 pub(crate) fn relu_max_pool_grad(
     grad: &[f32],
@@ -260,11 +267,11 @@ pub(crate) fn relu_max_pool_grad(
                 let below = if d >= e { d } else { e };
                 let largest = if above >= below { above } else { below };
                 let grad = if largest <= 0.0 { 0.0 } else { grad[c] };
-                let in_top = above >= below;
-                d_0[c] = if in_top && a >= b { grad } else { 0.0 };
-                d_1[c] = if in_top && a < b { grad } else { 0.0 };
-                d_2[c] = if !in_top && d >= e { grad } else { 0.0 };
-                d_3[c] = if !in_top && d < e { grad } else { 0.0 };
+                let (in_top, first_above, first_below) = (above >= below, a >= b, d >= e);
+                d_0[c] = if in_top && first_above { grad } else { 0.0 };
+                d_1[c] = if in_top && !first_above { grad } else { 0.0 };
+                d_2[c] = if !in_top && first_below { grad } else { 0.0 };
+                d_3[c] = if !in_top && !first_below { grad } else { 0.0 };
             }
         });
     }
