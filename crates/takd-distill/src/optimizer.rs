@@ -55,3 +55,62 @@ impl Optimizer {
 pub(crate) fn restore(var: &Var, tensor: &Tensor) -> candle_core::Result<()> {
     var.set(&tensor.to_device(var.device())?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LrFrom, Protocol};
+    use candle_core::{Device, safetensors};
+    use candle_nn::ModuleT;
+    use std::collections::HashMap;
+    use std::path::PathBuf;
+    use takd_loss::cross_entropy;
+    use takd_models::{ModelSpec, Network};
+
+    /// PyTorch's tensors, beside the workspace or where `TAKD_REFERENCE_DIR` says.
+    fn reference(file: &str) -> Option<HashMap<String, Tensor>> {
+        let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/reference"));
+        let path = std::env::var_os("TAKD_REFERENCE_DIR").map_or_else(beside, PathBuf::from).join(file);
+        if !path.is_file() {
+            println!("skipped: {} is not there; TAKD_REFERENCE_DIR names its folder", path.display());
+            return None;
+        }
+        Some(safetensors::load(&path, &Device::Cpu).unwrap())
+    }
+
+    #[test]
+    fn twenty_steps_follow_pytorchs() -> Result<()> {
+        let Some(tensors) = reference("sgd_plane4_cifar10.safetensors") else { return Ok(()) };
+        let spec: ModelSpec = "plane4".parse().unwrap();
+        let parameters = Parameters::random(0);
+        let network = Network::new(spec, 10, parameters.var_builder(&Device::Cpu))?;
+        for (name, var) in parameters.all() {
+            restore(&var, &tensors[&format!("init.{name}")])?;
+        }
+        let recipe = Protocol::Code.recipe(spec.family(), 1);
+        assert_eq!((recipe.momentum, recipe.weight_decay, recipe.nesterov), (0.9, 1e-4, false));
+        assert_eq!(recipe.lr, [LrFrom { epoch: 0, lr: 0.01 }]);
+        let optimizer = Optimizer::new(&parameters, &recipe)?;
+
+        let expected: Vec<f32> = tensors["losses"].to_vec1()?;
+        for (step, &expected) in expected.iter().enumerate() {
+            let images = tensors["inputs"].get(step % 4)?;
+            let logits = network.forward_t(&images, true)?;
+            let loss = cross_entropy(&logits, &tensors["labels"].get(step % 4)?)?;
+            optimizer.step(&loss.backward()?, 0.01)?;
+            let found: f32 = loss.to_scalar()?;
+            // The loss rises to 16 on the way: what rounding differs by doubles with every step, from 1e-7 to 1e-2.
+            let bound = if step < 8 { 1e-6 } else { 1e-2 };
+            assert!((found / expected - 1.0).abs() < bound, "step {step}: loss {found}, PyTorch's {expected}");
+        }
+        for (name, var) in parameters.trainable() {
+            let expected = &tensors[&format!("final.{name}")];
+            let off: f32 = (var.as_tensor() - expected)?.sqr()?.sum_all()?.to_scalar()?;
+            let moved: f32 = (expected - &tensors[&format!("init.{name}")])?.sqr()?.sum_all()?.to_scalar()?;
+            // A bias before a normalisation moves by weight decay and rounding alone.
+            let bound = 0.2 * moved.sqrt() + 1e-4;
+            assert!(off.sqrt() < bound, "{name} is off by {} after moving {}", off.sqrt(), moved.sqrt());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! What a run promises: one outcome for a configuration, whatever happens on the way.
+
+mod common;
+
+use common::{alone, run, run_for, shapes, taught};
+use std::fs;
+use takd_distill::{DecayOn, Distillation, Error, LrFrom, Protocol, Recipe, RunConfig, Store};
+
+fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path()).expect("an empty folder");
+    (folder, store)
+}
+
+/// The files that equal runs must have equal.
+fn files(store: &Store, config: &RunConfig) -> Vec<Vec<u8>> {
+    let dir = store.dir(&config.id().unwrap());
+    ["config.toml", "metrics.jsonl", "model.safetensors"].map(|name| fs::read(dir.join(name)).unwrap()).to_vec()
+}
+
+#[test]
+fn equal_configurations_end_in_equal_bytes_and_another_seed_does_not() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 2, &data);
+    let (_a, first) = store();
+    let (_b, second) = store();
+    assert_eq!(run(&config, &data, &first).unwrap().test, run(&config, &data, &second).unwrap().test);
+    assert_eq!(files(&first, &config), files(&second, &config));
+    let other = RunConfig { seed: 32, ..config.clone() };
+    run(&other, &data, &second).unwrap();
+    assert_ne!(files(&first, &config)[2], files(&second, &other)[2]);
+}
+
+#[test]
+fn number_of_threads_changes_no_bit() {
+    let data = shapes();
+    let config = alone("resnet8", Protocol::Paper, 1, &data);
+    let outcomes = [1, 3].map(|threads| {
+        let (_folder, store) = store();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| run(&config, &data, &store)).unwrap();
+        files(&store, &config)
+    });
+    assert!(outcomes[0] == outcomes[1]);
+}
+
+#[test]
+fn run_broken_off_after_every_few_steps_ends_in_the_bytes_of_an_unbroken_one() {
+    let data = shapes();
+    // Augmented, with held-out images, taught live: everything that has a state to be restored.
+    let teacher = alone("resnet8", Protocol::Sound, 1, &data);
+    let config = taught(alone("resnet8", Protocol::Sound, 2, &data), &teacher);
+    let (_a, unbroken) = store();
+    run(&teacher, &data, &unbroken).unwrap();
+    run(&config, &data, &unbroken).unwrap();
+
+    let (_b, broken) = store();
+    run(&teacher, &data, &broken).unwrap();
+    let mut starts = 0;
+    // 180 of the 200 images are trained on: 6 steps an epoch, one of them a start's last.
+    while let Err(error) = run_for(5, &config, &data, &broken) {
+        assert!(matches!(error, Error::Stopped), "{error}");
+        starts += 1;
+        assert!(starts < 10);
+    }
+    assert_eq!(starts, 2);
+    assert!(files(&unbroken, &config) == files(&broken, &config));
+}
+
+#[test]
+fn finished_run_is_not_trained_again() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 1, &data);
+    let (_folder, store) = store();
+    let result = run(&config, &data, &store).unwrap();
+    // A watch that breaks off at the first event is never called.
+    assert_eq!(run_for(0, &config, &data, &store).unwrap(), result);
+}
+
+#[test]
+fn teacher_whose_share_is_nothing_changes_nothing() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let student = alone("plane2", Protocol::Code, 1, &data);
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    let alone = run(&student, &data, &store).unwrap();
+    let with_lambda = |lambda: f64| {
+        let teacher = teacher.id().unwrap();
+        RunConfig { distillation: Some(Distillation { teacher, lambda, temperature: 4.0 }), ..student.clone() }
+    };
+    let unheard = run(&with_lambda(0.0), &data, &store).unwrap();
+    let heard = run(&with_lambda(1.0), &data, &store).unwrap();
+    assert_eq!(unheard.test, alone.test);
+    assert_ne!(heard.test.loss, alone.test.loss);
+}
+
+#[test]
+fn student_is_taught_by_the_network_its_teachers_run_ended_with() {
+    let data = shapes();
+    let teacher = alone("plane2", Protocol::Code, 3, &data);
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    // Taught by nothing but its own likeness, for long: it ends near the teacher's accuracy on the training images.
+    let student = taught(alone("plane2", Protocol::Code, 1, &data), &teacher);
+    let missing = Store::open(&store.dir(&teacher.id().unwrap()).join("elsewhere")).unwrap();
+    let error = run(&student, &data, &missing).unwrap_err();
+    assert!(matches!(&error, Error::Teacher { id, .. } if *id == teacher.id().unwrap()), "{error}");
+    assert!(run(&student, &data, &store).is_ok());
+}
+
+#[test]
+fn weight_decay_can_spare_normalisation_and_biases() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 1, &data);
+    let with = |on: DecayOn| {
+        let lr = vec![LrFrom { epoch: 0, lr: 0.0 }, LrFrom { epoch: 0, lr: 0.01 }];
+        let recipe = Recipe { weight_decay: 10.0, weight_decay_on: on, lr, ..config.recipe.clone() };
+        RunConfig { recipe, ..config.clone() }
+    };
+    let (_folder, store) = store();
+    let gamma = |config: &RunConfig| -> f32 {
+        run(config, &data, &store).unwrap();
+        let path = store.model(&config.id().unwrap()).unwrap();
+        let tensors = candle_core::safetensors::load(path, &candle_core::Device::Cpu).unwrap();
+        tensors["conv_layers.1.weight"].mean_all().unwrap().to_scalar().unwrap()
+    };
+    let (all, spared) = (gamma(&with(DecayOn::All)), gamma(&with(DecayOn::Weights)));
+    assert!(all < 0.7 && spared > 0.8, "γ is {all} with decay on all, {spared} with decay on weights");
+}
+
+#[test]
+fn run_that_diverges_says_when_and_at_which_learning_rate() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 1, &data);
+    let recipe = Recipe { lr: vec![LrFrom { epoch: 0, lr: 1e30 }], ..config.recipe.clone() };
+    let (_folder, store) = store();
+    let error = run(&RunConfig { recipe, ..config }, &data, &store).unwrap_err();
+    assert!(matches!(error, Error::Diverged { epoch: 1, step: 2.., .. }), "{error}");
+    assert!(error.to_string().contains("learning rate 1000000000000000000000000000000"), "{error}");
+}
+
+#[test]
+fn damaged_file_of_a_run_is_named() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 2, &data);
+    for name in ["last.safetensors", "metrics.jsonl"] {
+        let (_folder, store) = store();
+        assert!(matches!(run_for(8, &config, &data, &store), Err(Error::Stopped)));
+        let path = store.dir(&config.id().unwrap()).join(name);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let error = run(&config, &data, &store).unwrap_err();
+        assert!(matches!(&error, Error::Damaged { path: named, .. } if *named == path), "{name}: {error}");
+    }
+}
+
+#[test]
+fn any_change_of_the_configuration_is_another_run_and_the_file_reads_back() {
+    let data = shapes();
+    let config = taught(alone("plane2", Protocol::Code, 2, &data), &alone("plane4", Protocol::Code, 2, &data));
+    let kd = config.distillation.clone().unwrap();
+    let changed = [
+        RunConfig { seed: 1, ..config.clone() },
+        RunConfig { model: "plane4".parse().unwrap(), ..config.clone() },
+        RunConfig { numerics: config.numerics + 1, ..config.clone() },
+        RunConfig { distillation: None, ..config.clone() },
+        RunConfig { distillation: Some(Distillation { lambda: 0.25, ..kd.clone() }), ..config.clone() },
+        RunConfig { distillation: Some(Distillation { temperature: 2.0, ..kd }), ..config.clone() },
+        RunConfig { recipe: Recipe { epochs: 3, ..config.recipe.clone() }, ..config.clone() },
+    ];
+    let mut ids: Vec<_> = changed.iter().chain([&config]).map(|config| config.id().unwrap()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), changed.len() + 1);
+    let text = toml::to_string(&config).unwrap();
+    assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
+    assert!(toml::from_str::<RunConfig>(&format!("speed = 1\n{text}")).is_err());
+}
