@@ -30,6 +30,7 @@
 //!
 //! Invariant: knows nothing of data sets, losses or training, and never mentions a device.
 
+mod checkpoint;
 mod cost;
 mod network;
 mod parameters;
@@ -37,6 +38,7 @@ mod plain;
 mod resnet;
 mod spec;
 
+pub use checkpoint::{CheckpointError, Misfit};
 pub use network::Network;
-pub use parameters::{CheckpointError, Parameters};
+pub use parameters::Parameters;
 pub use spec::{Family, ModelSpec, UnknownModel};

@@ -1,10 +1,14 @@
 //! A network of either family behind one type.
 
+use crate::checkpoint::{Layout, difference};
 use crate::plain::PlainCnn;
 use crate::resnet::Resnet;
-use crate::{Family, ModelSpec};
-use candle_core::{Result, Tensor};
+use crate::{CheckpointError, Family, ModelSpec, Parameters};
+use candle_core::{DType, Device, Result, Shape, Tensor, bail};
+use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, Linear, ModuleT, VarBuilder};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use takd_ops::Features;
 
 /// A built network: `[batch, 3, 32, 32]` normalised images in, `[batch, classes]` logits out.
@@ -29,13 +33,42 @@ impl Network {
     /// Up to 10 classes the plain CNNs have the paper's CIFAR-10 widths, above that its CIFAR-100 widths.
     ///
     /// # Errors
-    /// Where `vb` lacks a tensor or holds it in another shape.
+    /// Where `vb` lacks a tensor or holds it in another shape, or `classes` is 0.
+    #[expect(clippy::needless_pass_by_value, reason = "as every constructor of candle takes it")]
     pub fn new(spec: ModelSpec, classes: usize, vb: VarBuilder) -> Result<Self> {
+        if classes == 0 {
+            bail!("{spec}: 0 classes; a network needs at least one")
+        }
         let body = match spec.family() {
             Family::Plain => Body::Plain(PlainCnn::new(spec.size(), classes, &vb)?),
             Family::Resnet => Body::Resnet(Resnet::new(spec.size(), classes, &vb)?),
         };
         Ok(Self { spec, classes, body })
+    }
+
+    /// The network in a checkpoint, on `device`, with its parameters. The file must hold the network's tensors and no
+    /// others, so that another network's checkpoint is never taken for part of it.
+    ///
+    /// # Errors
+    /// Where the file is missing, damaged or another network's.
+    pub fn load(
+        spec: ModelSpec,
+        classes: usize,
+        path: &Path,
+        device: &Device,
+    ) -> std::result::Result<(Self, Parameters), CheckpointError> {
+        let damaged =
+            |error: candle_core::Error| CheckpointError::Damaged { path: path.to_owned(), reason: error.to_string() };
+        let parameters = Parameters::load(path)?;
+        let found = parameters.checkpoint_layout();
+        let expected = layout(spec, classes).map_err(damaged)?;
+        if let Some(misfit) = difference(&found, &expected) {
+            let holds = recognise(&found).map_err(damaged)?;
+            let misfit = Box::new(misfit);
+            return Err(CheckpointError::Misfit { path: path.to_owned(), spec, classes, misfit, holds });
+        }
+        let network = Self::new(spec, classes, parameters.var_builder(device)).map_err(damaged)?;
+        Ok((network, parameters))
     }
 
     /// Which network this is.
@@ -56,6 +89,49 @@ impl ModuleT for Network {
             Body::Plain(network) => network.forward_t(channels_last, train),
             Body::Resnet(network) => network.forward_t(&channels_last, train),
         }
+    }
+}
+
+/// Names and shapes of a network's tensors.
+fn layout(spec: ModelSpec, classes: usize) -> Result<Layout> {
+    let recorder = Recorder::default();
+    Network::new(spec, classes, VarBuilder::from_backend(Box::new(recorder.clone()), DType::F32, Device::Cpu))?;
+    let layout = std::mem::take(&mut *recorder.0.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(layout)
+}
+
+/// The network and number of classes with exactly these tensors.
+fn recognise(found: &Layout) -> Result<Option<(ModelSpec, usize)>> {
+    let logits = ["fc.bias", "fc_layers.2.bias", "fc_layers.0.bias"].iter().find_map(|name| found.get(*name));
+    let Some(&[classes]) = logits.map(Vec::as_slice) else { return Ok(None) };
+    if classes == 0 {
+        return Ok(None);
+    }
+    for spec in ModelSpec::all() {
+        if layout(spec, classes)? == *found {
+            return Ok(Some((spec, classes)));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes down what a network asks for.
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Layout>>);
+
+impl SimpleBackend for Recorder {
+    fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), shape.dims().to_vec());
+        // One number seen as many: only the shape is asked for.
+        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
+        bail!("`{name}` was asked for without a shape")
+    }
+
+    fn contains_tensor(&self, _: &str) -> bool {
+        true
     }
 }
 

@@ -1,6 +1,8 @@
 //! What training changes: the weights and the running statistics of one network, by name; drawn from a seed or read
 //! from a checkpoint.
 
+use crate::CheckpointError;
+use crate::checkpoint::Layout;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -26,27 +28,6 @@ enum Source {
     Checkpoint { path: PathBuf, tensors: Arc<HashMap<String, Tensor>> },
 }
 
-/// A checkpoint that could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// The file is missing, unreadable or unwritable.
-    #[error("cannot access checkpoint {}: {source}", path.display())]
-    Io {
-        /// The checkpoint.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not whole safetensors data, or a tensor could not be copied.
-    #[error("checkpoint {} is damaged or not safetensors: {reason}", path.display())]
-    Damaged {
-        /// The checkpoint.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
 impl Parameters {
     /// Fresh parameters: each is drawn from a stream of its own name under `seed`, so that a network's
     /// initial weights depend on nothing else.
@@ -60,15 +41,19 @@ impl Parameters {
     /// Where the file is missing or damaged.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         let bytes = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })?;
-        let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-            .map_err(|error| CheckpointError::Damaged { path: path.to_owned(), reason: error.to_string() })?;
+        let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
+        // Its own errors say it more shortly than candle's around them.
+        safetensors::SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let tensors =
+            candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|error| damaged(error.to_string()))?;
         Ok(Self {
             vars: Arc::default(),
             source: Source::Checkpoint { path: path.to_owned(), tensors: Arc::new(tensors) },
         })
     }
 
-    /// Where a network gets its tensors from, as 32-bit variables on `device`.
+    /// Where a network gets its tensors from: 32-bit variables on `device`, whatever the checkpoint's precision;
+    /// `num_batches_tracked` alone is a 64-bit integer, as in PyTorch.
     pub fn var_builder(&self, device: &Device) -> VarBuilder<'static> {
         VarBuilder::from_backend(Box::new(self.clone()), DType::F32, device.clone())
     }
@@ -96,13 +81,48 @@ impl Parameters {
         self.lock().iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
     }
 
-    /// The variables as the bytes of a safetensors file, with `metadata` in its header.
+    /// The checkpoint's tensors that no network has asked for, in order of their names; empty for drawn parameters.
+    ///
+    /// [`Network::load`](crate::Network::load) refuses a file that has any.
+    pub fn unused(&self) -> Vec<String> {
+        let vars = self.lock();
+        self.checkpoint_layout().into_keys().filter(|name| !vars.contains_key(name)).collect()
+    }
+
+    /// Writes the variables to a safetensors file with `metadata` in its header: beside its place first, then renamed
+    /// into it, so that a kill leaves the old file or the new one.
+    ///
+    /// # Errors
+    /// Where the file cannot be written or a tensor cannot be read from its device.
+    pub fn save(&self, path: &Path, metadata: HashMap<String, String>) -> Result<(), CheckpointError> {
+        let bytes = self
+            .to_safetensors(metadata)
+            .map_err(|error| CheckpointError::Damaged { path: path.to_owned(), reason: error.to_string() })?;
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".partial");
+        std::fs::write(&beside, bytes)
+            .and_then(|()| std::fs::rename(&beside, path))
+            .map_err(|source| CheckpointError::Io { path: path.to_owned(), source })
+    }
+
+    /// The variables as the bytes of a safetensors file, with `metadata` in its header. More than one entry of
+    /// metadata comes in no fixed order.
     ///
     /// # Errors
     /// Where a tensor cannot be read from its device.
     pub fn to_safetensors(&self, metadata: HashMap<String, String>) -> Result<Vec<u8>, safetensors::SafeTensorError> {
         let tensors = self.all().into_iter().map(|(name, var)| (name, var.into_inner()));
         safetensors::serialize(tensors, Some(metadata))
+    }
+
+    /// Names and shapes of what the checkpoint holds; nothing for drawn parameters.
+    pub(crate) fn checkpoint_layout(&self) -> Layout {
+        match &self.source {
+            Source::Seed(_) => Layout::new(),
+            Source::Checkpoint { tensors, .. } => {
+                tensors.iter().map(|(name, tensor)| (name.clone(), tensor.dims().to_vec())).collect()
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Var>> {
@@ -115,11 +135,15 @@ impl Parameters {
             Source::Seed(seed) => draw(shape, init, &mut takd_rng::stream(*seed, &format!("init/{name}")))?,
             Source::Checkpoint { path, tensors } => {
                 let Some(tensor) = tensors.get(name) else {
-                    candle_core::bail!("checkpoint {} has no tensor `{name}`", path.display())
+                    candle_core::bail!(
+                        "checkpoint {} has no tensor `{name}`; load it as the network that it was saved from",
+                        path.display()
+                    )
                 };
                 if tensor.shape() != shape {
                     candle_core::bail!(
-                        "checkpoint {}: tensor `{name}` is {:?}, but the network needs {:?}",
+                        "checkpoint {}: tensor `{name}` is {:?}, but the network needs {:?}; \
+                         load it as the network that it was saved from",
                         path.display(),
                         tensor.dims(),
                         shape.dims()
@@ -157,6 +181,15 @@ impl SimpleBackend for Parameters {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         let mut vars = self.lock();
         if let Some(var) = vars.get(name) {
+            if var.shape() != &shape || var.dtype() != dtype || !var.device().same_device(device) {
+                candle_core::bail!(
+                    "`{name}` is shared with a network built before, as {:?} {:?}, and cannot be {:?} {dtype:?} here; \
+                     give this network `Parameters` of its own",
+                    var.dims(),
+                    var.dtype(),
+                    shape.dims()
+                )
+            }
             return Ok(var.as_tensor().clone());
         }
         let var = self.create(&shape, name, init, dtype, device)?;
