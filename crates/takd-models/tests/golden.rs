@@ -1,0 +1,177 @@
+//! Networks held to tensors that PyTorch computed in float64 from the published definitions.
+//!
+//! The small files are kept in `tests/data`. Larger ones are looked for in `../shared/reference` from the workspace's
+//! root, or where `TAKD_REFERENCE_DIR` says; without them those tests say so and pass.
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::ModuleT;
+use std::collections::HashMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use takd_models::{ModelSpec, Network, Parameters};
+use takd_ops::{SgdParams, sgd_step};
+
+type Tensors = HashMap<String, Tensor>;
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+/// Relative, for logits, losses and running statistics.
+const VALUES: f64 = 1e-4;
+/// Relative in norm.
+const GRADIENTS: f64 = 1e-3;
+/// A gradient whose norm is below this is zero but for rounding (a convolution's bias before batch normalisation).
+const ZERO: f64 = 1e-6;
+
+fn kept(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// `None`, and a line that says so, where the file is not there.
+fn reference(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("TAKD_REFERENCE_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference"), PathBuf::from);
+    let path = folder.join(name);
+    if path.is_file() {
+        return Some(path);
+    }
+    eprintln!("skipped: no {}; TAKD_REFERENCE_DIR may name another folder", path.display());
+    None
+}
+
+/// A network with the tensors called `{prefix}*` in a golden file, by way of a checkpoint on disk.
+fn network(name: &str, tensors: &Tensors, prefix: &str, classes: usize) -> Outcome<(Network, Parameters)> {
+    let spec: ModelSpec = name.parse()?;
+    let state: Tensors = with_prefix(tensors, prefix);
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("state.safetensors");
+    candle_core::safetensors::save(&state, &path)?;
+    // Loads only where the file holds exactly the network's names and shapes.
+    Ok(Network::load(spec, classes, &path, &Device::Cpu)?)
+}
+
+fn with_prefix(tensors: &Tensors, prefix: &str) -> Tensors {
+    tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.clone()))).collect()
+}
+
+fn norm(tensor: &Tensor) -> candle_core::Result<f64> {
+    Ok(tensor.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt())
+}
+
+/// ‖ours − theirs‖ and ‖theirs‖.
+fn distance(ours: &Tensor, theirs: &Tensor) -> candle_core::Result<(f64, f64)> {
+    assert_eq!(ours.dims(), theirs.dims());
+    let theirs = theirs.to_dtype(DType::F64)?;
+    Ok((norm(&(ours.to_dtype(DType::F64)? - &theirs)?)?, norm(&theirs)?))
+}
+
+fn variables(parameters: &Parameters) -> HashMap<String, Var> {
+    parameters.all().into_iter().collect()
+}
+
+fn holds_to_pytorch(path: &Path) -> Outcome {
+    let file = path.file_stem().and_then(|stem| stem.to_str()).ok_or("a file name in UTF-8")?;
+    let (name, data) = file.split_once('_').ok_or("a file name <model>_<data>")?;
+    let classes = if data == "cifar10" { 10 } else { 100 };
+    let golden = candle_core::safetensors::load(path, &Device::Cpu)?;
+    let get = |key: &str| golden.get(key).ok_or_else(|| format!("{file}: no tensor {key}"));
+    let (network, parameters) = network(name, &golden, "w.", classes)?;
+    let images = get("input")?.to_dtype(DType::F32)?;
+    let labels = get("labels")?.to_dtype(DType::U32)?;
+
+    let relative = |what: &str, ours: &Tensor| -> Outcome<f64> {
+        let (off, size) = distance(ours, get(what)?)?;
+        assert!(off <= VALUES * size, "{file}: {what} is off by {:.1e} of its norm", off / size);
+        Ok(off / size)
+    };
+    let before = parameters.snapshot()?;
+    let eval = relative("logits_eval", &network.forward_t(&images, false)?)?;
+    for (name, tensor) in &parameters.snapshot()? {
+        assert_eq!(distance(tensor, &before[name])?.0, 0.0, "{file}: evaluation changed {name}");
+    }
+    let logits = network.forward_t(&images, true)?;
+    let train = relative("logits_train", &logits)?;
+    let loss = candle_nn::loss::cross_entropy(&logits, &labels)?;
+    let loss_off = relative("loss_train", &loss.reshape(1)?)?;
+
+    let vars = variables(&parameters);
+    let (mut statistics, mut compared) = (0f64, 0);
+    for name in with_prefix(&golden, "after.").keys() {
+        statistics = statistics.max(relative(&format!("after.{name}"), vars[name].as_tensor())?);
+        compared += 1;
+    }
+    assert_eq!(compared, vars.keys().filter(|name| name.contains("running_")).count());
+
+    let grads = loss.backward()?;
+    let trainable = parameters.trainable();
+    assert_eq!(trainable.len(), with_prefix(&golden, "grad.").len());
+    let (mut worst, mut worst_zero) = (0f64, 0f64);
+    for (name, var) in &trainable {
+        let ours = grads.get(var).ok_or_else(|| format!("{file}: no gradient for {name}"))?;
+        let (off, size) = distance(ours, get(&format!("grad.{name}"))?)?;
+        if size < ZERO {
+            assert!(off < ZERO, "{file}: the gradient of {name} should be zero, not {off:.1e}");
+            worst_zero = worst_zero.max(off);
+        } else {
+            assert!(off <= GRADIENTS * size, "{file}: the gradient of {name} is off by {:.1e} of its norm", off / size);
+            worst = worst.max(off / size);
+        }
+    }
+    println!(
+        "{file}: logits {eval:.1e} (evaluation) {train:.1e} (training), loss {loss_off:.1e}, \
+         statistics {statistics:.1e}, gradients {worst:.1e} (zero ones {worst_zero:.1e})"
+    );
+    Ok(())
+}
+
+#[test]
+fn kept_golden_files_hold() -> Outcome {
+    for name in ["plane2_cifar10", "resnet8_cifar10"] {
+        holds_to_pytorch(&kept(&format!("{name}.safetensors")))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn reference_files_hold() -> Outcome {
+    for name in ["plane2_cifar10", "plane4_cifar100", "resnet8_cifar10", "resnet14_cifar100"] {
+        if let Some(path) = reference(&format!("{name}.safetensors")) {
+            holds_to_pytorch(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Steps before rounding counts. The losses of this run rise to 16, and a change of the first weights by 1e-7 of
+/// themselves becomes 1e-2 of the last loss in float64; PyTorch's own float32 strays by 2e-2 at step 18.
+const CALM: usize = 8;
+/// How far apart two right answers may be after that.
+const CHAOS: f32 = 0.05;
+
+#[test]
+fn twenty_sgd_steps_follow_pytorch() -> Outcome {
+    let Some(path) = reference("sgd_plane4_cifar10.safetensors") else { return Ok(()) };
+    let golden = candle_core::safetensors::load(path, &Device::Cpu)?;
+    let (network, parameters) = network("plane4", &golden, "init.", 10)?;
+    let settings = SgdParams { lr: 0.01, momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
+    let vars: Vec<(Var, Var)> = parameters
+        .trainable()
+        .into_iter()
+        .map(|(_, var)| Ok((var.clone(), Var::from_tensor(&var.zeros_like()?)?)))
+        .collect::<candle_core::Result<_>>()?;
+    let theirs: Vec<f32> = golden["losses"].to_dtype(DType::F32)?.to_vec1()?;
+    let (mut last, mut largest) = ((0f32, 0f32), 0f32);
+    for (step, &expected) in theirs.iter().enumerate() {
+        let images = golden["inputs"].get(step % 4)?;
+        let labels = golden["labels"].get(step % 4)?.to_dtype(DType::U32)?;
+        let loss = candle_nn::loss::cross_entropy(&network.forward_t(&images, true)?, &labels)?;
+        last = (loss.to_scalar()?, expected);
+        let off = (last.0 / last.1 - 1.0).abs();
+        largest = largest.max(off);
+        assert!(off < if step < CALM { 1e-5 } else { CHAOS }, "step {step}: loss {} for {expected}", last.0);
+        let grads = loss.backward()?;
+        for (var, momentum) in &vars {
+            sgd_step(var, grads.get(var).ok_or("a parameter without a gradient")?, momentum, settings)?;
+        }
+    }
+    println!("sgd_plane4_cifar10: last loss {} for {}, off by at most {largest:.1e}", last.0, last.1);
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! What a network is made of: how many parameters, called what, drawn how.
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::ModuleT;
+use std::collections::BTreeMap;
+use std::error::Error;
+use takd_models::{ModelSpec, Network, Parameters};
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+fn drawn(name: &str, classes: usize, seed: u64) -> Outcome<(Network, Parameters)> {
+    let parameters = Parameters::random(seed);
+    let network = Network::new(name.parse::<ModelSpec>()?, classes, parameters.var_builder(&Device::Cpu))?;
+    Ok((network, parameters))
+}
+
+fn values(parameters: &Parameters) -> Outcome<BTreeMap<String, Vec<f32>>> {
+    let snapshot = parameters.snapshot()?;
+    snapshot.into_iter().map(|(name, t)| Ok((name, t.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?))).collect()
+}
+
+/// Images without randomness.
+fn images(count: usize) -> Outcome<Tensor> {
+    let pixels = (0..count * 3 * 32 * 32).map(|i| (i * 37 % 255) as f32 / 127.0 - 1.0);
+    Ok(Tensor::from_iter(pixels, &Device::Cpu)?.reshape((count, 3, 32, 32))?)
+}
+
+#[test]
+fn every_network_has_as_many_parameters_as_published() -> Outcome {
+    let published = [
+        ("plane2", 13_082, 215_172),
+        ("plane4", 37_338, 475_652),
+        ("plane6", 82_778, 1_107_204),
+        ("plane8", 327_962, 1_246_276),
+        ("plane10", 2_487_850, 2_931_460),
+        ("resnet8", 78_042, 83_892),
+        ("resnet14", 175_258, 181_108),
+        ("resnet20", 272_474, 278_324),
+        ("resnet26", 369_690, 375_540),
+        ("resnet32", 466_906, 472_756),
+        ("resnet44", 661_338, 667_188),
+        ("resnet56", 855_770, 861_620),
+        ("resnet110", 1_730_714, 1_736_564),
+    ];
+    assert_eq!(published.len(), ModelSpec::all().count());
+    for (name, ten, hundred) in published {
+        for (classes, expected) in [(10, ten), (100, hundred)] {
+            assert_eq!(drawn(name, classes, 0)?.1.trainable_count(), expected, "{name}, {classes} classes");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn any_number_of_classes_gives_that_many_logits() -> Outcome {
+    for (name, classes) in [("plane2", 1), ("plane6", 11), ("plane8", 3), ("resnet8", 1000)] {
+        let network = drawn(name, classes, 0)?.0;
+        assert_eq!(network.forward_t(&images(2)?, false)?.dims(), [2, classes], "{name}");
+    }
+    assert!(drawn("resnet8", 0, 0).is_err());
+    Ok(())
+}
+
+#[test]
+fn same_seed_same_weights_and_another_seed_others() -> Outcome {
+    let draw = |seed| values(&drawn("resnet8", 10, seed)?.1);
+    assert_eq!(draw(20)?, draw(20)?);
+    let (a, b) = (draw(20)?, draw(31)?);
+    for (name, weights) in a.iter().filter(|(name, _)| name.contains("conv") || name.starts_with("fc")) {
+        assert_ne!(*weights, b[name], "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tensor_depends_on_its_seed_and_name_alone() -> Outcome {
+    let (small, large) = (values(&drawn("resnet8", 10, 20)?.1)?, values(&drawn("resnet20", 10, 20)?.1)?);
+    for (name, weights) in &small {
+        assert_eq!(*weights, large[name], "{name}");
+    }
+    // Same shape, different names.
+    assert_ne!(small["layer1.0.conv1.weight"], small["layer1.0.conv2.weight"]);
+    Ok(())
+}
+
+#[test]
+fn convolution_and_linear_layers_are_drawn_as_pytorch_draws_them() -> Outcome {
+    let (_, parameters) = drawn("plane10", 100, 55)?;
+    for (name, var) in parameters.trainable() {
+        let fan_in = parameters
+            .trainable()
+            .iter()
+            .find(|(other, var)| *other == name.replace("bias", "weight") && var.rank() > 1)
+            .map(|(_, weight)| weight.dims()[1..].iter().product::<usize>());
+        let values: Vec<f32> = var.flatten_all()?.to_vec1()?;
+        let Some(fan_in) = fan_in else {
+            let expected = if name.ends_with("weight") { 1.0 } else { 0.0 };
+            assert!(values.iter().all(|&v| v == expected), "{name}: batch normalisation");
+            continue;
+        };
+        // kaiming_uniform_(a=√5), and the bias likewise.
+        let bound = 1.0 / (fan_in as f32).sqrt();
+        let largest = values.iter().fold(0f32, |largest, v| largest.max(v.abs()));
+        assert!(largest <= bound && largest > 0.7 * bound, "{name}: {largest} of {bound}");
+        if values.len() > 10_000 {
+            let (mean, stdev) = moments(&values);
+            let expected = f64::from(bound) / 3f64.sqrt();
+            assert!(mean.abs() < 0.05 * expected && (stdev / expected - 1.0).abs() < 0.02, "{name}: {mean} {stdev}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn resnet_convolutions_are_drawn_from_the_fan_out_normal() -> Outcome {
+    let (_, parameters) = drawn("resnet20", 10, 55)?;
+    let (mut projections, mut normalisations) = (0, 0);
+    for (name, tensor) in parameters.snapshot()? {
+        let values: Vec<f32> = tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
+        if let &[c_out, _, height, width] = tensor.dims() {
+            let (mean, stdev) = moments(&values);
+            let expected = (2.0 / (height * width * c_out) as f64).sqrt();
+            // Five standard errors.
+            let close = 5.0 / (values.len() as f64).sqrt();
+            assert!(mean.abs() < close * expected && (stdev / expected - 1.0).abs() < close, "{name}: {mean} {stdev}");
+            projections += usize::from(name.ends_with("downsample.0.weight"));
+        } else if !name.starts_with("fc") {
+            let one = name.ends_with("weight") || name.ends_with("running_var");
+            assert!(values.iter().all(|&v| v == f32::from(u8::from(one))), "{name}");
+            normalisations += 1;
+        }
+    }
+    assert_eq!((projections, normalisations), (2, 5 * 21));
+    Ok(())
+}
+
+fn moments(values: &[f32]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+    (mean, variance.sqrt())
+}
+
+#[test]
+fn training_moves_the_running_statistics_that_are_saved() -> Outcome {
+    for name in ["plane2", "resnet8"] {
+        let (network, parameters) = drawn(name, 10, 31)?;
+        let before = values(&parameters)?;
+        network.forward_t(&images(4)?, false)?;
+        assert_eq!(values(&parameters)?, before, "{name}: evaluation changes nothing");
+        network.forward_t(&images(4)?, true)?;
+        let after = values(&parameters)?;
+        let written = parameters.to_safetensors(Default::default())?;
+        let written = candle_core::safetensors::load_buffer(&written, &Device::Cpu)?;
+        let mut changed = 0;
+        for (tensor, values) in &after {
+            let on_disk = &written[tensor];
+            assert_eq!(on_disk.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?, *values, "{name}: {tensor}");
+            if tensor.ends_with("num_batches_tracked") {
+                assert_eq!((on_disk.dtype(), on_disk.to_scalar::<i64>()?), (DType::I64, 1), "{name}: {tensor}");
+            } else {
+                assert_eq!(on_disk.dtype(), DType::F32, "{name}: {tensor}");
+                assert_eq!(*values != before[tensor], tensor.contains("running_"), "{name}: {tensor}");
+            }
+            changed += usize::from(*values != before[tensor]);
+        }
+        assert_eq!(changed, 3 * if name == "plane2" { 2 } else { 9 }, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn drawn_networks_stay_what_they_were() -> Outcome {
+    let pinned: [(&str, [f32; 10]); 2] = [
+        (
+            "plane2",
+            [-0.021415, 0.051892, 0.002745, 0.154658, 0.057767, 0.059357, 0.072270, -0.018657, -0.091147, 0.122171],
+        ),
+        (
+            "resnet8",
+            [0.223554, 0.014884, 0.079459, -0.016620, 0.242353, -0.064872, -0.045535, -0.082394, 0.095647, -0.010850],
+        ),
+    ];
+    for (name, expected) in pinned {
+        let logits: Vec<f32> = drawn(name, 10, 31)?.0.forward_t(&images(1)?, false)?.flatten_all()?.to_vec1()?;
+        let off = logits.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(off < 1e-4, "{name}: {logits:?}");
+    }
+    Ok(())
+}
