@@ -1,88 +1,112 @@
-//! Times the distillation loss, forward and backward: ours, candle's composite, and a plain copy for scale.
+//! Times the distillation loss, forward and backward: ours, candle's composite and PyTorch's, in turns.
 //!
 //! ```text
-//! cargo run --release -p takd-loss --example bench_loss                    # every shape, JSON lines
-//! cargo run --release -p takd-loss --example bench_loss -- 128x10 256x1000 # these shapes
-//! cargo run --release -p takd-loss --example bench_loss -- serve           # one request a line, in turns with another
+//! cargo run --release -p takd-loss --example bench_loss                                   # without PyTorch
+//! cargo run --release -p takd-loss --example bench_loss -- --python venv/bin/python       # with it
+//! cargo run --release -p takd-loss --example bench_loss -- --turns 3 128x10 256x1000      # these shapes
+//! cargo run --release -p takd-loss --example bench_loss -- --dtype bf16                   # f32, f16 or bf16
 //! ```
 //!
-//! One JSON line a measurement: `{"what": "ours", "batch": 128, "classes": 10, "dtype": "f32", "seconds": [..]}`.
+//! One JSON line a shape:
 //!
-//! `serve` speaks the protocol of `benches/pytorch_kd_loss.py`: it prints one line `{"ready": .., "threads": ..}`, then
-//! answers each request line `{"what": "ours", "batch": 128, "classes": 10, "dtype": "f32", "repeats": 5}` with such a
-//! line of measurement, or `{"error": ".."}`. It ends with its standard input. What may be asked for:
+//! ```text
+//! {"batch": 128, "classes": 10, "dtype": "f32", "threads": 2, "ours_ms": .., "ours_grad_ms": .., "candle_ms": ..,
+//!  "pytorch_ms": .., "pytorch": "torch 2.15.0", "candle_ratio": .., "pytorch_ratio": .., "copy_gb_s": .., "copy_share": ..}
+//! ```
 //!
-//! - `ours`: `KdLoss::forward` and `backward`, through candle's autograd;
-//! - `ours_grad`: `KdLoss::forward_and_grad`, the kernel alone;
-//! - `candle`: the same loss as a chain of candle operations, and `backward`;
-//! - `copy`: one copy of a logits tensor into memory already touched, by as many threads: reads and writes
-//!   `2 · batch · classes` numbers, and is the measure of the machine's bandwidth.
+//! - `ours_ms`: `KdLoss::forward` and `backward`, through candle's autograd, which adds the gradient to zeros;
+//! - `ours_grad_ms`: `KdLoss::forward_and_grad`, the kernel alone;
+//! - `candle_ms`: the same loss as a chain of candle operations, and `backward`;
+//! - `pytorch_ms`: PyTorch's composite and `backward`, in `benches/pytorch_kd_loss.py` with as many threads; null without it;
+//! - `candle_ratio`, `pytorch_ratio`: how many times as long as `ours_ms` they took;
+//! - `copy_gb_s`: bytes read and written a second when as many threads copy a logits tensor to memory already touched;
+//! - `copy_share`: the kernel's share of that, counting the three passes that it cannot avoid: student, teacher, gradient.
 //!
-//! Threads are rayon's: set `RAYON_NUM_THREADS`. Logits are N(0, 3²) from a fixed seed; τ = 4, λ = 0.5.
+//! A time is the best of all turns' medians: the machine's other work only ever adds to it. Threads are rayon's: set
+//! `RAYON_NUM_THREADS`. Logits are N(0, 3²) from a fixed seed; τ = 4, λ = 0.5.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor, Var};
 use rand_distr::{Distribution, Normal, Uniform};
 use rayon::prelude::*;
 use serde_json::{Value, json};
-use std::io::BufRead;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 use takd_loss::{KdLoss, reference};
 
 const SHAPES: [(usize, usize); 5] = [(128, 10), (128, 100), (256, 1000), (1024, 32_000), (512, 151_936)];
-const WHATS: [&str; 4] = ["ours", "ours_grad", "candle", "copy"];
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments == ["serve"] {
-        return serve();
+    let options = Options::parse(std::env::args().skip(1))?;
+    let mut pytorch = options.python.as_deref().map(PyTorch::start).transpose()?;
+    for &(batch, classes) in &options.shapes {
+        let inputs = Inputs::new(batch, classes, &options.dtype)?;
+        // About a fifth of a second a contender and turn, in turns, so that a slow moment of the machine meets all of them.
+        let repeats = (8_000_000 / (batch * classes)).clamp(1, 200);
+        let mut best = [f64::INFINITY; 5];
+        for _ in 0..options.turns {
+            let mut keep = |contender: usize, seconds: Vec<f64>| best[contender] = best[contender].min(median(seconds));
+            keep(0, inputs.ours(repeats)?);
+            if let Some(pytorch) = &mut pytorch {
+                keep(3, pytorch.measure(&inputs, repeats)?);
+            }
+            keep(1, inputs.ours_grad(repeats)?);
+            keep(2, inputs.candle(repeats)?);
+            keep(4, inputs.copy(repeats)?);
+        }
+        let [ours, ours_grad, candle, torch, copy] = best;
+        let torch = torch.is_finite().then_some(torch);
+        let tensor_bytes = (batch * classes * inputs.teacher.dtype().size_in_bytes()) as f64;
+        let line = json!({
+            "batch": batch,
+            "classes": classes,
+            "dtype": options.dtype,
+            "threads": rayon::current_num_threads(),
+            "ours_ms": ours * 1e3,
+            "ours_grad_ms": ours_grad * 1e3,
+            "candle_ms": candle * 1e3,
+            "pytorch_ms": torch.map(|torch| torch * 1e3),
+            "pytorch": pytorch.as_ref().map(|pytorch| pytorch.version.as_str()),
+            "candle_ratio": candle / ours,
+            "pytorch_ratio": torch.map(|torch| torch / ours),
+            "copy_gb_s": 2.0 * tensor_bytes / copy / 1e9,
+            "copy_share": (3.0 / ours_grad) / (2.0 / copy),
+        });
+        println!("{line}");
     }
-    let shapes = match arguments.is_empty() {
-        true => SHAPES.into(),
-        false => arguments.iter().map(|text| shape(text)).collect::<Result<Vec<_>>>()?,
-    };
-    for (batch, classes) in shapes {
-        let inputs = Inputs::new(batch, classes, "f32")?;
-        // About a quarter of a second each, in turns, so that a slow moment of the machine meets all of them.
-        let repeats = (20_000_000 / (batch * classes)).clamp(1, 200);
-        for _ in 0..3 {
-            for what in WHATS {
-                println!("{}", inputs.measure(what, repeats)?);
+    Ok(())
+}
+
+struct Options {
+    python: Option<PathBuf>,
+    turns: usize,
+    dtype: String,
+    shapes: Vec<(usize, usize)>,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
+        let mut options = Options { python: None, turns: 5, dtype: "f32".into(), shapes: Vec::new() };
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().with_context(|| format!("`{argument}` lacks its value"));
+            match argument.as_str() {
+                "--python" => options.python = Some(value()?.into()),
+                "--turns" => options.turns = value()?.parse().context("--turns takes a number")?,
+                "--dtype" => options.dtype = value()?,
+                shape => {
+                    let (batch, classes) =
+                        shape.split_once('x').with_context(|| format!("`{shape}` is no shape such as 128x10"))?;
+                    options.shapes.push((batch.parse()?, classes.parse()?));
+                }
             }
         }
-    }
-    Ok(())
-}
-
-fn shape(text: &str) -> Result<(usize, usize)> {
-    let (batch, classes) = text.split_once('x').with_context(|| format!("`{text}` is no shape such as 128x10"))?;
-    Ok((batch.parse()?, classes.parse()?))
-}
-
-fn serve() -> Result<()> {
-    println!("{}", json!({"ready": "takd-loss", "threads": rayon::current_num_threads(), "device": "cpu"}));
-    let mut inputs: Option<Inputs> = None;
-    for line in std::io::stdin().lock().lines() {
-        match answer(&line?, &mut inputs) {
-            Ok(answer) => println!("{answer}"),
-            Err(error) => println!("{}", json!({"error": format!("{error:#}")})),
+        if options.shapes.is_empty() {
+            options.shapes = SHAPES.into();
         }
+        Ok(options)
     }
-    Ok(())
-}
-
-fn answer(line: &str, inputs: &mut Option<Inputs>) -> Result<Value> {
-    let request: Value = serde_json::from_str(line).context("the request is not JSON")?;
-    let number = |key: &str| request[key].as_u64().with_context(|| format!("the request has no number `{key}`"));
-    let (batch, classes) = (number("batch")? as usize, number("classes")? as usize);
-    let dtype = request["dtype"].as_str().unwrap_or("f32");
-    let fits = |inputs: &Inputs| (inputs.batch, inputs.classes, inputs.dtype.as_str()) == (batch, classes, dtype);
-    if !inputs.as_ref().is_some_and(fits) {
-        *inputs = None; // the old ones go before the new ones come
-        *inputs = Some(Inputs::new(batch, classes, dtype)?);
-    }
-    let inputs = inputs.as_ref().context("no inputs")?;
-    inputs.measure(request["what"].as_str().unwrap_or("ours"), request["repeats"].as_u64().unwrap_or(1) as usize)
 }
 
 struct Inputs {
@@ -122,33 +146,36 @@ impl Inputs {
         })
     }
 
-    fn measure(&self, what: &str, repeats: usize) -> Result<Value> {
-        let loss = KdLoss { temperature: 4.0, lambda: 0.5, ..KdLoss::default() };
-        let (student, teacher, labels) = (self.student.as_tensor(), &self.teacher, &self.labels);
-        let seconds = match what {
-            "ours" => time(repeats, || Ok(loss.forward(student, teacher, labels)?.backward()?))?,
-            "ours_grad" => time(repeats, || Ok(loss.forward_and_grad(student, teacher, labels)?))?,
-            "candle" => time(repeats, || Ok(reference::kd_loss(&loss, student, teacher, labels, None)?.backward()?))?,
-            "copy" => {
-                let from = vec![1u8; self.batch * self.classes * teacher.dtype().size_in_bytes()];
-                let mut to = vec![2u8; from.len()];
-                time(repeats, || {
-                    let part = from.len().div_ceil(rayon::current_num_threads()).max(1 << 14);
-                    to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| to.copy_from_slice(from));
-                    Ok(std::hint::black_box(to.last().copied()))
-                })?
-            }
-            other => bail!("`{other}` is none of {}", WHATS.join(", ")),
-        };
-        Ok(json!({
-            "what": what,
-            "batch": self.batch,
-            "classes": self.classes,
-            "dtype": self.dtype,
-            "seconds": seconds,
-        }))
+    fn ours(&self, repeats: usize) -> Result<Vec<f64>> {
+        time(repeats, || Ok(LOSS.forward(&self.student, &self.teacher, &self.labels)?.backward()?))
+    }
+
+    fn ours_grad(&self, repeats: usize) -> Result<Vec<f64>> {
+        time(repeats, || Ok(LOSS.forward_and_grad(&self.student, &self.teacher, &self.labels)?))
+    }
+
+    fn candle(&self, repeats: usize) -> Result<Vec<f64>> {
+        time(repeats, || Ok(reference::kd_loss(&LOSS, &self.student, &self.teacher, &self.labels, None)?.backward()?))
+    }
+
+    fn copy(&self, repeats: usize) -> Result<Vec<f64>> {
+        let from = vec![1u8; self.batch * self.classes * self.teacher.dtype().size_in_bytes()];
+        let mut to = vec![2u8; from.len()];
+        time(repeats, || {
+            let part = from.len().div_ceil(rayon::current_num_threads()).max(1 << 14);
+            to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| to.copy_from_slice(from));
+            Ok(std::hint::black_box(to.last().copied()))
+        })
     }
 }
+
+const LOSS: KdLoss = KdLoss {
+    temperature: 4.0,
+    lambda: 0.5,
+    reduction: takd_loss::Reduction::BatchMean,
+    label_smoothing: 0.0,
+    ignore_index: None,
+};
 
 /// Seconds of each repeat, after one that is not counted.
 fn time<T>(repeats: usize, mut run: impl FnMut() -> Result<T>) -> Result<Vec<f64>> {
@@ -161,4 +188,61 @@ fn time<T>(repeats: usize, mut run: impl FnMut() -> Result<T>) -> Result<Vec<f64
             Ok(start.elapsed().as_secs_f64())
         })
         .collect()
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+/// `benches/pytorch_kd_loss.py`, which answers a line with a line.
+struct PyTorch {
+    process: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    version: String,
+}
+
+impl PyTorch {
+    fn start(python: &Path) -> Result<PyTorch> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/pytorch_kd_loss.py");
+        let mut process = Command::new(python)
+            .arg(script)
+            .args(["--threads", &rayon::current_num_threads().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{} does not start", python.display()))?;
+        let requests = process.stdin.take().context("no way in")?;
+        let answers = BufReader::new(process.stdout.take().context("no way out")?);
+        let mut pytorch = PyTorch { process, requests, answers, version: String::new() };
+        let ready = pytorch.line()?;
+        pytorch.version = ready["ready"].as_str().context("PyTorch did not say its version")?.into();
+        Ok(pytorch)
+    }
+
+    fn line(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        ensure!(self.answers.read_line(&mut line)? > 0, "PyTorch ended: is torch installed for this Python?");
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    fn measure(&mut self, inputs: &Inputs, repeats: usize) -> Result<Vec<f64>> {
+        let Inputs { batch, classes, dtype, .. } = inputs;
+        let request = json!({
+            "batch": batch, "classes": classes, "dtype": dtype, "repeats": repeats,
+            "temperature": LOSS.temperature, "lambda": LOSS.lambda,
+        });
+        writeln!(self.requests, "{request}")?;
+        let answer = self.line()?;
+        ensure!(answer.get("error").is_none(), "PyTorch: {}", answer["error"]);
+        Ok(serde_json::from_value(answer["seconds"].clone())?)
+    }
+}
+
+impl Drop for PyTorch {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
 }

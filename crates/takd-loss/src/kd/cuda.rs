@@ -11,11 +11,11 @@ use super::device::{
 use super::fused::{Outcome, Problem};
 use crate::error::{Error, Input, Result};
 use candle_core::backend::BackendStorage;
+use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
+    CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, SyncOnDrop,
 };
 use candle_core::cuda_backend::cudarc::nvrtc::compile_ptx;
-use candle_core::cuda_backend::{CudaFunc, WrapErr};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Shape, Storage, Tensor};
 use half::{bf16, f16};
@@ -125,32 +125,22 @@ fn rows(
     };
     let status = device.clone_htod(&[u32::MAX])?;
 
-    // Addresses, and what keeps candle's streams in order until the launch.
-    let mut guards = Vec::new();
-    let mut at = |storage: &Storage, layout: &Layout| -> Result<u64> {
-        let Storage::Cuda(storage) = storage else {
-            return Err(elsewhere());
-        };
-        address(storage, layout.start_offset(), &stream, &mut guards)
-    };
-    let student_at = at(&student_storage, student_layout)?;
+    let mut addresses = Addresses::on(&stream);
+    let student_at = addresses.of_tensor(&student_storage, student_layout)?;
     let mut teachers_at = Teachers([student_at; MOST_TEACHERS]);
     for (to, (storage, layout)) in teachers_at.0.iter_mut().zip(&teachers) {
-        *to = at(storage, layout)?;
+        *to = addresses.of_tensor(storage, layout)?;
     }
-    let labels_at = labels.as_ref().map_or(Ok(0), |(storage, layout)| at(storage, layout))?;
-    let upstream_at = upstream.as_ref().map_or(Ok(0), |(storage, layout)| at(storage, layout))?;
-    let grad_at = match grad {
-        Some((storage, offset)) => address(storage, offset, &stream, &mut guards)?,
-        None => 0,
-    };
-    let mut of = |slice: Option<&CudaSlice<f32>>| slice.map_or(0, |slice| pointer(slice, &stream, &mut guards));
-    let (weights_at, total_at, losses_at) = (of(weights.as_ref()), of(total.as_ref()), of(Some(losses)));
-    let status_at = pointer(&status, &stream, &mut guards);
+    let labels_at = labels.as_ref().map_or(Ok(0), |(storage, layout)| addresses.of_tensor(storage, layout))?;
+    let upstream_at = upstream.as_ref().map_or(Ok(0), |(storage, layout)| addresses.of_tensor(storage, layout))?;
+    let grad_at = grad.map_or(Ok(0), |(storage, offset)| addresses.of_storage(storage, offset))?;
+    let (weights_at, total_at) = (addresses.of(weights.as_ref()), addresses.of(total.as_ref()));
+    let losses_at = addresses.of(Some(losses));
+    let status_at = addresses.of(Some(&status));
 
     let function = function(device, "kd_loss_rows", student_dtype, teacher_dtype)?;
     let block = Block::new(problem.classes());
-    let mut launch = function.builder();
+    let mut launch = stream.launch_builder(&function);
     launch.arg(&student_at).arg(&teachers_at).arg(&labels_at).arg(&weights_at).arg(&total_at).arg(&upstream_at);
     launch.arg(&terms).arg(&losses_at).arg(&grad_at).arg(&status_at);
     let config = LaunchConfig {
@@ -162,7 +152,7 @@ fn rows(
     // from each logits address on, which the checked shapes have, and `batch` numbers from the others on; an address is 0
     // only where `Terms` tells the kernel not to follow it.
     unsafe { launch.launch(config) }.w()?;
-    drop(guards);
+    drop(addresses);
     Ok(device.clone_dtoh(&status)? == [u32::MAX])
 }
 
@@ -179,17 +169,13 @@ fn sum(
     // SAFETY: the kernel writes its one number before anything reads it.
     let sum = unsafe { device.alloc::<f32>(1) }?;
     let labels = problem.labels.as_ref().map(Tensor::storage_and_layout);
-    let mut guards = Vec::new();
-    let labels_at = match labels.as_ref().map(|(storage, layout)| (&**storage, layout)) {
-        Some((Storage::Cuda(storage), layout)) => address(storage, layout.start_offset(), &stream, &mut guards)?,
-        _ => 0,
-    };
-    let mut of = |slice: Option<&CudaSlice<f32>>| slice.map_or(0, |slice| pointer(slice, &stream, &mut guards));
-    let (losses_at, weights_at, sum_at) = (of(losses), of(weights), of(Some(&sum)));
+    let mut addresses = Addresses::on(&stream);
+    let labels_at = labels.as_ref().map_or(Ok(0), |(storage, layout)| addresses.of_tensor(storage, layout))?;
+    let (losses_at, weights_at, sum_at) = (addresses.of(losses), addresses.of(weights), addresses.of(Some(&sum)));
     let of_losses = u32::from(losses.is_some());
     let student = problem.student.dtype();
     let function = function(device, "kd_sum", student, problem.teachers.first().map_or(student, Tensor::dtype))?;
-    let mut launch = function.builder();
+    let mut launch = stream.launch_builder(&function);
     launch.arg(&losses_at).arg(&of_losses).arg(&labels_at).arg(&weights_at).arg(&terms).arg(&sum_at);
     let config = LaunchConfig {
         grid_dim: (1, 1, 1),
@@ -198,12 +184,12 @@ fn sum(
     };
     // SAFETY: as in `rows`.
     unsafe { launch.launch(config) }.w()?;
-    drop(guards);
+    drop(addresses);
     Ok(sum)
 }
 
 /// A kernel for these types, compiled if this process has not met them yet.
-fn function(device: &CudaDevice, name: &str, student: DType, teacher: DType) -> Result<CudaFunc> {
+fn function(device: &CudaDevice, name: &str, student: DType, teacher: DType) -> Result<CudaFunction> {
     static COMPILED: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mutex::default);
     let (student, teacher) = (kernel_type(Input::StudentLogits, student)?, kernel_type(Input::TeacherLogits, teacher)?);
     let module = format!("takd_kd_loss_{student}_{teacher}");
@@ -216,7 +202,7 @@ fn function(device: &CudaDevice, name: &str, student: DType, teacher: DType) -> 
             compiled.entry(module.clone()).or_insert(ptx)
         }
     };
-    Ok(device.get_or_load_custom_func(name, &module, ptx)?)
+    Ok(device.get_or_load_custom_func(name, &module, ptx)?.into_cuda_function())
 }
 
 fn weights_on(problem: &Problem, device: &CudaDevice) -> Result<Option<CudaSlice<f32>>> {
@@ -242,30 +228,43 @@ fn elsewhere() -> Error {
     candle_core::Error::msg("a tensor of the loss is not on the GPU where the student's logits are").into()
 }
 
-type Guards<'a> = Vec<candle_core::cuda_backend::cudarc::driver::SyncOnDrop<'a>>;
-
-/// The device address of a slice.
-fn pointer<'a, N>(slice: &'a CudaSlice<N>, stream: &'a CudaStream, guards: &mut Guards<'a>) -> u64 {
-    let (at, guard) = slice.device_ptr(stream);
-    guards.push(guard);
-    at
+/// Device addresses for one launch, and what keeps candle's streams in order until it is made.
+struct Addresses<'a> {
+    stream: &'a CudaStream,
+    guards: Vec<SyncOnDrop<'a>>,
 }
 
-/// The device address of a tensor's number at `offset`.
-fn address<'a>(
-    storage: &'a CudaStorage,
-    offset: usize,
-    stream: &'a CudaStream,
-    guards: &mut Guards<'a>,
-) -> Result<u64> {
-    let dtype = storage.dtype();
-    let at = match dtype {
-        DType::U8 => pointer(storage.as_cuda_slice::<u8>()?, stream, guards),
-        DType::U32 => pointer(storage.as_cuda_slice::<u32>()?, stream, guards),
-        DType::I64 => pointer(storage.as_cuda_slice::<i64>()?, stream, guards),
-        DType::F16 => pointer(storage.as_cuda_slice::<f16>()?, stream, guards),
-        DType::BF16 => pointer(storage.as_cuda_slice::<bf16>()?, stream, guards),
-        _ => pointer(storage.as_cuda_slice::<f32>()?, stream, guards),
-    };
-    Ok(at + (offset * dtype.size_in_bytes()) as u64)
+impl<'a> Addresses<'a> {
+    fn on(stream: &'a CudaStream) -> Addresses<'a> {
+        Addresses { stream, guards: Vec::new() }
+    }
+
+    /// That of a slice; 0 where there is none.
+    fn of<N>(&mut self, slice: Option<&'a CudaSlice<N>>) -> u64 {
+        let Some(slice) = slice else { return 0 };
+        let (at, guard) = slice.device_ptr(self.stream);
+        self.guards.push(guard);
+        at
+    }
+
+    fn of_tensor(&mut self, storage: &'a Storage, layout: &Layout) -> Result<u64> {
+        match storage {
+            Storage::Cuda(storage) => self.of_storage(storage, layout.start_offset()),
+            _ => Err(elsewhere()),
+        }
+    }
+
+    /// That of the number at `offset`.
+    fn of_storage(&mut self, storage: &'a CudaStorage, offset: usize) -> Result<u64> {
+        let dtype = storage.dtype();
+        let at = match dtype {
+            DType::U8 => self.of(Some(storage.as_cuda_slice::<u8>()?)),
+            DType::U32 => self.of(Some(storage.as_cuda_slice::<u32>()?)),
+            DType::I64 => self.of(Some(storage.as_cuda_slice::<i64>()?)),
+            DType::F16 => self.of(Some(storage.as_cuda_slice::<f16>()?)),
+            DType::BF16 => self.of(Some(storage.as_cuda_slice::<bf16>()?)),
+            _ => self.of(Some(storage.as_cuda_slice::<f32>()?)),
+        };
+        Ok(at + (offset * dtype.size_in_bytes()) as u64)
+    }
 }

@@ -99,7 +99,7 @@ impl Terms {
             teachers: problem.teachers.len() as u32,
             label_bytes: problem.labels.as_ref().map_or(0, |labels| labels.dtype().size_in_bytes() as u32),
             needs_ce: terms.needs_ce().into(),
-            aligned: (classes % CHUNK == 0 && offsets_aligned).into(),
+            aligned: (classes.is_multiple_of(CHUNK) && offsets_aligned).into(),
             upstream_step: (problem.reduction == Reduction::None).into(),
             ignores: problem.ignore_index.is_some().into(),
             given,
@@ -128,5 +128,5 @@ pub(super) fn kernel_type(input: Input, dtype: DType) -> Result<&'static str> {
 
 /// Whether vectors of 16 bytes can be read from here on, given a buffer that starts at such a multiple.
 pub(super) fn offset_aligned(layout: &candle_core::Layout, dtype: DType) -> bool {
-    layout.start_offset() * dtype.size_in_bytes() % 16 == 0
+    (layout.start_offset() * dtype.size_in_bytes()).is_multiple_of(16)
 }

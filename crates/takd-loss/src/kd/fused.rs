@@ -8,6 +8,8 @@ use crate::kd::numbers::{Logit, Number};
 use crate::reference;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
+#[cfg(feature = "metal")]
+use candle_core::MetalStorage;
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Storage, Tensor, WithDType};
 use half::{bf16, f16};
@@ -195,6 +197,9 @@ impl Problem {
             Device::Cpu => self.solve_on_cpu(gradient),
             #[cfg(feature = "cuda")]
             Device::Cuda(_) => self.or_on_cpu(super::cuda::kd_loss(self, !matches!(gradient, Gradient::Skip))?),
+            #[cfg(feature = "metal")]
+            Device::Metal(_) => self.or_on_cpu(super::metal::kd_loss(self, !matches!(gradient, Gradient::Skip))?),
+            #[cfg(not(all(feature = "cuda", feature = "metal")))]
             other => Err(no_kernel(other)),
         }
     }
@@ -212,21 +217,35 @@ impl Problem {
                 Ok(self.solve_on_cpu(Gradient::Times(&upstream))?.grad)
             }
             #[cfg(feature = "cuda")]
-            Device::Cuda(_) => {
-                let grad = ready.map_or_else(|| Ok(self.solve(Gradient::OfTheSum)?.grad), |grad| Ok(Some(grad)));
-                let grad: Option<Tensor> = grad.map_err(|error: Error| error)?;
-                if let Some(grad) = &grad {
-                    super::cuda::rescale(self, grad, upstream)?;
-                }
-                Ok(grad)
-            }
+            Device::Cuda(_) => self.rescaled_by(super::cuda::rescale, ready, upstream),
+            #[cfg(feature = "metal")]
+            Device::Metal(_) => self.rescaled_by(super::metal::rescale, ready, upstream),
+            #[cfg(not(all(feature = "cuda", feature = "metal")))]
             other => Err(no_kernel(other)),
         }
     }
 
+    /// The gradient on a GPU, whose `rescale` multiplies what came from above into it.
+    #[cfg(any(feature = "cuda", feature = "metal"))]
+    fn rescaled_by(
+        &self,
+        rescale: impl Fn(&Problem, &Tensor, &Tensor) -> Result<()>,
+        ready: Option<Tensor>,
+        upstream: &Tensor,
+    ) -> Result<Option<Tensor>> {
+        let grad = match ready {
+            Some(grad) => Some(grad),
+            None => self.solve(Gradient::OfTheSum)?.grad,
+        };
+        if let Some(grad) = &grad {
+            rescale(self, grad, upstream)?;
+        }
+        Ok(grad)
+    }
+
     /// What a GPU found, or where it found a row that is not well, what the CPU says to it: most often an error that names
     /// the label or the logit, and else the loss of finite logits too large for the GPU's f32.
-    #[cfg(feature = "cuda")]
+    #[cfg(any(feature = "cuda", feature = "metal"))]
     fn or_on_cpu(&self, found: Option<Outcome>) -> Result<Outcome> {
         if let Some(outcome) = found {
             return Ok(outcome);
@@ -507,6 +526,14 @@ impl CustomOp1 for FusedKdLoss {
         }
     }
 
+    #[cfg(feature = "metal")]
+    fn metal_fwd(&self, _: &MetalStorage, _: &Layout) -> candle_core::Result<(MetalStorage, Shape)> {
+        match take(&self.loss) {
+            Some((Storage::Metal(loss), shape)) => Ok((loss, shape)),
+            _ => candle_core::bail!("kd-loss was computed on another device"),
+        }
+    }
+
     fn bwd(&self, _: &Tensor, _: &Tensor, grad_loss: &Tensor) -> candle_core::Result<Option<Tensor>> {
         Ok(self.problem.solve_backward(take(&self.grad), grad_loss)?)
     }
@@ -516,6 +543,7 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
     slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
 }
 
+#[cfg(not(all(feature = "cuda", feature = "metal")))]
 fn no_kernel(device: &Device) -> Error {
     Error::NoKernel { device: format!("{:?}", device.location()) }
 }

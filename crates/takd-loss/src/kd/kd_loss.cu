@@ -252,7 +252,7 @@ KERNEL void kd_loss_rows(
   if (!here) return; // past the last barrier
   if (lane == 0) {
     losses[row] = loss;
-    if (!(loss - loss == 0.f)) FIRST_BAD(status, row); // NaN or an infinity
+    if ((bits_of(loss) & 0x7f800000u) == 0x7f800000u) FIRST_BAD(status, row); // NaN or an infinity
   }
 
   // Step 4: the row's gradient.

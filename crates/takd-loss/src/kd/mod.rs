@@ -12,10 +12,12 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "metal"))]
 mod device;
 pub(crate) mod fused;
 mod memory;
+#[cfg(feature = "metal")]
+mod metal;
 mod numbers;
 mod simd;
 mod top_k;
