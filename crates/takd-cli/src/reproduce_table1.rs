@@ -87,6 +87,11 @@ fn temperature(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.preset == Preset::Quick && args.data_dir.is_some() {
+        bail!(
+            "--preset quick trains on built-in images and reads no --data-dir; for a short run on your data use --epochs and --limit"
+        );
+    }
     let mut cells = args.cells.clone();
     cells.sort();
     cells.dedup();

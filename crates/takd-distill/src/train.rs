@@ -165,6 +165,8 @@ struct Run<'a> {
     test: (View<'a>, Vec<u32>),
     parameters: Parameters,
     network: Network,
+    /// The same parameters without gradients.
+    evaluated: Network,
     optimizer: Optimizer,
     teaching: Option<Teaching>,
     records: Vec<EpochRecord>,
@@ -187,7 +189,9 @@ impl<'a> Run<'a> {
         let (trained_on, held_out) = data.train.stratified_holdout(recipe.held_out(data.train.len()), SPLIT_SEED);
         let narrow = |indices: Vec<usize>| -> Vec<u32> { indices.into_iter().map(|index| index as u32).collect() };
         let parameters = Parameters::random(config.seed);
-        let network = Network::new(config.model, data.class_names.len(), parameters.var_builder(device))?;
+        let classes = data.class_names.len();
+        let network = Network::new(config.model, classes, parameters.var_builder(device))?;
+        let evaluated = Network::new(config.model, classes, parameters.frozen_var_builder(device))?;
         let optimizer = Optimizer::new(&parameters, recipe)?;
         let teaching =
             config.distillation.as_ref().map(|kd| teaching(kd, config, view(&data.train), store)).transpose()?;
@@ -203,6 +207,7 @@ impl<'a> Run<'a> {
             test: (view(&data.test), (0..data.test.len() as u32).collect()),
             parameters,
             network,
+            evaluated,
             optimizer,
             teaching,
             records: Vec::new(),
@@ -305,7 +310,7 @@ impl<'a> Run<'a> {
         let Position { epoch, sums, .. } = *position;
         let lr = self.config.recipe.lr_at(epoch);
         let evaluate = |(view, order): &(View<'_>, Vec<u32>)| {
-            view.evaluate(&self.network, order).map_err(|error| self.diverged(error, position, lr))
+            view.evaluate(&self.evaluated, order).map_err(|error| self.diverged(error, position, lr))
         };
         Ok(EpochRecord {
             epoch: epoch + 1,
@@ -394,7 +399,7 @@ impl<'a> Run<'a> {
         let record = self.records.iter().find(|record| record.epoch == epoch);
         let test = match record.and_then(|record| record.test) {
             Some(test) => test,
-            None => self.test.0.evaluate(&self.network, &self.test.1)?,
+            None => self.test.0.evaluate(&self.evaluated, &self.test.1)?,
         };
         let result = RunResult {
             run: self.id.clone(),
@@ -421,9 +426,10 @@ fn teaching(kd: &Distillation, student: &RunConfig, images: View<'_>, store: &St
             config.data.dataset, student.data.dataset
         )));
     }
-    let parameters = Parameters::load(&path).map_err(|error| Error::damaged(&path, error))?;
-    let network = Network::new(config.model, classes, parameters.var_builder(images.device))
-        .map_err(|error| Error::damaged(&path, error))?;
+    let damaged = |error: &dyn ToString| Error::damaged(&path, error.to_string());
+    let (_, parameters) =
+        Network::load(config.model, classes, &path, images.device).map_err(|error| damaged(&error))?;
+    let network = Network::new(config.model, classes, parameters.frozen_var_builder(images.device))?;
     let teacher = if student.recipe.keeps_teacher_logits() {
         let all: Vec<u32> = (0..images.images.len() as u32).collect();
         Teacher::Kept(images.logits(&network, &all)?)

@@ -58,6 +58,12 @@ impl Parameters {
         VarBuilder::from_backend(Box::new(self.clone()), DType::F32, device.clone())
     }
 
+    /// The same for a network that is only evaluated: its tensors share their numbers with the variables, also after
+    /// these change, but no gradient is prepared for them, so that a forward pass keeps no activations.
+    pub fn frozen_var_builder(&self, device: &Device) -> VarBuilder<'static> {
+        VarBuilder::from_backend(Box::new(Frozen(self.clone())), DType::F32, device.clone())
+    }
+
     /// The variables an optimiser moves, in order of their names.
     pub fn trainable(&self) -> Vec<(String, Var)> {
         self.lock().iter().filter(|(name, _)| !is_statistic(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
@@ -209,5 +215,24 @@ impl SimpleBackend for Parameters {
             Source::Seed(_) => true,
             Source::Checkpoint { tensors, .. } => tensors.contains_key(name),
         }
+    }
+}
+
+/// [`Parameters`] without gradients.
+struct Frozen(Parameters);
+
+impl SimpleBackend for Frozen {
+    fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        let tensor = self.0.get(shape, name, init, dtype, device)?;
+        // A layer makes variables of its statistics: a detached tensor would be copied for that, a variable is shared.
+        Ok(if is_statistic(name) { tensor } else { tensor.detach() })
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
+        Ok(self.0.get_unchecked(name, dtype, device)?.detach())
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.0.contains_tensor(name)
     }
 }

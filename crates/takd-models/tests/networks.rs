@@ -188,3 +188,20 @@ fn drawn_networks_stay_what_they_were() -> Outcome {
     }
     Ok(())
 }
+
+#[test]
+fn frozen_network_sees_what_training_changes_and_keeps_no_gradients() -> Outcome {
+    for name in ["plane2", "resnet8"] {
+        let (trained, parameters) = drawn(name, 10, 1)?;
+        let frozen = Network::new(trained.spec(), 10, parameters.frozen_var_builder(&Device::Cpu))?;
+        let images = images(4)?;
+        trained.forward_t(&images, true)?;
+        for (_, var) in parameters.trainable() {
+            var.set(&(var.as_detached_tensor() * 0.5)?)?;
+        }
+        let (logits, expected) = (frozen.forward_t(&images, false)?, trained.forward_t(&images, false)?);
+        assert_eq!(logits.to_vec2::<f32>()?, expected.to_vec2::<f32>()?, "{name}");
+        assert!(expected.track_op() && !logits.track_op(), "{name}");
+    }
+    Ok(())
+}

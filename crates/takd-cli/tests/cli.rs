@@ -1,0 +1,130 @@
+//! The built `takd` as its users run it.
+
+use assert_cmd::Command;
+use std::path::Path;
+use std::process::Output;
+
+fn takd(args: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("takd").expect("cargo builds the program for its tests");
+    command.args(args);
+    command
+}
+
+/// The smallest experiment there is, in `out`.
+fn small(out: &Path, more: &[&str]) -> Command {
+    let mut command = takd(&["reproduce-table1", "--preset", "quick", "--cells", "plain/cifar10", "--epochs", "1"]);
+    command.args(["--limit", "100", "--out"]).arg(out).args(more);
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn run(command: &mut Command, status: i32) -> Output {
+    let output = command.output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(status), "{}", text(&output.stderr));
+    output
+}
+
+/// The table without what it took.
+fn results(json: &[u8]) -> serde_json::Value {
+    let mut table: serde_json::Value = serde_json::from_slice(json).expect("--json prints JSON");
+    table["rows"][0]["seconds"].take();
+    table
+}
+
+#[test]
+fn small_table_is_trained_printed_and_the_same_each_time() {
+    let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+    let first = run(&mut small(one.path(), &["--json"]), 0);
+    let second = run(&mut small(two.path(), &["--json"]), 0);
+    assert_eq!(results(&first.stdout), results(&second.stdout));
+    for method in ["no_kd", "blkd", "takd", "teacher", "assistant"] {
+        let accuracy = &results(&first.stdout)["rows"][0][method]["accuracy"]["mean"];
+        assert!(accuracy.as_f64().is_some_and(|percent| percent > 0.0 && percent < 100.0), "{method}: {accuracy}");
+    }
+    assert!(text(&first.stderr).contains("run 5 of 5: plane10 → plane4 → plane2 on shapes10, seed 31"));
+
+    // Finished runs are not trained again: no epoch is reported.
+    let again = run(&mut small(one.path(), &[]), 0);
+    let (table, progress) = (text(&again.stdout), text(&again.stderr));
+    assert!(!progress.contains("epoch 1 of 1: loss"), "{progress}");
+    for part in
+        ["plain/cifar10", "plane2 / plane4 / plane10", "70.16", "Protocol `sound`", "drawn by code", "not yet runnable"]
+    {
+        assert!(table.contains(part), "no {part} in\n{table}");
+    }
+    let markdown = std::fs::read_to_string(one.path().join("table1.md")).expect("the table is kept");
+    assert!(markdown.contains("| plain/cifar10"), "{markdown}");
+}
+
+#[test]
+fn what_does_not_exist_is_refused_with_the_list_of_what_does() {
+    let cells = "plain/cifar10, plain/cifar100, resnet/cifar10, resnet/cifar100";
+    let refused = [
+        (["--cells", "plain/cifar11"], cells),
+        (["--cells", "resnet/imagenet"], "not yet runnable"),
+        (["--protocol", "best"], "code, paper, sound"),
+        (["--preset", "slow"], "full, quick"),
+        (["--device", "gpu"], "auto, cpu, cuda, metal"),
+        (["--lambda", "1.5"], "λ is from 0 to 1"),
+        (["--temperature", "0"], "τ is above 0"),
+        (["--epochs", "0"], "--epochs"),
+    ];
+    for (flags, expected) in refused {
+        let output = run(takd(&["reproduce-table1"]).args(flags), 2);
+        assert!(text(&output.stderr).contains(expected), "{flags:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn without_data_and_network_it_ends_with_what_was_sought_where_and_both_remedies() {
+    let empty = tempfile::tempdir().expect("a temporary folder");
+    let mut command = takd(&["reproduce-table1", "--offline", "--data-dir"]);
+    command.arg(empty.path()).env("HF_HOME", empty.path()).arg("--out").arg(empty.path());
+    let message = text(&run(&mut command, 1).stderr);
+    let folder = empty.path().display().to_string();
+    for part in ["cifar10", &folder, "datasets--uoft-cs--cifar10", "--data-dir", "--preset quick"] {
+        assert!(message.contains(part), "no {part} in\n{message}");
+    }
+}
+
+#[test]
+fn folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let message = text(&run(&mut small(&file, &[]), 1).stderr);
+    assert!(message.contains(&file.display().to_string()), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_or_stopped_experiment_goes_on_and_ends_in_the_same_table() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    let [whole, broken] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+    let expected = run(&mut small(whole.path(), &["--json"]), 0);
+    for (signal, status) in [("-TERM", Some(130)), ("-KILL", None)] {
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("takd"))
+            .args(["reproduce-table1", "--preset", "quick", "--cells", "plain/cifar10", "--epochs", "1"])
+            .args(["--limit", "100", "--out"])
+            .arg(broken.path())
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        // The line that a run begins; what follows it is read too, so that the program is not stopped by a full pipe.
+        let mut lines = stderr.lines();
+        assert!(lines.any(|line| line.is_ok_and(|line| line.starts_with("run "))));
+        let kill = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(kill.expect("kill starts").success());
+        lines.for_each(drop);
+        assert_eq!(child.wait().expect("it ends").code(), status);
+    }
+    let found = run(&mut small(broken.path(), &["--json"]), 0);
+    assert_eq!(results(&found.stdout), results(&expected.stdout));
+}
