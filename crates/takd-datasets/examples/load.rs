@@ -1,7 +1,11 @@
-//! Loads a data set and says what it is: `cargo run --release -p takd-datasets --example load -- cifar10 DIR`.
+//! Loads a data set, says what it is, and times an epoch of its batches:
+//! `cargo run --release -p takd-datasets --example load -- cifar10 DIR`.
 
+use candle_core::Device;
 use std::{path::PathBuf, time::Instant};
-use takd_datasets::{DatasetName, Sources, load};
+use takd_datasets::{Augmentation, BatchConfig, Dataset, DatasetName, Sources, batches, epoch_order, load};
+
+const BATCH: usize = 128;
 
 fn main() -> takd_datasets::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -19,6 +23,21 @@ fn main() -> takd_datasets::Result<()> {
     println!("{}: {}", data.name, data.origin);
     println!("{} train, {} test, {} classes", data.train.len(), data.test.len(), data.class_names.len());
     println!("{:?}", data.normalization);
-    println!("checksum {}, {:.2?}", data.checksum, start.elapsed());
+    println!("checksum {}, loaded in {:.2?}", data.checksum, start.elapsed());
+    for augmentation in [Augmentation::None, Augmentation::CropFlip { padding: 4 }] {
+        println!("a batch of {BATCH}, {augmentation:?}: {:.0} µs", microseconds_a_batch(&data, augmentation)?);
+    }
     Ok(())
+}
+
+/// The mean over an epoch.
+fn microseconds_a_batch(data: &Dataset, augmentation: Augmentation) -> takd_datasets::Result<f64> {
+    let config = BatchConfig { batch_size: BATCH, augmentation, normalization: data.normalization };
+    let order = epoch_order(data.train.len(), 0, 0);
+    let start = Instant::now();
+    let mut made = 0;
+    for batch in batches(&data.train, &order, &config, 0, 0, &Device::Cpu) {
+        made += batch?.indices.len();
+    }
+    Ok(start.elapsed().as_secs_f64() * 1e6 * BATCH as f64 / made as f64)
 }

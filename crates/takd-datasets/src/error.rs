@@ -120,7 +120,7 @@ pub enum Error {
     /// Pixels, labels and dimensions given to [`crate::Images::new`] do not fit together.
     #[error(
         "{pixels} bytes of pixels and {labels} labels do not make images of {height}x{width}x3: \
-         each needs one label and {} bytes", height * width * 3
+         each needs one label and {} bytes", height.saturating_mul(*width).saturating_mul(3)
     )]
     Shape {
         /// Bytes of pixels.

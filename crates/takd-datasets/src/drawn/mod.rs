@@ -1,5 +1,13 @@
 //! The built-in data sets `shapes10` and `shapes100`: images drawn by code, so that everything runs with no download.
+//!
+//! A picture is a textured shape, a little moved, scaled and turned, before a ground and small figures of any kind, with
+//! grain over all. In `shapes10` the class is the shape, whatever its texture; in `shapes100` each of the ten shapes with
+//! each of the ten textures is a class, so that fifty images a class are enough to learn from. Colours lean towards the
+//! class but do not give it away. Shape needs a view of the whole picture wherever the figure stands, which is what larger
+//! networks have over smaller ones.
 
+mod colour;
+mod forms;
 mod picture;
 
 use crate::{DatasetName, Error, Images, Progress, Result, Split, Stage};
@@ -42,11 +50,11 @@ impl Drawn {
 
 /// The classes' names, in the order of the labels.
 pub(crate) fn class_names(name: DatasetName) -> Vec<String> {
-    let shapes = picture::SHAPES;
+    let shapes = forms::SHAPES;
     if name == DatasetName::Shapes10 {
         return shapes.map(String::from).to_vec();
     }
-    shapes.iter().flat_map(|shape| picture::TEXTURES.map(|texture| format!("{texture}_{shape}"))).collect()
+    shapes.iter().flat_map(|shape| forms::TEXTURES.map(|texture| format!("{texture}_{shape}"))).collect()
 }
 
 /// Draws both splits.

@@ -1,0 +1,170 @@
+//! From images to a network's input.
+
+use candle_core::Device;
+use takd_datasets::{Augmentation, Batch, BatchConfig, Error, Images, Normalization, batches, epoch_order};
+
+const CROP: Augmentation = Augmentation::CropFlip { padding: 2 };
+/// Leaves a byte as a fraction of 255.
+const PLAIN: Normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
+
+/// `n` images of 4x5, each pixel with a value of its own; the labels count.
+fn images(n: usize) -> Images {
+    let pixels = (0..n * 60).map(|i| (i * 7 % 255 + 1) as u8).collect();
+    Images::new(pixels, (0..n as u32).collect(), 4, 5).unwrap()
+}
+
+fn config(batch_size: usize, augmentation: Augmentation) -> BatchConfig {
+    BatchConfig { batch_size, augmentation, normalization: PLAIN }
+}
+
+fn collect(images: &Images, order: &[u32], config: &BatchConfig, seed: u64, epoch: usize) -> Vec<Batch> {
+    batches(images, order, config, seed, epoch, &Device::Cpu).map(Result::unwrap).collect()
+}
+
+/// Each image as its batch holds it, by its index.
+fn by_index(batches: &[Batch]) -> Vec<(u32, Vec<f32>)> {
+    let mut all = Vec::new();
+    for batch in batches {
+        for (row, &index) in batch.indices.iter().enumerate() {
+            all.push((index, batch.images.get(row).unwrap().flatten_all().unwrap().to_vec1().unwrap()));
+        }
+    }
+    all.sort_by_key(|(index, _)| *index);
+    all
+}
+
+#[test]
+fn every_epoch_is_a_permutation_of_its_own_fixed_by_seed_and_epoch() {
+    let mut order = epoch_order(100, 7, 3);
+    assert_eq!(order, epoch_order(100, 7, 3));
+    assert_ne!(order, epoch_order(100, 7, 4));
+    assert_ne!(order, epoch_order(100, 8, 3));
+    order.sort_unstable();
+    assert_eq!(order, (0..100).collect::<Vec<u32>>());
+}
+
+#[test]
+fn last_batch_is_short_and_nothing_is_left_out() {
+    let order = epoch_order(11, 0, 0);
+    let batches = collect(&images(11), &order, &config(4, Augmentation::None), 0, 0);
+    let dims: Vec<_> = batches.iter().map(|batch| batch.images.dims().to_vec()).collect();
+    assert_eq!(dims, [[4, 3, 4, 5], [4, 3, 4, 5], [3, 3, 4, 5]]);
+    assert_eq!(batches.iter().flat_map(|batch| batch.indices.clone()).collect::<Vec<_>>(), order);
+}
+
+#[test]
+fn labels_and_pixels_belong_to_the_indices() {
+    let images = images(5);
+    for batch in collect(&images, &[3, 0, 4], &config(2, Augmentation::None), 0, 0) {
+        // The labels of `images` count, so they are the indices.
+        assert_eq!(batch.labels.to_vec1::<u32>().unwrap(), batch.indices);
+        let rows = batch.images.permute((0, 2, 3, 1)).unwrap();
+        for (row, &index) in batch.indices.iter().enumerate() {
+            let found: Vec<f32> = rows.get(row).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+            let wanted: Vec<f32> = images.image(index as usize).iter().map(|&byte| f32::from(byte) / 255.0).collect();
+            assert_eq!(found, wanted);
+        }
+    }
+}
+
+#[test]
+fn pixels_are_normalised_channel_by_channel() {
+    let images = Images::new(vec![0, 51, 255, 255, 0, 51], vec![0], 1, 2).unwrap();
+    let normalization = Normalization { mean: [0.5, 0.2, 0.0], std: [0.5, 0.1, 2.0] };
+    let config = BatchConfig { normalization, ..config(1, Augmentation::None) };
+    let batch = &collect(&images, &[0], &config, 0, 0)[0];
+    let found: Vec<f32> = batch.images.flatten_all().unwrap().to_vec1().unwrap();
+    for (found, wanted) in found.iter().zip([-1.0, 1.0, 0.0, -2.0, 0.5, 0.1]) {
+        assert!((found - wanted).abs() < 1e-6, "{found} for {wanted}");
+    }
+}
+
+#[test]
+fn measured_normalization_gives_mean_0_and_spread_1() {
+    let images = images(40);
+    let config = BatchConfig { normalization: Normalization::measure(&images), ..config(40, Augmentation::None) };
+    let order: Vec<u32> = (0..40).collect();
+    let batch = &collect(&images, &order, &config, 0, 0)[0];
+    for channel in 0..3 {
+        let values: Vec<f32> = batch.images.narrow(1, channel, 1).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let mean = values.iter().sum::<f32>() / values.len() as f32;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / values.len() as f32;
+        assert!(mean.abs() < 1e-5 && (variance - 1.0).abs() < 1e-4, "mean {mean}, variance {variance}");
+    }
+}
+
+#[test]
+fn channel_of_one_value_does_not_divide_by_zero() {
+    let grey = Images::new(vec![128; 12], vec![0], 2, 2).unwrap();
+    let config = BatchConfig { normalization: Normalization::measure(&grey), ..config(1, Augmentation::None) };
+    let values: Vec<f32> = collect(&grey, &[0], &config, 0, 0)[0].images.flatten_all().unwrap().to_vec1().unwrap();
+    assert!(values.iter().all(|value| value.abs() < 1e-4), "{values:?}");
+}
+
+#[test]
+fn augmentation_depends_on_seed_epoch_and_index_alone() {
+    let images = images(30);
+    let augmented =
+        |order: &[u32], size, seed, epoch| by_index(&collect(&images, order, &config(size, CROP), seed, epoch));
+    let rising: Vec<u32> = (0..30).collect();
+    let wanted = augmented(&rising, 30, 5, 2);
+    assert_eq!(augmented(&epoch_order(30, 1, 1), 7, 5, 2), wanted);
+    assert_eq!(augmented(&[9], 1, 5, 2), wanted[9..10]);
+    assert_ne!(augmented(&rising, 30, 6, 2), wanted);
+    assert_ne!(augmented(&rising, 30, 5, 3), wanted);
+}
+
+#[test]
+fn any_number_of_threads_makes_the_same_batches() {
+    let images = images(64);
+    let order = epoch_order(64, 0, 0);
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        by_index(&pool.install(|| collect(&images, &order, &config(16, CROP), 1, 0)))
+    };
+    assert_eq!(with(1), with(3));
+}
+
+#[test]
+fn crops_reach_every_offset_and_flip_half_the_time() {
+    // One bright pixel in the middle of black; where it goes tells the window.
+    let mut pixels = vec![0; 5 * 5 * 3];
+    pixels[(2 * 5 + 2) * 3..][..3].fill(255);
+    let images = Images::new(pixels, vec![0], 5, 5).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for epoch in 0..400 {
+        let batch = &collect(&images, &[0], &config(1, CROP), 0, epoch)[0];
+        let values: Vec<f32> = batch.images.get(0).unwrap().get(0).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        assert_eq!(values.iter().sum::<f32>(), 1.0);
+        seen.insert(values.iter().position(|&value| value == 1.0).unwrap());
+    }
+    assert_eq!(seen.len(), 25);
+
+    let two = Images::new([vec![255; 3], vec![0; 3]].concat(), vec![0], 1, 2).unwrap();
+    let flip_only = config(1, Augmentation::CropFlip { padding: 0 });
+    let flips = (0..1000)
+        .filter(|&epoch| {
+            let values: Vec<f32> =
+                collect(&two, &[0], &flip_only, 0, epoch)[0].images.flatten_all().unwrap().to_vec1().unwrap();
+            values[0] == 0.0
+        })
+        .count();
+    assert!((430..570).contains(&flips), "{flips} of 1000 flipped");
+}
+
+#[test]
+fn images_lie_channels_last_without_a_copy() {
+    let batch = &collect(&images(3), &[0, 1], &config(2, CROP), 0, 0)[0];
+    assert_eq!(batch.images.stride(), [60, 1, 15, 3]);
+}
+
+#[test]
+fn index_that_is_not_there_and_batches_of_nothing_are_errors() {
+    let images = images(3);
+    let first = |order: &[u32], size| {
+        batches(&images, order, &config(size, Augmentation::None), 0, 0, &Device::Cpu).next().unwrap().unwrap_err()
+    };
+    assert!(matches!(first(&[0, 3], 2), Error::Index { index: 3, len: 3 }));
+    assert!(matches!(first(&[0], 0), Error::BatchSize));
+    assert_eq!(batches(&images, &[], &config(2, CROP), 0, 0, &Device::Cpu).count(), 0);
+}

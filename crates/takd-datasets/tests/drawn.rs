@@ -1,0 +1,88 @@
+//! The built-in data sets.
+
+use takd_datasets::{Dataset, DatasetName, Drawn, Error, Images, Sources, Split, Stage, load};
+
+const BUILTIN: [DatasetName; 2] = [DatasetName::Shapes10, DatasetName::Shapes100];
+
+fn draw(name: DatasetName, train: usize, test: usize, seed: u64) -> Dataset {
+    let sources = Sources { drawn: Drawn { train, test, seed }, ..Sources::default() };
+    load(name, &sources, &mut |_| {}).unwrap()
+}
+
+#[test]
+fn pictures_are_the_same_bytes_on_every_machine_as_ever() {
+    // A change here changes every number that was ever measured on these images.
+    let checksums = BUILTIN.map(|name| draw(name, 300, 100, 0).checksum);
+    assert_eq!(
+        checksums,
+        [
+            "a7a5d20c679e104ad0526212511eaa570993156b930c5f9be67d523181de3583",
+            "15a8443dce978d7605c4afd0cf69b08ee13a4843f2859824ec8ad2dccbd6f8cb",
+        ]
+    );
+}
+
+#[test]
+fn any_number_of_threads_draws_the_same() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let wanted = draw(DatasetName::Shapes10, 50, 50, 1).checksum;
+    assert_eq!(pool.install(|| draw(DatasetName::Shapes10, 50, 50, 1)).checksum, wanted);
+}
+
+#[test]
+fn smaller_set_is_the_beginning_of_a_larger_one() {
+    for name in BUILTIN {
+        let (small, large) = (draw(name, 150, 20, 3), draw(name, 1100, 130, 3));
+        let begins = |small: &Images, large: &Images| {
+            assert_eq!(small.labels(), &large.labels()[..small.len()]);
+            assert!(small.pixels() == &large.pixels()[..small.pixels().len()]);
+        };
+        begins(&small.train, &large.train);
+        begins(&small.test, &large.test);
+    }
+}
+
+#[test]
+fn seed_and_split_make_other_pictures() {
+    let (one, two) = (draw(DatasetName::Shapes10, 20, 20, 0), draw(DatasetName::Shapes10, 20, 20, 1));
+    assert_ne!(one.train.image(0), two.train.image(0));
+    assert_ne!(one.train.image(0), one.test.image(0));
+}
+
+#[test]
+fn classes_are_balanced_to_within_one_image() {
+    for name in BUILTIN {
+        let mut counts = vec![0; name.classes()];
+        for &label in draw(name, 250, 1, 0).train.labels() {
+            counts[label as usize] += 1;
+        }
+        assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{counts:?}");
+    }
+}
+
+#[test]
+fn origin_says_that_these_are_no_photographs() {
+    let origin = draw(DatasetName::Shapes10, 10, 10, 4).origin;
+    assert!(origin.contains("drawn by code (10 train, 10 test, seed 4)"), "{origin}");
+    assert!(origin.contains("no stand-in for results on CIFAR"), "{origin}");
+}
+
+#[test]
+fn no_images_at_all_are_refused_by_split() {
+    let sources = Sources { drawn: Drawn { train: 1, test: 0, seed: 0 }, ..Sources::default() };
+    let error = load(DatasetName::Shapes10, &sources, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, Error::Empty { split: Split::Test, .. }), "{error}");
+}
+
+#[test]
+fn progress_of_the_drawing_ends_at_the_number_of_images() {
+    let sources = Sources { drawn: Drawn { train: 1500, test: 10, seed: 0 }, ..Sources::default() };
+    let mut steps = Vec::new();
+    load(DatasetName::Shapes10, &sources, &mut |progress| {
+        assert_eq!(progress.stage, Stage::Draw);
+        steps.push((progress.what.to_string(), progress.done, progress.total));
+    })
+    .unwrap();
+    let wanted = [("train", 0, 1500), ("train", 1024, 1500), ("train", 1500, 1500), ("test", 0, 10), ("test", 10, 10)];
+    assert_eq!(steps, wanted.map(|(what, done, total)| (what.to_string(), done, total)));
+}
