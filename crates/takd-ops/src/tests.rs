@@ -185,6 +185,24 @@ fn compare_all(case: &Case, train: bool) -> std::result::Result<(), TestCaseErro
     Ok(())
 }
 
+/// Those that are convolved tile by tile.
+fn tiled_cases() -> impl Strategy<Value = Case> {
+    let channels = || prop_oneof![Just(16), Just(32), Just(64)];
+    let shape = (1usize..5, 2usize..8, 2usize..8, channels(), channels());
+    (shape, 0usize..3, 0usize..4, any::<u64>()).prop_map(
+        |((batch, height, width, c_in, c_out), padding, follow, seed)| Case {
+            batch: batch + 2,
+            size: (2 * height, 2 * width),
+            channels: (c_in, c_out),
+            kernel: 3,
+            params: Conv2dParams { stride: 1, padding },
+            bias: false,
+            follow,
+            seed,
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
 
@@ -196,6 +214,11 @@ proptest! {
     #[test]
     fn fused_layer_equals_the_reference_in_evaluation(case in cases()) {
         compare_all(&case, false)?;
+    }
+
+    #[test]
+    fn tiles_equal_the_reference(case in tiled_cases(), train in any::<bool>()) {
+        compare_all(&case, train)?;
     }
 }
 

@@ -11,11 +11,16 @@
 //! 3 channels is no special case. A table gives each pixel's offset, so that a register tile takes any `MR` pixels.
 
 use super::tile::{Window, channel_block, outer_sums, store, window_sums, with_tile};
+use super::winograd::{Tables, Winograd};
 use crate::Conv2dParams;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Pixels of output a group has at least.
 const GROUP_PIXELS: usize = 256;
+
+/// The same where tiles of 2×2 are taken, and the channels from which on they pay.
+const WINOGRAD_PIXELS: usize = 384;
+const WINOGRAD_CHANNELS: usize = 16;
 
 /// Pixels over which the weight gradient is summed in registers: as many as stay in the first-level cache.
 const RUN_PIXELS: usize = 128;
@@ -64,6 +69,8 @@ pub(crate) struct Plan {
     backward: Vec<Sweep>,
     /// Offset of each output pixel in the copy of the output's gradient.
     d_from: Vec<u32>,
+    /// Takes the place of the sweeps where the convolution allows it.
+    winograd: Option<Winograd>,
 }
 
 impl Plan {
@@ -77,8 +84,14 @@ impl Plan {
         let Conv2dParams { stride, padding } = params;
         let (out_h, out_w) = (params.places(height, kernel_h)?, params.places(width, kernel_w)?);
         let padded = (height + 2 * padding, width + 2 * padding);
-        let group = GROUP_PIXELS.div_ceil(out_h.checked_mul(out_w)?);
         let (block_out, block_in) = (channel_block(arch, c_out), channel_block(arch, c_in));
+        let tiled = (kernel_h, kernel_w, stride) == (3, 3, 1)
+            && [height, width, out_h, out_w].iter().all(|size| size.is_multiple_of(2))
+            && [c_in, c_out].iter().all(|&channels| channels >= WINOGRAD_CHANNELS)
+            && c_in.is_multiple_of(block_in)
+            && c_out.is_multiple_of(block_out);
+        let group_pixels = if tiled { WINOGRAD_PIXELS } else { GROUP_PIXELS };
+        let group = group_pixels.div_ceil(out_h.checked_mul(out_w)?);
         let d_channels = c_out.next_multiple_of(block_out);
         let lo = kernel_h.max(kernel_w).div_ceil(stride).saturating_sub(1);
         let hi = |size: usize, out: usize| ((size + padding).saturating_sub(1) / stride + 1).saturating_sub(out);
@@ -136,6 +149,17 @@ impl Plan {
                 });
             }
         }
+        let winograd = tiled.then(|| {
+            let d_row = d_size.1 * d_channels;
+            let tables = Tables {
+                input: (&forward.from, padded.1 * c_in),
+                output: (&forward.to, out_w * c_out),
+                d_windows: (&backward[0].from, d_row),
+                d_input: (&backward[0].to, width * c_in),
+                d_output: (&d_from, d_row),
+            };
+            Winograd::new((height, width), (out_h, out_w), [c_in, c_out], [block_in, block_out], &tables)
+        });
         Some(Self {
             arch,
             height,
@@ -156,6 +180,7 @@ impl Plan {
             forward,
             backward,
             d_from,
+            winograd,
         })
     }
 
@@ -202,6 +227,9 @@ impl Plan {
 
     /// `[c_out, c_in, k, k]` as `[block][k][k][c_in][channels of the block]`, zeros after the last channel.
     pub(crate) fn pack_forward(&self, weight: &[f32], packed: &mut Vec<f32>) {
+        if let Some(winograd) = &self.winograd {
+            return winograd.pack_forward(weight, packed);
+        }
         packed.clear();
         for block in (0..self.c_out).step_by(self.block_out) {
             for y in 0..self.kernel.0 {
@@ -219,6 +247,9 @@ impl Plan {
 
     /// The same turned around for the gradient of the input: for each sweep `[block of c_in][taps][c_out][channels]`.
     pub(crate) fn pack_backward(&self, weight: &[f32], packed: &mut Vec<f32>) {
+        if let Some(winograd) = &self.winograd {
+            return winograd.pack_backward(weight, packed);
+        }
         packed.clear();
         for sweep in &self.backward {
             for block in (0..self.c_in).step_by(self.block_in) {
@@ -241,10 +272,22 @@ impl Plan {
 
     /// The convolution of `images ≤ group` images: `output` is theirs, `[images, height', width', c_out]`.
     #[inline(always)]
-    pub(crate) fn forward<S: Simd>(&self, simd: S, images: usize, input: &[f32], packed: &[f32], output: &mut [f32]) {
+    pub(crate) fn forward<S: Simd>(
+        &self,
+        simd: S,
+        images: usize,
+        input: &[f32],
+        packed: &[f32],
+        output: &mut [f32],
+        room: &mut [f32],
+    ) {
         let blocks = Blocks { channels: self.c_out, block: self.block_out, add: false };
         assert!(input.len() >= self.input_len() && images <= self.group);
         assert!(output.len() >= images * self.image_lens().1);
+        if let Some(winograd) = &self.winograd {
+            // SAFETY: the tables' offsets stay within the lengths just checked.
+            return unsafe { winograd.forward(simd, images, input.as_ptr(), packed, output.as_mut_ptr(), room) };
+        }
         assert!(packed.len() >= self.d_channels * self.forward.window.segments * self.forward.window.length);
         // SAFETY: the tables' offsets stay within the lengths just checked.
         unsafe { sweep(simd, &self.forward, images, input.as_ptr(), packed.as_ptr(), output.as_mut_ptr(), blocks) }
@@ -252,6 +295,7 @@ impl Plan {
 
     /// The gradient of the input from the padded copy of that of the output, stored into or added to `d_input`.
     #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn backward<S: Simd>(
         &self,
         simd: S,
@@ -260,10 +304,16 @@ impl Plan {
         packed: &[f32],
         d_input: &mut [f32],
         add: bool,
+        room: &mut [f32],
     ) {
         let blocks = Blocks { channels: self.c_in, block: self.block_in, add };
         assert!(d_output.len() >= self.d_len() && images <= self.group);
         assert!(d_input.len() >= images * self.image_lens().0);
+        if let Some(winograd) = &self.winograd {
+            let (from, to) = (d_output.as_ptr(), d_input.as_mut_ptr());
+            // SAFETY: the tables' offsets stay within the lengths just checked.
+            return unsafe { winograd.backward(simd, images, from, packed, to, add, room) };
+        }
         for one in &self.backward {
             let len = self.c_in.next_multiple_of(self.block_in) * one.window.segments * one.window.length;
             let packed = &packed[one.weights..one.weights + len];
@@ -272,21 +322,44 @@ impl Plan {
         }
     }
 
-    /// Numbers of a sum of weight gradients, `[k][k · c_in][c_out, rounded up]`.
+    /// Numbers of room the tiles need.
+    pub(crate) fn room(&self) -> usize {
+        self.winograd.as_ref().map_or(0, Winograd::room)
+    }
+
+    /// Numbers of a sum of weight gradients, `[k][k · c_in][c_out, rounded up]`, or as the tiles need it.
     pub(crate) fn d_weight_len(&self) -> usize {
+        if let Some(winograd) = &self.winograd {
+            return winograd.d_weight_len();
+        }
         self.kernel.0 * self.kernel.1 * self.c_in * self.d_channels
     }
 
     /// Adds the weight gradient of `images` images to `sums`.
     #[inline(always)]
-    pub(crate) fn d_weight<S: Simd>(&self, simd: S, images: usize, input: &[f32], d_output: &[f32], sums: &mut [f32]) {
+    pub(crate) fn d_weight<S: Simd>(
+        &self,
+        simd: S,
+        images: usize,
+        input: &[f32],
+        d_output: &[f32],
+        sums: &mut [f32],
+        room: &mut [f32],
+    ) {
         assert!(input.len() >= self.input_len() && d_output.len() >= self.d_len() && images <= self.group);
         assert!(sums.len() >= self.d_weight_len());
+        if let Some(winograd) = &self.winograd {
+            // SAFETY: the tables' offsets stay within the lengths just checked.
+            return unsafe { winograd.d_weight(simd, images, input.as_ptr(), d_output.as_ptr(), sums, room) };
+        }
         with_tile!(simd: S, self.block_out, d_weight_tiles(self, images, input, d_output, sums));
     }
 
     /// Adds up the sums in their order, as `[c_out, c_in, k, k]`.
-    pub(crate) fn unpack_d_weight(&self, sums: &[impl std::ops::Deref<Target = [f32]>]) -> Vec<f32> {
+    pub(crate) fn unpack_d_weight(&self, sums: &[impl std::ops::Deref<Target = [f32]> + Sync]) -> Vec<f32> {
+        if let Some(winograd) = &self.winograd {
+            return winograd.unpack_d_weight(sums);
+        }
         let mut d_weight = vec![0.0; self.c_out * self.c_in * self.kernel.0 * self.kernel.1];
         for sums in sums {
             for (index, row) in sums.chunks_exact(self.d_channels).enumerate().take(d_weight.len() / self.c_out.max(1))

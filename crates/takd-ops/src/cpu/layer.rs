@@ -40,6 +40,7 @@ struct Scratch {
     d_output: Vec<f32>,
     output: Vec<f32>,
     rows: Vec<f32>,
+    tiles: Vec<f32>,
 }
 
 thread_local! {
@@ -115,7 +116,7 @@ impl Work<'_, Moments> for Convolve<'_> {
         let images = y.len() / plan.image_lens().1;
         let copy = room(&mut scratch.input, plan.input_len());
         copy_input(plan, input, group * plan.group, images, copy);
-        plan.forward(simd, images, copy, packed, y);
+        plan.forward(simd, images, copy, packed, y, room(&mut scratch.tiles, plan.room()));
         Moments::of(y, plan.c_out)
     }
 }
@@ -238,7 +239,7 @@ impl Work<'_, ()> for ConvolveFinish<'_> {
         let copy = room(&mut scratch.input, plan.input_len());
         let y = room(&mut scratch.output, plan.group * y_len);
         copy_input(plan, input, group * plan.group, images, copy);
-        plan.forward(simd, images, copy, packed, y);
+        plan.forward(simd, images, copy, packed, y, room(&mut scratch.tiles, plan.room()));
         for (image, (y, output)) in y.chunks(y_len).zip(output.chunks_mut(len)).enumerate() {
             let residual = residual.map(|residual| (residual, (group * plan.group + image) * len));
             finish_image(plan, y, scale_shift, follow, residual, output);
@@ -447,7 +448,8 @@ impl Work<'_, ()> for Back<'_> {
     fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) {
         let Self { layer, grad, d_y, packed, first, images, mut d_input, add, sums } = self;
         let plan = layer.plan;
-        let Scratch { input: copy, d_output, rows, .. } = scratch;
+        let Scratch { input: copy, d_output, rows, tiles, .. } = scratch;
+        let tiles = room(tiles, plan.room());
         let copy = room(copy, plan.input_len());
         let d_output = room(d_output, plan.d_len());
         let (h, w) = followed(plan, layer.follow);
@@ -461,9 +463,9 @@ impl Work<'_, ()> for Back<'_> {
                 let grad = &grad[index * grad_len..(index + 1) * grad_len];
                 copy_d_output(layer, index, grad, d_y, rows, &mut d_output[image * plan.copy_lens().1..]);
             }
-            plan.d_weight(simd, images, copy, d_output, sums);
+            plan.d_weight(simd, images, copy, d_output, sums, tiles);
             if let Some(d_input) = &mut d_input {
-                plan.backward(simd, images, d_output, packed, &mut d_input[start * in_len..], add);
+                plan.backward(simd, images, d_output, packed, &mut d_input[start * in_len..], add, tiles);
             }
         }
     }

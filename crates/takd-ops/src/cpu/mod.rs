@@ -5,6 +5,7 @@ pub(crate) mod conv;
 pub(crate) mod layer;
 pub(crate) mod norm;
 pub(crate) mod tile;
+mod winograd;
 
 use pulp::Arch;
 
