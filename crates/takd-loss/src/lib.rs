@@ -33,3 +33,8 @@ pub mod reference;
 pub use error::{Error, Input, Result};
 pub use family::{Batch, Dgkd, Dist, DistillationLoss, Dkd, MultiTeacherKd, StandardizedKd};
 pub use kd::{KdLoss, Reduction, TopK, cross_entropy};
+
+/// The README's examples run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

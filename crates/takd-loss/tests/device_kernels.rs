@@ -60,8 +60,11 @@ fn kernel_type(dtype: DType) -> &'static str {
 impl Shim {
     fn build(which: &str, student: DType, teacher: DType, directory: &Path) -> Option<Shim> {
         let compiler = std::env::var_os("CXX").map_or_else(|| PathBuf::from("c++"), PathBuf::from);
-        if !runs(&compiler) {
-            println!("skipped: no C++ compiler; CXX names one");
+        let probe = directory.join("probe.cpp");
+        std::fs::write(&probe, "#include <barrier>\nint main() { std::barrier<> one(1); }\n").unwrap();
+        let probed = Command::new(&compiler).args(["-std=c++20", "-fsyntax-only"]).arg(&probe).output();
+        if !probed.is_ok_and(|output| output.status.success()) {
+            println!("skipped: no compiler for C++20; CXX names one");
             return None;
         }
         let program = directory.join(format!("{which}_{student:?}_{teacher:?}"));
