@@ -54,3 +54,8 @@ pub use error::{Error, Looked, Result};
 pub use images::Images;
 pub use name::DatasetName;
 pub use normalization::Normalization;
+
+/// Its example is a test too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

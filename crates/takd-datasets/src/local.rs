@@ -38,7 +38,7 @@ pub(crate) fn find(name: DatasetName, dir: &Path) -> Result<Result<Found, Vec<Lo
         match find_in(&folder)? {
             Ok(found) => return Ok(Ok(found)),
             Err(found) => {
-                looked.push(Looked { place: folder.join("{train,test}-*.parquet").display().to_string(), found })
+                looked.push(Looked { place: folder.join("{train,test}-*.parquet").display().to_string(), found });
             }
         }
     }

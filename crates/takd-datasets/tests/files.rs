@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Row, jpeg, load_from, pixels, png, rows, write, write_cifar10};
+use proptest::prelude::*;
 use std::{fs, path::Path};
 use takd_datasets::{DatasetName, Error, Sources, Stage, load};
 
@@ -248,5 +249,46 @@ fn real_cifar10_has_sixty_thousand_images_in_equal_classes() {
     }
     for (found, known) in data.normalization.std.iter().zip([0.2470, 0.2435, 0.2616]) {
         assert!((found - known).abs() < 0.005, "std {found} for {known}");
+    }
+}
+
+#[test]
+fn data_set_that_is_nowhere_is_named_with_every_place_and_both_remedies() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("cifar10")).unwrap();
+    let message = load_from(dir.path(), DatasetName::Cifar10).unwrap_err().to_string();
+    assert!(message.starts_with("the data set cifar10 was not found"), "{message}");
+    let dir = dir.path().display();
+    for place in [
+        format!("{dir}/cifar10/plain_text/{{train,test}}-*.parquet: no such folder"),
+        format!("{dir}/cifar10/{{train,test}}-*.parquet: no such files"),
+        "datasets--uoft-cs--cifar10".into(),
+        "the hub, ".into(),
+        "--data-dir DIR".into(),
+        "--preset quick".into(),
+    ] {
+        assert!(message.contains(&place), "no `{place}` in: {message}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn damage_at_several_places_is_an_error_that_names_the_file_or_is_harmless(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = good_file(dir.path());
+        let mut file = fs::read(&path).unwrap();
+        for (at, byte) in damage {
+            let at = at.index(file.len());
+            file[at] = byte;
+        }
+        fs::write(&path, file).unwrap();
+        match load_from(dir.path(), DatasetName::Cifar10) {
+            Err(error) => prop_assert!(error.to_string().contains("train-00000-of-00001.parquet"), "{}", error),
+            // A PNG's own checks cover its pixels.
+            Ok(data) => prop_assert!((0..data.train.len()).all(|i| (0..6).any(|j| data.train.image(i) == pixels(j)))),
+        }
     }
 }
