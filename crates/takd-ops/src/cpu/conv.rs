@@ -199,21 +199,24 @@ impl Plan {
         (self.height * self.width * self.c_in, self.out_h * self.out_w * self.c_out)
     }
 
-    /// Runs `row(y, x_row)` on the inside of each row of an image's padded copy and zeroes the rest.
-    #[inline(always)]
-    pub(crate) fn fill_input(&self, copy: &mut [f32], mut row: impl FnMut(usize, &mut [f32])) {
+    /// Zeroes the border of an image's padded copy.
+    pub(crate) fn clear_border(&self, copy: &mut [f32]) {
         let length = self.padded.1 * self.c_in;
         let (left, inside) = (self.padding * self.c_in, self.width * self.c_in);
         for (y, copy) in copy.chunks_exact_mut(length).take(self.padded.0).enumerate() {
-            match y.checked_sub(self.padding) {
-                Some(y) if y < self.height => {
-                    copy[..left].fill(0.0);
-                    row(y, &mut copy[left..left + inside]);
-                    copy[left + inside..].fill(0.0);
-                }
-                _ => copy.fill(0.0),
+            if (self.padding..self.padding + self.height).contains(&y) {
+                copy[..left].fill(0.0);
+                copy[left + inside..].fill(0.0);
+            } else {
+                copy.fill(0.0);
             }
         }
+    }
+
+    /// Where in an image's padded copy row `y` of the image is.
+    pub(crate) fn inside(&self, y: usize) -> std::ops::Range<usize> {
+        let start = ((self.padding + y) * self.padded.1 + self.padding) * self.c_in;
+        start..start + self.width * self.c_in
     }
 
     /// Numbers of one image's padded copies: of the input, of the output's gradient.

@@ -82,7 +82,10 @@ fn copy_input(plan: &Plan, input: &Data, first_image: usize, images: usize, copy
     for image in 0..images {
         let start = (first_image + image) * image_len;
         let copy = &mut copy[image * copy_len..(image + 1) * copy_len];
-        plan.fill_input(copy, |y, row| input.read(start + y * row_len, row));
+        plan.clear_border(copy);
+        for y in 0..plan.height {
+            input.read(start + y * row_len, &mut copy[plan.inside(y)]);
+        }
     }
 }
 
@@ -360,9 +363,9 @@ impl Trained<'_> {
         plan.unpack_d_weight(&sums)
     }
 
-    /// Calls `row(y, dz, row of y)` for each row of an image.
+    /// Hands each row of an image on.
     #[inline(always)]
-    fn each_dz(&self, image: usize, grad: &[f32], rows: &mut Vec<f32>, mut each: impl FnMut(usize, &[f32], &[f32])) {
+    fn each_dz(&self, image: usize, grad: &[f32], rows: &mut Vec<f32>, each: &mut impl EachRow) {
         let Self { plan, scale_shift: [scale, shift], .. } = *self;
         let c = plan.c_out;
         let row_len = plan.out_w * c;
@@ -372,32 +375,46 @@ impl Trained<'_> {
                 let dz = room(rows, row_len);
                 for (row, (y, grad)) in y.chunks(row_len).zip(grad.chunks(row_len)).enumerate() {
                     relu_grad(grad, y, scale, shift, dz);
-                    each(row, dz, y);
+                    each.row(row, dz, y);
                 }
             }
             Follow::Activation(Activation::Identity) | Follow::AddRelu => {
                 for (row, (y, grad)) in y.chunks(row_len).zip(grad.chunks(row_len)).enumerate() {
-                    each(row, grad, y);
+                    each.row(row, grad, y);
                 }
             }
             Follow::ReluMaxPool => {
                 let pooled_len = plan.out_w / 2 * c;
                 let (d_top, d_bottom) = room(rows, 2 * row_len).split_at_mut(row_len);
                 for (pair, y) in y.chunks(2 * row_len).enumerate() {
-                    d_top.fill(0.0);
                     if y.len() < 2 * row_len {
-                        each(2 * pair, d_top, y);
+                        d_top.fill(0.0);
+                        each.row(2 * pair, d_top, y);
                         break;
                     }
-                    d_bottom.fill(0.0);
+                    // A last odd column is in no block.
+                    d_top[2 * pooled_len..].fill(0.0);
+                    d_bottom[2 * pooled_len..].fill(0.0);
                     let (top, bottom) = y.split_at(row_len);
                     let grad = &grad[pair * pooled_len..(pair + 1) * pooled_len];
                     relu_max_pool_grad(grad, [top, bottom], c, scale, shift, [d_top, d_bottom]);
-                    each(2 * pair, d_top, top);
-                    each(2 * pair + 1, d_bottom, bottom);
+                    each.row(2 * pair, d_top, top);
+                    each.row(2 * pair + 1, d_bottom, bottom);
                 }
             }
         }
+    }
+}
+
+/// What happens to a row of dz and of y. A trait, since a closure need not be compiled for the vectors around it.
+trait EachRow {
+    fn row(&mut self, index: usize, dz: &[f32], y: &[f32]);
+}
+
+impl EachRow for GradSums<'_> {
+    #[inline(always)]
+    fn row(&mut self, _: usize, dz: &[f32], y: &[f32]) {
+        self.add(dz, y);
     }
 }
 
@@ -425,7 +442,7 @@ impl Work<'_, [Vec<f64>; 2]> for Sum<'_> {
         let (h, w) = followed(plan, layer.follow);
         let mut sums = GradSums::new(mean, plan.c_out);
         for (image, grad) in grad.chunks(h * w * plan.c_out).enumerate() {
-            layer.each_dz(group * plan.group + image, grad, &mut scratch.rows, |_, dz, y| sums.add(dz, y));
+            layer.each_dz(group * plan.group + image, grad, &mut scratch.rows, &mut sums);
         }
         sums.finish()
     }
@@ -475,28 +492,43 @@ impl Work<'_, ()> for Back<'_> {
 #[inline(always)]
 fn copy_d_output(layer: &Trained<'_>, image: usize, grad: &[f32], d_y: &DY, rows: &mut Vec<f32>, copy: &mut [f32]) {
     let plan = layer.plan;
-    let (c, padded_c) = (plan.c_out, plan.d_channels);
-    let line = plan.d_size.1 * padded_c;
-    let inside = plan.lo * padded_c..(plan.lo + plan.out_w) * padded_c;
+    let line = plan.d_size.1 * plan.d_channels;
     copy[..plan.lo * line].fill(0.0);
     copy[(plan.lo + plan.out_h) * line..plan.d_size.0 * line].fill(0.0);
-    let mut narrow = vec![0.0; if c == padded_c { 0 } else { plan.out_w * c }];
-    layer.each_dz(image, grad, rows, |row, dz, y| {
-        let copy = &mut copy[(plan.lo + row) * line..(plan.lo + row + 1) * line];
+    let narrow = vec![0.0; if plan.c_out == plan.d_channels { 0 } else { plan.out_w * plan.c_out }];
+    layer.each_dz(image, grad, rows, &mut CopyRow { plan, d_y, narrow, copy });
+}
+
+struct CopyRow<'b> {
+    plan: &'b Plan,
+    d_y: &'b DY,
+    /// A row before its channels are filled up to whole blocks.
+    narrow: Vec<f32>,
+    copy: &'b mut [f32],
+}
+
+impl EachRow for CopyRow<'_> {
+    #[inline(always)]
+    fn row(&mut self, index: usize, dz: &[f32], y: &[f32]) {
+        let Self { plan, d_y, narrow, copy } = self;
+        let (c, padded_c) = (plan.c_out, plan.d_channels);
+        let line = plan.d_size.1 * padded_c;
+        let inside = plan.lo * padded_c..(plan.lo + plan.out_w) * padded_c;
+        let copy = &mut copy[(plan.lo + index) * line..(plan.lo + index + 1) * line];
         copy[..inside.start].fill(0.0);
         copy[inside.end..].fill(0.0);
-        let copy = &mut copy[inside.clone()];
+        let copy = &mut copy[inside];
         let coefficients = [&d_y.by_dz, &d_y.by_y, &d_y.constant];
         if c == padded_c {
             through(dz, y, coefficients, copy);
         } else {
-            through(dz, y, coefficients, &mut narrow);
+            through(dz, y, coefficients, narrow);
             for (pixel, narrow) in copy.chunks_exact_mut(padded_c).zip(narrow.chunks_exact(c)) {
                 pixel[..c].copy_from_slice(narrow);
                 pixel[c..].fill(0.0);
             }
         }
-    });
+    }
 }
 
 /// A buffer shared by those that read it.

@@ -217,8 +217,31 @@ pub(crate) fn through(dz: &[f32], y: &[f32], [by_dz, by_y, constant]: [&Repeated
     }
 }
 
-/// Channels worked on at once where pixels are paired: one or two vectors.
-const CHANNELS: usize = 8;
+/// Channels worked on at once where pixels are paired. Their number is known to the compiler, and they are taken from
+/// memory before anything is written, so that no loop waits for another's memory.
+const CHANNELS: usize = 16;
+
+/// `N` numbers from `start` on.
+#[inline(always)]
+fn some<const N: usize>(values: &[f32], start: usize) -> [f32; N] {
+    let mut some = [0.0; N];
+    some.copy_from_slice(&values[start..start + N]);
+    some
+}
+
+/// `scale · y + shift` of the four corners of a 2×2 block, `N` channels from `c` on.
+#[inline(always)]
+fn corners<const N: usize>(four: [&[f32]; 4], scale: &Repeated, shift: &Repeated, c: usize) -> [[f32; N]; 4] {
+    let (scale, shift) = (some::<N>(&scale.0, c), some::<N>(&shift.0, c));
+    let mut z = [[0.0; N]; 4];
+    for (z, corner) in z.iter_mut().zip(four) {
+        let corner = some::<N>(corner, c);
+        for i in 0..N {
+            z[i] = corner[i] * scale[i] + shift[i];
+        }
+    }
+    z
+}
 
 /// `top` and `bottom` are two rows of y; `to` is the row of the maxima of `relu(scale · y + shift)` over 2×2 blocks.
 #[inline(always)]
@@ -229,18 +252,35 @@ pub(crate) fn relu_max_pool(
     shift: &Repeated,
     to: &mut [f32],
 ) {
+    let whole = channels - channels % CHANNELS;
     for (x, to) in to.chunks_exact_mut(channels).enumerate() {
         let (left, right) = (2 * x * channels, (2 * x + 1) * channels);
         let four = [&top[left..right], &top[right..], &bottom[left..right], &bottom[right..]];
-        in_blocks(channels, |c, n| {
-            for c in c..c + n {
-                let z = |corner: &[f32]| corner[c] * scale.0[c] + shift.0[c];
-                let pair = |a: f32, b: f32| if b > a || b.is_nan() { b } else { a };
-                let largest = pair(pair(z(four[0]), z(four[1])), pair(z(four[2]), z(four[3])));
-                to[c] = relu(largest);
-            }
-        });
+        for c in (0..whole).step_by(CHANNELS) {
+            largest::<CHANNELS>(four, scale, shift, to, c);
+        }
+        for c in whole..channels {
+            largest::<1>(four, scale, shift, to, c);
+        }
     }
+}
+
+#[inline(always)]
+fn largest<const N: usize>(four: [&[f32]; 4], scale: &Repeated, shift: &Repeated, to: &mut [f32], c: usize) {
+    let z = corners::<N>(four, scale, shift, c);
+    let mut largest = [0.0; N];
+    for i in 0..N {
+        let top = larger(z[0][i], z[1][i]);
+        let bottom = larger(z[2][i], z[3][i]);
+        largest[i] = relu(larger(top, bottom));
+    }
+    to[c..c + N].copy_from_slice(&largest);
+}
+
+/// The larger of two, NaN where either is.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() { b } else { a }
 }
 
 /// Sends the gradient of each pooled number to the block's (first) largest, if that is above 0, and zero elsewhere.
@@ -254,35 +294,47 @@ pub(crate) fn relu_max_pool_grad(
     shift: &Repeated,
     [d_top, d_bottom]: [&mut [f32]; 2],
 ) {
+    let whole = channels - channels % CHANNELS;
     for (x, grad) in grad.chunks_exact(channels).enumerate() {
         let (left, right, end) = (2 * x * channels, (2 * x + 1) * channels, (2 * x + 2) * channels);
         let four = [&top[left..right], &top[right..end], &bottom[left..right], &bottom[right..end]];
         let (d_0, d_1) = d_top[left..end].split_at_mut(channels);
         let (d_2, d_3) = d_bottom[left..end].split_at_mut(channels);
-        in_blocks(channels, |c, n| {
-            for c in c..c + n {
-                let z = |corner: &[f32]| corner[c] * scale.0[c] + shift.0[c];
-                let [a, b, d, e] = [z(four[0]), z(four[1]), z(four[2]), z(four[3])];
-                let above = if a >= b { a } else { b };
-                let below = if d >= e { d } else { e };
-                let largest = if above >= below { above } else { below };
-                let grad = if largest <= 0.0 { 0.0 } else { grad[c] };
-                let (in_top, first_above, first_below) = (above >= below, a >= b, d >= e);
-                d_0[c] = if in_top && first_above { grad } else { 0.0 };
-                d_1[c] = if in_top && !first_above { grad } else { 0.0 };
-                d_2[c] = if !in_top && first_below { grad } else { 0.0 };
-                d_3[c] = if !in_top && !first_below { grad } else { 0.0 };
-            }
-        });
+        for c in (0..whole).step_by(CHANNELS) {
+            to_largest::<CHANNELS>(grad, four, scale, shift, [d_0, d_1, d_2, d_3], c);
+        }
+        for c in whole..channels {
+            to_largest::<1>(grad, four, scale, shift, [d_0, d_1, d_2, d_3], c);
+        }
     }
 }
 
-/// Calls `block(first, count)` with a count the compiler knows, then with what is left.
 #[inline(always)]
-fn in_blocks(channels: usize, mut block: impl FnMut(usize, usize)) {
-    let whole = channels - channels % CHANNELS;
-    for c in (0..whole).step_by(CHANNELS) {
-        block(c, CHANNELS);
+fn to_largest<const N: usize>(
+    grad: &[f32],
+    four: [&[f32]; 4],
+    scale: &Repeated,
+    shift: &Repeated,
+    d_four: [&mut [f32]; 4],
+    c: usize,
+) {
+    let z = corners::<N>(four, scale, shift, c);
+    let grad = some::<N>(grad, c);
+    let mut d = [[0.0; N]; 4];
+    for i in 0..N {
+        let (first_above, first_below) = (z[0][i] >= z[1][i], z[2][i] >= z[3][i]);
+        let above = if first_above { z[0][i] } else { z[1][i] };
+        let below = if first_below { z[2][i] } else { z[3][i] };
+        let in_top = above >= below;
+        let largest = if in_top { above } else { below };
+        let grad = if largest <= 0.0 { 0.0 } else { grad[i] };
+        let (in_above, in_below) = if in_top { (grad, 0.0) } else { (0.0, grad) };
+        d[0][i] = if first_above { in_above } else { 0.0 };
+        d[1][i] = if first_above { 0.0 } else { in_above };
+        d[2][i] = if first_below { in_below } else { 0.0 };
+        d[3][i] = if first_below { 0.0 } else { in_below };
     }
-    block(whole, channels - whole);
+    for (to, d) in d_four.into_iter().zip(d) {
+        to[c..c + N].copy_from_slice(&d);
+    }
 }
