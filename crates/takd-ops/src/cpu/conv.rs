@@ -231,7 +231,7 @@ impl Plan {
     /// `[c_out, c_in, k, k]` as `[block][k][k][c_in][channels of the block]`, zeros after the last channel.
     pub(crate) fn pack_forward(&self, weight: &[f32], packed: &mut Vec<f32>) {
         if let Some(winograd) = &self.winograd {
-            return winograd.pack_forward(weight, packed);
+            return winograd.pack_forward(self.arch, weight, packed);
         }
         packed.clear();
         for block in (0..self.c_out).step_by(self.block_out) {
@@ -251,7 +251,7 @@ impl Plan {
     /// The same turned around for the gradient of the input: for each sweep `[block of c_in][taps][c_out][channels]`.
     pub(crate) fn pack_backward(&self, weight: &[f32], packed: &mut Vec<f32>) {
         if let Some(winograd) = &self.winograd {
-            return winograd.pack_backward(weight, packed);
+            return winograd.pack_backward(self.arch, weight, packed);
         }
         packed.clear();
         for sweep in &self.backward {
@@ -361,7 +361,7 @@ impl Plan {
     /// Adds up the sums in their order, as `[c_out, c_in, k, k]`.
     pub(crate) fn unpack_d_weight(&self, sums: &[impl std::ops::Deref<Target = [f32]> + Sync]) -> Vec<f32> {
         if let Some(winograd) = &self.winograd {
-            return winograd.unpack_d_weight(sums);
+            return winograd.unpack_d_weight(self.arch, sums);
         }
         let mut d_weight = vec![0.0; self.c_out * self.c_in * self.kernel.0 * self.kernel.1];
         for sums in sums {

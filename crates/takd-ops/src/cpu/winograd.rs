@@ -16,7 +16,7 @@
 #![allow(clippy::needless_range_loop, reason = "entries of small matrices are named by row and column")]
 
 use super::tile::{Window, load, outer_sums, store, window_sums, with_tile};
-use pulp::Simd;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Numbers of a transformed patch.
@@ -124,15 +124,15 @@ impl Winograd {
     }
 
     /// The kernels for [`Winograd::forward`]: `[block of c_out][16][c_in][channels of the block]`.
-    pub(crate) fn pack_forward(&self, weight: &[f32], packed: &mut Vec<f32>) {
+    pub(crate) fn pack_forward(&self, arch: Arch, weight: &[f32], packed: &mut Vec<f32>) {
         let c_in = self.c_in;
-        pack([c_in, self.c_out], self.block_out, packed, |i, o, y, x| weight[(o * c_in + i) * 9 + 3 * y + x]);
+        pack(arch, [c_in, self.c_out], self.block_out, packed, |i, o, tap| weight[(o * c_in + i) * 9 + tap]);
     }
 
     /// The kernels for [`Winograd::backward`], turned around.
-    pub(crate) fn pack_backward(&self, weight: &[f32], packed: &mut Vec<f32>) {
+    pub(crate) fn pack_backward(&self, arch: Arch, weight: &[f32], packed: &mut Vec<f32>) {
         let c_in = self.c_in;
-        pack([self.c_out, c_in], self.block_in, packed, |o, i, y, x| weight[(o * c_in + i) * 9 + 8 - 3 * y - x]);
+        pack(arch, [self.c_out, c_in], self.block_in, packed, |o, i, tap| weight[(o * c_in + i) * 9 + 8 - tap]);
     }
 
     /// The convolution of `images` images.
@@ -261,34 +261,24 @@ impl Winograd {
     }
 
     /// Adds up the sums in their order and transforms them back, as `[c_out, c_in, 3, 3]`.
-    pub(crate) fn unpack_d_weight(&self, sums: &[impl std::ops::Deref<Target = [f32]> + Sync]) -> Vec<f32> {
-        const OUTPUTS: usize = 16;
+    pub(crate) fn unpack_d_weight(&self, arch: Arch, sums: &[impl std::ops::Deref<Target = [f32]> + Sync]) -> Vec<f32> {
         let (c_in, c_out) = (self.c_in, self.c_out);
         let mut d_weight = vec![0.0; 9 * c_in * c_out];
-        d_weight.par_chunks_mut(OUTPUTS * c_in * 9).enumerate().for_each(|(part, d_weight)| {
+        d_weight.par_chunks_mut(LANES * c_in * 9).enumerate().for_each(|(part, d_weight)| {
             let outputs = d_weight.len() / (c_in * 9);
             for i in 0..c_in {
-                let mut points = [[0.0f32; OUTPUTS]; POINTS];
+                let mut points = [[0.0f32; LANES]; POINTS];
                 for (point, total) in points.iter_mut().enumerate() {
-                    let start = (point * c_in + i) * c_out + part * OUTPUTS;
+                    let start = (point * c_in + i) * c_out + part * LANES;
                     for sums in sums {
                         for (total, value) in total.iter_mut().zip(&sums[start..start + outputs]) {
                             *total += value;
                         }
                     }
                 }
-                for o in 0..outputs {
-                    let point = |y: usize, x: usize| points[4 * y + x][o];
-                    let mut rows = [[0.0; 4]; 3];
-                    for x in 0..4 {
-                        let column = kernel_transposed([0, 1, 2, 3].map(|y| point(y, x)));
-                        for y in 0..3 {
-                            rows[y][x] = column[y];
-                        }
-                    }
-                    for (y, row) in rows.into_iter().enumerate() {
-                        let at = (o * c_in + i) * 9 + 3 * y;
-                        d_weight[at..at + 3].copy_from_slice(&kernel_transposed(row));
+                for (tap, values) in arch.dispatch(TransformBack(&points)).into_iter().enumerate() {
+                    for (o, value) in values.into_iter().take(outputs).enumerate() {
+                        d_weight[(o * c_in + i) * 9 + tap] = value;
                     }
                 }
             }
@@ -307,40 +297,99 @@ struct Sweep<'a> {
     add: bool,
 }
 
-/// `kernel(from, to, y, x)` transformed, as `[block of to][16][from][channels of the block]`.
+/// Kernels transformed side by side.
+const LANES: usize = 16;
+
+/// `kernel(from, to, tap)` transformed, as `[block of to][16][from][channels of the block]`.
 fn pack(
+    arch: Arch,
     [c_from, c_to]: [usize; 2],
     block: usize,
     packed: &mut Vec<f32>,
-    kernel: impl Fn(usize, usize, usize, usize) -> f32 + Sync,
+    kernel: impl Fn(usize, usize, usize) -> f32 + Sync,
 ) {
     packed.resize(POINTS * c_from * c_to, 0.0);
     packed.par_chunks_mut(POINTS * c_from * block).enumerate().for_each(|(index, packed)| {
         for from in 0..c_from {
-            for c in 0..block {
-                let mut rows = [[0.0; 3]; 4];
-                for x in 0..3 {
-                    let column = kernel_transform([0, 1, 2].map(|y| kernel(from, index * block + c, y, x)));
-                    for y in 0..4 {
-                        rows[y][x] = column[y];
+            for first in (0..block).step_by(LANES) {
+                let count = LANES.min(block - first);
+                let mut taps = [[0.0; LANES]; 9];
+                for c in 0..count {
+                    for (tap, taps) in taps.iter_mut().enumerate() {
+                        taps[c] = kernel(from, index * block + first + c, tap);
                     }
                 }
-                for (y, row) in rows.into_iter().enumerate() {
-                    for (x, value) in kernel_transform(row).into_iter().enumerate() {
-                        packed[((4 * y + x) * c_from + from) * block + c] = value;
-                    }
+                for (point, values) in arch.dispatch(TransformKernels(&taps)).into_iter().enumerate() {
+                    let at = (point * c_from + from) * block + first;
+                    packed[at..at + count].copy_from_slice(&values[..count]);
                 }
             }
         }
     });
 }
 
+struct TransformKernels<'a>(&'a [[f32; LANES]; 9]);
+
+impl WithSimd for TransformKernels<'_> {
+    type Output = [[f32; LANES]; POINTS];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        let mut points = [[0.0; LANES]; POINTS];
+        for c in 0..LANES {
+            let mut rows = [[0.0; 3]; 4];
+            for x in 0..3 {
+                let column = kernel_transform([self.0[x][c], self.0[3 + x][c], self.0[6 + x][c]]);
+                for y in 0..4 {
+                    rows[y][x] = column[y];
+                }
+            }
+            for y in 0..4 {
+                let row = kernel_transform(rows[y]);
+                for x in 0..4 {
+                    points[4 * y + x][c] = row[x];
+                }
+            }
+        }
+        points
+    }
+}
+
+struct TransformBack<'a>(&'a [[f32; LANES]; POINTS]);
+
+impl WithSimd for TransformBack<'_> {
+    type Output = [[f32; LANES]; 9];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        let mut taps = [[0.0; LANES]; 9];
+        for c in 0..LANES {
+            let mut rows = [[0.0; 4]; 3];
+            for x in 0..4 {
+                let column = kernel_transposed([0, 4, 8, 12].map(|y| self.0[y + x][c]));
+                for y in 0..3 {
+                    rows[y][x] = column[y];
+                }
+            }
+            for y in 0..3 {
+                let row = kernel_transposed(rows[y]);
+                for x in 0..3 {
+                    taps[3 * y + x][c] = row[x];
+                }
+            }
+        }
+        taps
+    }
+}
+
 /// G of the paper.
+#[inline(always)]
 fn kernel_transform([a, b, c]: [f32; 3]) -> [f32; 4] {
     [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c]
 }
 
 /// Gᵀ.
+#[inline(always)]
 fn kernel_transposed([a, b, c, d]: [f32; 4]) -> [f32; 3] {
     [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d]
 }
