@@ -40,6 +40,18 @@ macro_rules! with_tile {
 }
 pub(crate) use with_tile;
 
+/// The same for short sums, where twice the rows are worth more than a pointer for each; [`with_tile`]'s where the
+/// vectors are not the widest.
+macro_rules! with_short_tile {
+    ($simd:ident: $S:ident, $block:expr, $run:ident($($argument:expr),* $(,)?)) => {
+        match ($S::F32_LANES, $block) {
+            (16, 16) => $run::<$S, 24, 1>($simd, $($argument),*),
+            _ => crate::cpu::tile::with_tile!($simd: $S, $block, $run($($argument),*)),
+        }
+    };
+}
+pub(crate) use with_short_tile;
+
 /// One vector from memory.
 ///
 /// # Safety

@@ -15,7 +15,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "entries of small matrices are named by row and column")]
 
-use super::tile::{Window, load, outer_sums, store, window_sums, with_tile};
+use super::tile::{load, outer_sums, store, with_short_tile, with_tile};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -28,7 +28,7 @@ const BLOCK_LEN: usize = 200_000;
 /// Tiles at a time: enough that the kernels, read once for all of them, cost little; multiples of this are whole
 /// register tiles.
 const TILES: std::ops::RangeInclusive<usize> = 48..=96;
-const ROUND: usize = 12;
+const ROUND: usize = 24;
 
 /// Where tiles are.
 #[derive(Debug)]
@@ -205,12 +205,13 @@ impl Winograd {
         let block = self.block(tiles);
         let matrices = [Self::matrix(block, c_from), Self::matrix(block, c_to)];
         let (patches, products) = room.split_at_mut(POINTS * matrices[0]);
+        debug_assert!(block.is_multiple_of(ROUND));
         assert!(packed.len() >= POINTS * c_from * c_to && products.len() >= POINTS * matrices[1]);
         for (from, to) in sweep.from.at[..tiles].chunks(block).zip(sweep.to.at[..tiles].chunks(block)) {
             // SAFETY: the caller's for source and target; `block` tiles have room in the matrices.
             unsafe {
                 transform_patches(simd, from, sweep.from.row, c_from, source, patches.as_mut_ptr(), matrices[0]);
-                with_tile!(simd: S, sweep.block, multiply(
+                with_short_tile!(simd: S, sweep.block, multiply(
                     from.len(), sweep.channels, matrices, patches.as_ptr(), packed.as_ptr(), products.as_mut_ptr()
                 ));
                 let products = products.as_ptr();
@@ -531,33 +532,62 @@ unsafe fn gather<S: Simd, const ADD: bool>(
 fn multiply<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     tiles: usize,
+    channels: [usize; 2],
+    matrices: [usize; 2],
+    patches: *const f32,
+    packed: *const f32,
+    products: *mut f32,
+) {
+    // Where the compiler knows the distance of the rows it needs one pointer for all of them, which counts where the
+    // sums are short.
+    match channels[0] {
+        16 => multiply_deep::<S, MR, NV, 16>(simd, tiles, channels, matrices, patches, packed, products),
+        32 => multiply_deep::<S, MR, NV, 32>(simd, tiles, channels, matrices, patches, packed, products),
+        64 => multiply_deep::<S, MR, NV, 64>(simd, tiles, channels, matrices, patches, packed, products),
+        _ => multiply_deep::<S, MR, NV, 0>(simd, tiles, channels, matrices, patches, packed, products),
+    }
+}
+
+/// The same over `DEPTH` channels, or any number of them where it is 0.
+#[inline(always)]
+fn multiply_deep<S: Simd, const MR: usize, const NV: usize, const DEPTH: usize>(
+    simd: S,
+    tiles: usize,
     [c_from, c_to]: [usize; 2],
     matrices: [usize; 2],
     patches: *const f32,
     packed: *const f32,
     products: *mut f32,
 ) {
+    let depth = if DEPTH == 0 { c_from } else { DEPTH };
     let block = NV * S::F32_LANES;
-    let window = Window { segments: 1, stride: 0, length: c_from };
     for point in 0..POINTS {
         let patches = patches.wrapping_add(point * matrices[0]);
         let products = products.wrapping_add(point * matrices[1]);
         for first in (0..c_to).step_by(block) {
-            let kernels = packed.wrapping_add((first * POINTS + point * block) * c_from);
+            let kernels = packed.wrapping_add((first * POINTS + point * block) * depth);
+            // The last rows may be of no tile: the matrices have room for whole register tiles.
             for tile in (0..tiles).step_by(MR) {
-                let mut rows = [patches; MR];
-                for (i, row) in rows.iter_mut().enumerate() {
-                    *row = patches.wrapping_add((tile + i).min(tiles - 1) * c_from);
-                }
-                // SAFETY: rows of patches, and the packed kernels of this point and block, whole.
-                let sums = unsafe { window_sums::<S, MR, NV>(simd, rows, window, kernels) };
-                for (i, sums) in sums.into_iter().enumerate() {
-                    if tile + i >= tiles {
-                        break;
+                let rows = patches.wrapping_add(tile * depth);
+                let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
+                for k in 0..depth {
+                    let mut kernel = [simd.splat_f32s(0.0); NV];
+                    for v in 0..NV {
+                        // SAFETY: the packed kernels of this point and block, whole.
+                        kernel[v] = unsafe { load::<S>(kernels.add(k * block + v * S::F32_LANES)) };
                     }
+                    for i in 0..MR {
+                        // SAFETY: rows of patches.
+                        let x = simd.splat_f32s(unsafe { *rows.add(i * depth + k) });
+                        for v in 0..NV {
+                            sums[i][v] = simd.mul_add_e_f32s(x, kernel[v], sums[i][v]);
+                        }
+                    }
+                }
+                for (i, sums) in sums.into_iter().enumerate() {
                     for (v, sum) in sums.into_iter().enumerate() {
                         let at = products.wrapping_add((tile + i) * c_to + first + v * S::F32_LANES);
-                        // SAFETY: a whole block of channels of a tile that exists.
+                        // SAFETY: a whole block of channels.
                         unsafe { store::<S>(at, sum) };
                     }
                 }
