@@ -33,6 +33,8 @@ struct Sweep {
     /// Offset of each pixel's channels in the target.
     to: Vec<u32>,
     window: Window,
+    /// The window's, ready to be walked.
+    steps: Vec<u32>,
     /// Where its weights start in the packed array.
     weights: usize,
     /// Which kernel rows and columns the windows cover, in the order in which they are read.
@@ -111,10 +113,12 @@ impl Plan {
             offsets
         };
         let (rows, columns): (Vec<_>, Vec<_>) = ((0..out_h).collect(), (0..out_w).collect());
+        let window = Window { segments: kernel_h, stride: padded.1 * c_in, length: kernel_w * c_in };
         let forward = Sweep {
             from: table(&|n, y, x| ((n * padded.0 + y * stride) * padded.1 + x * stride) * c_in, &rows, &columns),
             to: table(&|n, y, x| ((n * out_h + y) * out_w + x) * c_out, &rows, &columns),
-            window: Window { segments: kernel_h, stride: padded.1 * c_in, length: kernel_w * c_in },
+            window,
+            steps: window.steps(),
             weights: 0,
             taps: ((0..kernel_h).collect(), (0..kernel_w).collect()),
             pixels: out_h * out_w,
@@ -143,6 +147,7 @@ impl Plan {
                     from: table(&from, &rows, &columns),
                     to: table(&|n, y, x| ((n * height + y) * width + x) * c_in, &rows, &columns),
                     window,
+                    steps: window.steps(),
                     weights: here,
                     pixels: rows.len() * columns.len(),
                     taps: (taps_y, taps_x),
@@ -430,7 +435,7 @@ fn sweep_tiles<S: Simd, const MR: usize, const NV: usize>(
                 *window = source.wrapping_add(from as usize);
             }
             // SAFETY: `sweep`'s caller promises that windows and weights can be read.
-            let sums = unsafe { window_sums::<S, MR, NV>(simd, windows, sweep.window, weights) };
+            let sums = unsafe { window_sums::<S, MR, NV>(simd, windows, &sweep.steps, weights) };
             for i in 0..MR {
                 if i >= to.len() {
                     break;

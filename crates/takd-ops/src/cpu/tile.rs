@@ -25,11 +25,13 @@ pub(crate) fn channel_block(arch: Arch, channels: usize) -> usize {
 }
 
 /// Calls `$run::<S, MR, NV>($arguments)` with the tile that fits the vector `$simd` and the channel block `$block`.
+///
+/// With 32 vector registers more sums would fit, but the compiler then keeps some of them in memory.
 macro_rules! with_tile {
     ($simd:ident: $S:ident, $block:expr, $run:ident($($argument:expr),* $(,)?)) => {
         match ($S::F32_LANES, $block) {
-            (16, 32) => $run::<$S, 12, 2>($simd, $($argument),*),
-            (16, _) => $run::<$S, 12, 1>($simd, $($argument),*),
+            (16, 32) => $run::<$S, 8, 2>($simd, $($argument),*),
+            (16, _) => $run::<$S, 8, 1>($simd, $($argument),*),
             (8, 16) => $run::<$S, 6, 2>($simd, $($argument),*),
             (8, _) => $run::<$S, 12, 1>($simd, $($argument),*),
             (4, 16) => $run::<$S, 6, 4>($simd, $($argument),*),
@@ -40,17 +42,17 @@ macro_rules! with_tile {
 }
 pub(crate) use with_tile;
 
-/// The same for short sums, where twice the rows are worth more than a pointer for each; [`with_tile`]'s where the
-/// vectors are not the widest.
-macro_rules! with_short_tile {
+/// The same where one pointer does for all rows, so that more of them find place in the widest vectors' registers.
+macro_rules! with_large_tile {
     ($simd:ident: $S:ident, $block:expr, $run:ident($($argument:expr),* $(,)?)) => {
         match ($S::F32_LANES, $block) {
+            (16, 32) => $run::<$S, 12, 2>($simd, $($argument),*),
             (16, 16) => $run::<$S, 24, 1>($simd, $($argument),*),
             _ => crate::cpu::tile::with_tile!($simd: $S, $block, $run($($argument),*)),
         }
     };
 }
-pub(crate) use with_short_tile;
+pub(crate) use with_large_tile;
 
 /// One vector from memory.
 ///
@@ -80,35 +82,41 @@ pub(crate) struct Window {
     pub length: usize,
 }
 
-/// `Σ window[k] · weights[k][channel]` for `MR` windows and one block of channels.
+impl Window {
+    /// The offset of each number from the first.
+    pub(crate) fn steps(self) -> Vec<u32> {
+        let start = |segment: usize| segment * self.stride;
+        (0..self.segments).flat_map(|s| (start(s)..start(s) + self.length).map(|step| step as u32)).collect()
+    }
+}
+
+/// `Σ window[steps[k]] · weights[k][channel]` for `MR` windows and one block of channels. The steps are a table, since
+/// around two loops the compiler keeps some of the sums in memory.
 ///
 /// # Safety
-/// Each of `windows` can be read as `window` says; `weights` holds `segments · length` blocks of `NV` vectors.
+/// Each of `windows` can be read at each of `steps`; `weights` holds as many blocks of `NV` vectors.
 #[inline(always)]
 pub(crate) unsafe fn window_sums<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     windows: [*const f32; MR],
-    window: Window,
+    steps: &[u32],
     mut weights: *const f32,
 ) -> [[S::f32s; NV]; MR] {
     let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
-    for segment in 0..window.segments {
-        let start = segment * window.stride;
-        for k in start..start + window.length {
-            let mut weight = [simd.splat_f32s(0.0); NV];
-            for (v, weight) in weight.iter_mut().enumerate() {
-                // SAFETY: the caller's.
-                *weight = unsafe { load::<S>(weights.add(v * S::F32_LANES)) };
-            }
-            for i in 0..MR {
-                // SAFETY: the caller's.
-                let x = simd.splat_f32s(unsafe { *windows[i].add(k) });
-                for v in 0..NV {
-                    sums[i][v] = simd.mul_add_e_f32s(x, weight[v], sums[i][v]);
-                }
-            }
-            weights = weights.wrapping_add(NV * S::F32_LANES);
+    for &step in steps {
+        let mut weight = [simd.splat_f32s(0.0); NV];
+        for (v, weight) in weight.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *weight = unsafe { load::<S>(weights.add(v * S::F32_LANES)) };
         }
+        for i in 0..MR {
+            // SAFETY: the caller's.
+            let x = simd.splat_f32s(unsafe { *windows[i].add(step as usize) });
+            for v in 0..NV {
+                sums[i][v] = simd.mul_add_e_f32s(x, weight[v], sums[i][v]);
+            }
+        }
+        weights = weights.wrapping_add(NV * S::F32_LANES);
     }
     sums
 }

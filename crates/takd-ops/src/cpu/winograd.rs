@@ -15,7 +15,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "entries of small matrices are named by row and column")]
 
-use super::tile::{load, outer_sums, store, with_short_tile, with_tile};
+use super::tile::{load, outer_sums, store, with_large_tile, with_tile};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -211,7 +211,7 @@ impl Winograd {
             // SAFETY: the caller's for source and target; `block` tiles have room in the matrices.
             unsafe {
                 transform_patches(simd, from, sweep.from.row, c_from, source, patches.as_mut_ptr(), matrices[0]);
-                with_short_tile!(simd: S, sweep.block, multiply(
+                with_large_tile!(simd: S, sweep.block, multiply(
                     from.len(), sweep.channels, matrices, patches.as_ptr(), packed.as_ptr(), products.as_mut_ptr()
                 ));
                 let products = products.as_ptr();
