@@ -9,6 +9,7 @@ import sys
 import time
 
 import torch
+import torch._dynamo
 from torch import nn
 from torch.nn import functional as F
 
@@ -88,6 +89,8 @@ class Task:
 
 def main():
     torch.set_num_threads(int(sys.argv[1]))
+    # Every network, mode and layout is compiled in this one process; past the limit PyTorch would quietly run eagerly.
+    torch._dynamo.config.recompile_limit = 1000
     tasks = {}
     for line in sys.stdin:
         try:
