@@ -16,8 +16,8 @@ fn pictures_are_the_same_bytes_on_every_machine_as_ever() {
     assert_eq!(
         checksums,
         [
-            "a7a5d20c679e104ad0526212511eaa570993156b930c5f9be67d523181de3583",
-            "15a8443dce978d7605c4afd0cf69b08ee13a4843f2859824ec8ad2dccbd6f8cb",
+            "63c9932bbc48d9234131dfae0e8b355f8717d62a9436f32c3a9fc3b803db27f2",
+            "c80f9c74bf7b15bb4b215817ef989c3270f8f7a4be4ef95b9493cb7f13bf5edc",
         ]
     );
 }

@@ -3,7 +3,7 @@
 use crate::Cell;
 use std::{fmt, str::FromStr};
 use takd_datasets::{DatasetName, Drawn};
-use takd_distill::{Protocol, Recipe};
+use takd_distill::{Augment, LrFrom, Protocol, Recipe};
 use takd_models::{Family, ModelSpec};
 
 /// How large an experiment is: networks, data and epochs.
@@ -57,7 +57,7 @@ impl Preset {
     pub fn drawn(self) -> Drawn {
         match self {
             Self::Full => Drawn { train: 50_000, test: 10_000, seed: 0 },
-            Self::Quick => Drawn { train: 5_000, test: 2_000, seed: 0 },
+            Self::Quick => Drawn { train: 2_500, test: 1_000, seed: 0 },
         }
     }
 
@@ -66,7 +66,7 @@ impl Preset {
         let sizes = match (self, cell.family()) {
             (_, Family::Plain) => [10, 4, 2],
             (Self::Full, Family::Resnet) => [110, 20, 8],
-            (Self::Quick, Family::Resnet) => [26, 14, 8],
+            (Self::Quick, Family::Resnet) => [20, 14, 8],
         };
         let [teacher, assistant, student] =
             sizes.map(|size| ModelSpec::new(cell.family(), size).expect("sizes above are those of the families"));
@@ -83,8 +83,7 @@ impl Preset {
         let recipe = protocol.recipe(family, epochs.unwrap_or(own));
         match self {
             Self::Full => recipe,
-            // Few images: smaller batches make enough steps of them.
-            Self::Quick => Recipe { batch_size: 32, ..recipe },
+            Self::Quick => short(recipe, family),
         }
     }
 
@@ -96,6 +95,21 @@ impl Preset {
             _ => vec![31],
         }
     }
+}
+
+/// The recipe for a few hundred steps in all, where the paper's rates are for many thousands: what differs is the learning
+/// rate, with one fall before the last epoch, no augmentation, and smaller batches for ResNets, which need more steps.
+fn short(recipe: Recipe, family: Family) -> Recipe {
+    let (batch_size, lr) = match family {
+        Family::Plain => (128, 0.01),
+        Family::Resnet => (32, 0.02),
+    };
+    let fall = LrFrom { epoch: recipe.epochs - 1, lr: lr / 10.0 };
+    let lr = match fall.epoch {
+        0 => vec![LrFrom { epoch: 0, lr }],
+        _ => vec![LrFrom { epoch: 0, lr }, fall],
+    };
+    Recipe { batch_size, lr, augmentation: Augment::None, ..recipe }
 }
 
 impl fmt::Display for Preset {

@@ -185,6 +185,7 @@ impl Table1 {
             self.preset,
         );
         if self.rows.iter().any(|row| row.stand_in) {
+            text += "\nA recipe for a few hundred steps instead of the protocol's learning rates and augmentation.";
             text += "\nshapes10 and shapes100 are images drawn by code that stand in for CIFAR-10 and CIFAR-100: these figures show \
                      that the machinery works and cannot be compared with the paper's.";
         }

@@ -19,7 +19,7 @@ pub(super) const PALETTE: [Rgb; 10] = [
 ];
 
 /// How far each channel strays from the colour that is tended to.
-const SCATTER: f32 = 0.45;
+const SCATTER: f32 = 0.36;
 
 /// A colour about `wanted`.
 pub(super) fn near(rng: &mut impl Rng, wanted: Rgb) -> Rgb {

@@ -2,8 +2,8 @@
 //!
 //! A picture is a textured shape, a little moved, scaled and turned, before a ground and small figures of any kind, with
 //! grain over all. In `shapes10` the class is the shape, whatever its texture; in `shapes100` each of the ten shapes with
-//! each of the ten textures is a class, so that fifty images a class are enough to learn from. Colours lean towards the
-//! class but do not give it away. Shape needs a view of the whole picture wherever the figure stands, which is what larger
+//! each of the ten textures is a class. Colours lean towards shape and texture without giving them away, so that a few dozen
+//! images a class are enough to learn from. Shape needs a view of the whole picture wherever the figure stands, which is what larger
 //! networks have over smaller ones.
 
 mod colour;

@@ -97,7 +97,7 @@ impl Figure {
             radius: [12.0 - 4.5 * difficulty, 13.0],
             room: 2.0 + 5.0 * difficulty,
             turn: 0.05 + 0.15 * difficulty,
-            contrast: 0.55 - 0.3 * difficulty,
+            contrast: 0.45 - 0.2 * difficulty,
         };
         Self::draw(rng, form, ground, &bounds)
     }
@@ -121,7 +121,7 @@ impl Figure {
             radius: uniform(rng, bounds.radius[0], bounds.radius[1]),
             turn: [(1.0 - square) / (1.0 + square), 2.0 * tangent / (1.0 + square)],
             phase: [uniform(rng, 0.0, 6.0), uniform(rng, 0.0, 6.0)],
-            colours: [colour, apart(rng, [0.5; 3], colour, bounds.contrast)],
+            colours: [colour, apart(rng, PALETTE[(form.texture as usize + 5) % 10], colour, bounds.contrast)],
         }
     }
 
