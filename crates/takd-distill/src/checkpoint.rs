@@ -6,6 +6,7 @@ use crate::{Error, Result, RunId};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt::Display;
 use takd_models::Parameters;
 
 /// How far a run has come.
@@ -76,7 +77,7 @@ pub(crate) fn load(
 ) -> Result<Option<Position>> {
     let Some(bytes) = folder.read(LAST)? else { return Ok(None) };
     let path = folder.path(LAST);
-    let damaged = |problem: &dyn ToString| Error::damaged(&path, problem.to_string());
+    let damaged = |problem: &dyn Display| Error::damaged(&path, problem);
     let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error))?;
     let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(HEADER));
     let header: Header =
@@ -100,7 +101,7 @@ pub(crate) fn to_safetensors(
     tensors: impl IntoIterator<Item = (String, Tensor)>,
     header: &impl Serialize,
 ) -> Result<Vec<u8>> {
-    let config = |error: &dyn ToString| Error::Config(error.to_string());
+    let config = |error: &dyn Display| Error::Config(error.to_string());
     let header = serde_json::to_string(header).map_err(|error| config(&error))?;
     // One entry only: the order of several is not fixed, and equal runs must end in equal bytes.
     let metadata = HashMap::from([(HEADER.to_owned(), header)]);

@@ -1,6 +1,7 @@
 //! What can go wrong in a run.
 
 use crate::RunId;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// A result whose error is this crate's [`Error`].
@@ -75,7 +76,7 @@ impl Error {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
-    pub(crate) fn damaged(path: &Path, problem: impl ToString) -> Self {
+    pub(crate) fn damaged(path: &Path, problem: &dyn Display) -> Self {
         Self::Damaged { path: path.to_owned(), problem: problem.to_string() }
     }
 }

@@ -55,7 +55,7 @@ impl Store {
     pub fn config(&self, id: &RunId) -> Result<Option<RunConfig>> {
         let path = self.dir(id).join(CONFIG);
         match fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).map(Some).map_err(|error| Error::damaged(&path, error)),
+            Ok(text) => toml::from_str(&text).map(Some).map_err(|error| Error::damaged(&path, &error)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &path)(error)),
         }
@@ -146,5 +146,5 @@ impl Claimed {
 }
 
 pub(crate) fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| Error::damaged(path, error))
+    serde_json::from_slice(bytes).map_err(|error| Error::damaged(path, &error))
 }

@@ -350,7 +350,7 @@ impl<'a> Run<'a> {
             }
         }
         if self.records.iter().map(|record| record.epoch).ne(1..=position.epoch) {
-            return Err(Error::damaged(&path, format!("it lacks some of the first {} epochs", position.epoch)));
+            return Err(Error::damaged(&path, &format!("it lacks some of the first {} epochs", position.epoch)));
         }
         Ok(position)
     }
@@ -426,9 +426,8 @@ fn teaching(kd: &Distillation, student: &RunConfig, images: View<'_>, store: &St
             config.data.dataset, student.data.dataset
         )));
     }
-    let damaged = |error: &dyn ToString| Error::damaged(&path, error.to_string());
     let (_, parameters) =
-        Network::load(config.model, classes, &path, images.device).map_err(|error| damaged(&error))?;
+        Network::load(config.model, classes, &path, images.device).map_err(|error| Error::damaged(&path, &error))?;
     let network = Network::new(config.model, classes, parameters.frozen_var_builder(images.device))?;
     let teacher = if student.recipe.keeps_teacher_logits() {
         let all: Vec<u32> = (0..images.images.len() as u32).collect();

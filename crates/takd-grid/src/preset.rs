@@ -83,7 +83,7 @@ impl Preset {
         let recipe = protocol.recipe(family, epochs.unwrap_or(own));
         match self {
             Self::Full => recipe,
-            Self::Quick => short(recipe, family),
+            Self::Quick => short(&recipe, family),
         }
     }
 
@@ -99,17 +99,16 @@ impl Preset {
 
 /// The recipe for a few hundred steps in all, where the paper's rates are for many thousands: what differs is the learning
 /// rate, with one fall before the last epoch, no augmentation, and smaller batches for ResNets, which need more steps.
-fn short(recipe: Recipe, family: Family) -> Recipe {
+fn short(recipe: &Recipe, family: Family) -> Recipe {
     let (batch_size, lr) = match family {
         Family::Plain => (128, 0.01),
         Family::Resnet => (32, 0.02),
     };
-    let fall = LrFrom { epoch: recipe.epochs - 1, lr: lr / 10.0 };
-    let lr = match fall.epoch {
-        0 => vec![LrFrom { epoch: 0, lr }],
-        _ => vec![LrFrom { epoch: 0, lr }, fall],
-    };
-    Recipe { batch_size, lr, augmentation: Augment::None, ..recipe }
+    let mut pieces = vec![LrFrom { epoch: 0, lr }];
+    if recipe.epochs > 1 {
+        pieces.push(LrFrom { epoch: recipe.epochs - 1, lr: lr / 10.0 });
+    }
+    Recipe { batch_size, lr: pieces, augmentation: Augment::None, ..*recipe }
 }
 
 impl fmt::Display for Preset {

@@ -20,7 +20,7 @@ const GROUP_PIXELS: usize = 256;
 
 /// The same where tiles of 2×2 are taken, and the channels from which on they pay.
 const WINOGRAD_PIXELS: usize = 384;
-const WINOGRAD_CHANNELS: usize = 16;
+const WINOGRAD_CHANNELS: usize = 32;
 
 /// Pixels over which the weight gradient is summed in registers: as many as stay in the first-level cache.
 const RUN_PIXELS: usize = 128;
