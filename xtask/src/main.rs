@@ -25,7 +25,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Check everything: format, clippy with warnings denied, all tests and doc tests, documentation, packages
+    /// Check everything: format, clippy with warnings denied, all tests and doc tests, documentation
     Ci,
 }
 

@@ -4,7 +4,7 @@ use indicatif::{FormattedDuration, MultiProgress, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use takd_datasets::Stage;
-use takd_distill::Evaluation;
+use takd_distill::{EpochRecord, Evaluation};
 use takd_grid::{Happening, Outcome, Plan, PlannedRun};
 
 /// Without a terminal, how often a line is written within an epoch.
@@ -110,22 +110,20 @@ impl Progress {
                     );
                 }
             }
-            (Kind::Bars { .. }, Happening::Epoch(_)) => {}
+            (Kind::Bars { lines, .. }, Happening::Epoch(record)) => {
+                // As above.
+                let _ = lines.println(epoch(planned, record));
+            }
             (Kind::Lines { last }, Happening::Epoch(record)) => {
                 *last = Instant::now();
-                let on = |name: &str, evaluation: &Option<Evaluation>| match evaluation {
-                    Some(evaluation) => format!(", {name} {:.2} %", 100.0 * evaluation.accuracy),
-                    None => String::new(),
-                };
-                eprintln!(
-                    "  epoch {} of {}: loss {:.4}, training {:.2} %{}{}",
-                    record.epoch,
-                    planned.config.recipe.epochs,
-                    record.train_loss,
-                    100.0 * record.train_accuracy,
-                    on("held out", &record.held_out),
-                    on("test", &record.test)
-                );
+                eprintln!("{}", epoch(planned, record));
+            }
+            (Kind::Bars { run, .. }, Happening::Waiting) => run.set_message(format!("{place}: {WAITING}")),
+            (Kind::Lines { last }, Happening::Waiting) => {
+                if last.elapsed() >= LINE_EVERY {
+                    *last = Instant::now();
+                    eprintln!("{place}: {WAITING}");
+                }
             }
         }
     }
@@ -136,6 +134,24 @@ impl Progress {
             let _ = lines.clear();
         }
     }
+}
+
+const WAITING: &str = "another process works on it; waiting until that has ended";
+
+fn epoch(run: &PlannedRun, record: &EpochRecord) -> String {
+    let on = |name: &str, evaluation: &Option<Evaluation>| match evaluation {
+        Some(evaluation) => format!(", {name} {:.2} %", 100.0 * evaluation.accuracy),
+        None => String::new(),
+    };
+    format!(
+        "  epoch {} of {}: loss {:.4}, training {:.2} %{}{}",
+        record.epoch,
+        run.config.recipe.epochs,
+        record.train_loss,
+        100.0 * record.train_accuracy,
+        on("held out", &record.held_out),
+        on("test", &record.test)
+    )
 }
 
 fn ended(run: &PlannedRun, outcome: &Outcome) -> String {

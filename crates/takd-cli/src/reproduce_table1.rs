@@ -3,6 +3,10 @@
 use crate::device::DeviceKind;
 use crate::progress::{Progress, loading};
 use anyhow::{Context, Result, bail};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -10,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use takd_datasets::{Sources, load};
-use takd_distill::{Protocol, Store, limit_training_images};
+use takd_distill::{DeviceType, Protocol, Store, limit_training_images};
 use takd_grid::{Cell, Outcome, Plan, Preset, Table1, execute};
 
 /// Train what Table 1 of the paper needs and print it beside the paper's own numbers.
@@ -98,7 +102,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut seeds = if args.seeds.is_empty() { args.preset.seeds(args.protocol) } else { args.seeds.clone() };
     seeds.sort_unstable();
     seeds.dedup();
+    let device = args.device.open()?;
     let request = Table1 {
+        device: DeviceType::of(&device),
         cells,
         preset: args.preset,
         protocol: args.protocol,
@@ -107,7 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         lambda: args.lambda,
         temperature: args.temperature,
     };
-    let device = args.device.open()?;
+    let store = Store::open(&args.out.join("runs"))?;
     let sources = Sources { data_dir: args.data_dir.clone(), offline: args.offline, drawn: args.preset.drawn() };
     let mut data = BTreeMap::new();
     for name in request.datasets() {
@@ -115,7 +121,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         limit_training_images(&mut set, args.limit.map(NonZeroUsize::get));
         data.insert(name, set);
     }
-    let store = Store::open(&args.out.join("runs"))?;
     let plan = request.plan(&data)?;
 
     let stop = stop_flag()?;
@@ -128,7 +133,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let outcomes = outcomes?;
 
     let table = takd_report::Table1::new(&request, &plan, &store)?;
-    let path = args.out.join("table1.md");
+    let path = args.out.join(format!("table1-{}-{}.md", args.preset, args.protocol));
     std::fs::write(&path, table.to_markdown()).with_context(|| format!("cannot write {}", path.display()))?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&table)?);
@@ -154,12 +159,10 @@ fn failures(plan: &Plan, outcomes: &std::collections::HashMap<takd_distill::RunI
 /// Set by Ctrl-C and SIGTERM; the second time the program ends at once.
 fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    let set = stop.clone();
-    ctrlc::set_handler(move || {
-        if set.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(crate::STOPPED));
-        }
-    })
-    .context("cannot listen for Ctrl-C")?;
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the flag is not yet set when the first signal comes.
+        let second = flag::register_conditional_shutdown(signal, i32::from(crate::STOPPED), stop.clone());
+        second.and_then(|_| flag::register(signal, stop.clone())).context("cannot listen for Ctrl-C")?;
+    }
     Ok(stop)
 }

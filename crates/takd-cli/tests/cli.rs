@@ -55,7 +55,7 @@ fn small_table_is_trained_printed_and_the_same_each_time() {
     {
         assert!(table.contains(part), "no {part} in\n{table}");
     }
-    let markdown = std::fs::read_to_string(one.path().join("table1.md")).expect("the table is kept");
+    let markdown = std::fs::read_to_string(one.path().join("table1-quick-sound.md")).expect("the table is kept");
     assert!(markdown.contains("| plain/cifar10"), "{markdown}");
 }
 

@@ -1,6 +1,7 @@
 //! What one run is: everything its outcome depends on, and the id that stands for it.
 
 use crate::{Error, Recipe, Result};
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use takd_datasets::{Dataset, DatasetName};
@@ -16,6 +17,8 @@ pub const NUMERICS: u32 = 1;
 pub struct RunConfig {
     /// [`NUMERICS`] of the program that made it.
     pub numerics: u32,
+    /// What it is trained on: devices round differently.
+    pub device: DeviceType,
     /// The network that is trained.
     #[serde(with = "as_name")]
     pub model: ModelSpec,
@@ -28,6 +31,38 @@ pub struct RunConfig {
     /// Who teaches it; nobody where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distillation: Option<Distillation>,
+}
+
+/// A kind of device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceType {
+    /// The processor.
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda,
+    /// An Apple GPU.
+    Metal,
+}
+
+impl DeviceType {
+    /// The kind that `device` is of.
+    pub fn of(device: &Device) -> Self {
+        match device {
+            Device::Cpu => Self::Cpu,
+            Device::Cuda(_) => Self::Cuda,
+            Device::Metal(_) => Self::Metal,
+        }
+    }
+
+    /// `cpu`, `cuda` or `metal`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Metal => "metal",
+        }
+    }
 }
 
 /// Which images a run sees.
@@ -68,9 +103,11 @@ impl RunConfig {
     /// # Errors
     /// Where a number of the configuration is not finite.
     pub fn id(&self) -> Result<RunId> {
-        let finite = |lambda: f64, temperature: f64| lambda.is_finite() && temperature.is_finite();
-        if self.distillation.as_ref().is_some_and(|kd| !finite(kd.lambda, kd.temperature)) {
-            return Err(Error::Config("λ and τ must be finite".into()));
+        let recipe = &self.recipe;
+        let of_kd = self.distillation.iter().flat_map(|kd| [kd.lambda, kd.temperature]);
+        let rates = recipe.lr.iter().map(|piece| piece.lr);
+        if !of_kd.chain(rates).chain([recipe.momentum, recipe.weight_decay]).all(f64::is_finite) {
+            return Err(Error::Config("λ, τ, learning rates, momentum and weight decay must be finite".into()));
         }
         let json = serde_json::to_vec(self).map_err(|error| Error::Config(error.to_string()))?;
         Ok(RunId(blake3::hash(&json).to_hex()[..16].to_owned()))

@@ -25,7 +25,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file of a run holds something else than this program wrote.
-    #[error("{} is damaged: {problem}; delete it and start again", path.display())]
+    #[error("{} is damaged: {problem}; delete the run's folder {} and start again", path.display(), folder(path).display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -69,6 +69,10 @@ pub enum Error {
     /// A tensor could not be computed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
 }
 
 impl Error {

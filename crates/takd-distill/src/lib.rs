@@ -13,7 +13,7 @@
 //! use candle_core::Device;
 //! use std::ops::ControlFlow;
 //! use takd_datasets::{DatasetName, Drawn, Sources, load};
-//! use takd_distill::{DataConfig, Distillation, NUMERICS, Protocol, RunConfig, Store, train};
+//! use takd_distill::{DataConfig, DeviceType, Distillation, NUMERICS, Protocol, RunConfig, Store, train};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let sources = Sources { drawn: Drawn { train: 100, test: 50, seed: 0 }, ..Sources::default() };
@@ -26,6 +26,7 @@
 //!     let model = model.parse::<takd_models::ModelSpec>()?;
 //!     Ok(RunConfig {
 //!         numerics: NUMERICS,
+//!         device: DeviceType::Cpu,
 //!         model,
 //!         seed: 31,
 //!         data: DataConfig::of(&data),
@@ -55,7 +56,7 @@ mod recipe;
 mod store;
 mod train;
 
-pub use config::{DataConfig, Distillation, NUMERICS, RunConfig, RunId, limit_training_images};
+pub use config::{DataConfig, DeviceType, Distillation, NUMERICS, RunConfig, RunId, limit_training_images};
 pub use error::{Error, Result};
 pub use evaluate::Evaluation;
 pub use recipe::{Augment, DecayOn, HoldOut, KlReduction, LrFrom, Pick, Protocol, Recipe, Scale, UnknownProtocol};

@@ -47,7 +47,7 @@ impl Protocol {
     }
 
     /// The recipe for networks of `family`, trained for `epochs`: the learning rate falls at the same shares of them as
-    /// it does in the full number.
+    /// it does in the full number, rounded up, so that a single epoch has the first rate.
     pub fn recipe(self, family: Family, epochs: usize) -> Recipe {
         let from = |share: f64, lr: f64| LrFrom { epoch: (share * epochs as f64).ceil() as usize, lr };
         let lr = match (self, family) {
@@ -232,11 +232,6 @@ impl Recipe {
     /// Whether a teacher's logits are computed once for all epochs: an image looks the same in each.
     pub fn keeps_teacher_logits(&self) -> bool {
         self.augmentation == Augment::None
-    }
-
-    /// How many steps an epoch over `train_images` (held-out ones included) has.
-    pub fn steps_per_epoch(&self, train_images: usize) -> usize {
-        (train_images - self.held_out(train_images)).div_ceil(self.batch_size)
     }
 }
 

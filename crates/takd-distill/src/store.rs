@@ -2,9 +2,11 @@
 
 use crate::{Error, Result, RunConfig, RunId, RunResult};
 use serde::{Serialize, de::DeserializeOwned};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The folder that holds the runs' folders.
 ///
@@ -48,6 +50,17 @@ impl Store {
         }
     }
 
+    /// What a run ended with, where all that it is to leave is there. A run without its network is not finished: it may be
+    /// wanted as a teacher.
+    ///
+    /// # Errors
+    /// Where its file cannot be read or is damaged.
+    pub fn finished(&self, id: &RunId) -> Result<Option<RunResult>> {
+        let dir = self.dir(id);
+        let whole = [CONFIG, METRICS, MODEL].iter().all(|name| dir.join(name).is_file());
+        if whole { self.result(id) } else { Ok(None) }
+    }
+
     /// A run's configuration, or nothing where the run was never begun.
     ///
     /// # Errors
@@ -68,10 +81,7 @@ impl Store {
     pub fn model(&self, id: &RunId) -> Result<PathBuf> {
         let dir = self.dir(id);
         let path = dir.join(MODEL);
-        if self.result(id)?.is_some() && path.is_file() {
-            return Ok(path);
-        }
-        Err(Error::Teacher { id: id.clone(), dir })
+        if self.finished(id)?.is_some() { Ok(path) } else { Err(Error::Teacher { id: id.clone(), dir }) }
     }
 }
 
@@ -82,6 +92,9 @@ pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const RESULT: &str = "result.json";
 const CLAIM: &str = "claim";
 
+/// How often another process's claim is looked at.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 /// A run's folder while this process has the sole right to write into it.
 pub(crate) struct Claimed {
     dir: PathBuf,
@@ -90,13 +103,23 @@ pub(crate) struct Claimed {
 }
 
 impl Claimed {
-    /// Waits until nobody else works on the run.
-    pub(crate) fn wait(dir: PathBuf) -> Result<Self> {
+    /// Waits until nobody else works on the run; `waiting` is asked now and then whether to go on.
+    pub(crate) fn wait(dir: PathBuf, waiting: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Self> {
         fs::create_dir_all(&dir).map_err(Error::io("make the folder", &dir))?;
         let path = dir.join(CLAIM);
         let claim = File::create(&path).map_err(Error::io("write", &path))?;
-        claim.lock().map_err(Error::io("lock", &path))?;
-        Ok(Self { dir, _claim: claim })
+        loop {
+            match claim.try_lock() {
+                Ok(()) => return Ok(Self { dir, _claim: claim }),
+                Err(TryLockError::WouldBlock) => {
+                    if waiting().is_break() {
+                        return Err(Error::Stopped);
+                    }
+                    std::thread::sleep(PATIENCE);
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+            }
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -107,7 +130,12 @@ impl Claimed {
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name);
         let write = || {
-            let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(&self.dir)?;
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(".writing-");
+            // Readable by whom the user lets read other files, not by the user alone as temporary files are.
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            let mut file = builder.tempfile_in(&self.dir)?;
             file.write_all(bytes)?;
             file.as_file().sync_all()?;
             file.persist(&path)?;

@@ -1,7 +1,7 @@
 //! The training of one run, from its first step or from wherever it was left.
 
 use crate::checkpoint::{self, Position, Sums, to_safetensors};
-use crate::config::{NUMERICS, SPLIT_SEED};
+use crate::config::{DeviceType, NUMERICS, SPLIT_SEED};
 use crate::evaluate::{Evaluation, View, correct};
 use crate::optimizer::Optimizer;
 use crate::store::{CONFIG, Claimed, LAST, METRICS, MODEL, RESULT, parse_json};
@@ -58,6 +58,8 @@ pub struct RunResult {
 /// What happens in a run while it happens.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
+    /// Another process works on the same run; told again and again until that has ended.
+    Waiting,
     /// The training begins after `done` of `total` steps.
     Started {
         /// Steps of an earlier start that need not be taken again.
@@ -95,10 +97,10 @@ pub fn train(
     device: &Device,
     watch: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<RunResult> {
-    check(config, data)?;
+    check(config, data, device)?;
     let id = config.id()?;
-    let folder = Claimed::wait(store.dir(&id))?;
-    if let Some(result) = store.result(&id)? {
+    let folder = Claimed::wait(store.dir(&id), &mut || watch(Event::Waiting))?;
+    if let Some(result) = store.finished(&id)? {
         return Ok(result);
     }
     let text = toml::to_string(config).map_err(|error| Error::Config(error.to_string()))?;
@@ -106,10 +108,17 @@ pub fn train(
     Run::new(config, &id, data, store, &folder, device)?.go_on(watch)
 }
 
-fn check(config: &RunConfig, data: &Dataset) -> Result<()> {
+fn check(config: &RunConfig, data: &Dataset, device: &Device) -> Result<()> {
     let RunConfig { recipe, data: wanted, .. } = config;
     let found = (data.name, data.checksum.as_str(), data.train.len());
-    let problem = if config.numerics != NUMERICS {
+    let fits = |kd: &Distillation| (0.0..=1.0).contains(&kd.lambda) && kd.temperature > 0.0;
+    let problem = if config.distillation.as_ref().is_some_and(|kd| !fits(kd)) {
+        "λ is from 0 to 1, τ is above 0".into()
+    } else if recipe.lr.first().is_none_or(|first| first.epoch > 0) {
+        "its learning rate must begin with epoch 0".into()
+    } else if config.device != DeviceType::of(device) {
+        format!("it is to be trained on {:?}, not on {:?}", config.device, DeviceType::of(device))
+    } else if config.numerics != NUMERICS {
         format!("it is of numerics version {}, this program computes by version {NUMERICS}", config.numerics)
     } else if found != (wanted.dataset, wanted.checksum.as_str(), wanted.train_images) {
         format!("it asks for {wanted:?}, the data set given is {found:?}")
@@ -183,6 +192,7 @@ impl<'a> Run<'a> {
         folder: &'a Claimed,
         device: &'a Device,
     ) -> Result<Self> {
+        let started = Instant::now();
         let recipe = &config.recipe;
         let normalization = recipe.normalization(data);
         let view = |images| View { images, normalization, device };
@@ -212,7 +222,7 @@ impl<'a> Run<'a> {
             teaching,
             records: Vec::new(),
             seconds_before: 0.0,
-            started: Instant::now(),
+            started,
         })
     }
 
@@ -223,7 +233,7 @@ impl<'a> Run<'a> {
         let started = watch(Event::Started { done: position.epoch * steps + position.step, total: epochs * steps });
         self.stop_if(started, position)?;
         while position.epoch < epochs {
-            self.epoch(&mut position, steps, watch)?;
+            let last_step = self.epoch(&mut position, steps, watch)?;
             let record = self.record(&position)?;
             position = Position { epoch: position.epoch + 1, ..Position::default() };
             let flow = watch(Event::Epoch(&record));
@@ -234,26 +244,27 @@ impl<'a> Run<'a> {
             // The checkpoint last: what it does not know of yet is computed again, and comes out the same.
             self.save_metrics()?;
             self.save(position)?;
-            if position.epoch < epochs && flow.is_break() {
+            if position.epoch < epochs && (last_step.is_break() || flow.is_break()) {
                 return Err(Error::Stopped);
             }
         }
         self.finish()
     }
 
-    /// The steps of an epoch that are still to be taken.
+    /// The steps of an epoch that are still to be taken; whether to go on after them.
     fn epoch(
         &self,
         position: &mut Position,
         steps: usize,
         watch: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<()> {
+    ) -> Result<ControlFlow<()>> {
         let Position { epoch, .. } = *position;
         let lr = self.config.recipe.lr_at(epoch);
         let shuffled = epoch_order(self.trained_on.len(), self.config.seed, epoch);
         let order: Vec<u32> = shuffled.into_iter().map(|place| self.trained_on[place as usize]).collect();
         let rest = &order[position.step * self.batch.batch_size..];
         let mut saved = Instant::now();
+        let mut flow = ControlFlow::Continue(());
         for batch in batches(self.train, rest, &self.batch, self.config.seed, epoch, self.device) {
             let (loss, hits, images) = self.step(&batch?, lr).map_err(|error| self.diverged(error, position, lr))?;
             let sums = &mut position.sums;
@@ -263,7 +274,7 @@ impl<'a> Run<'a> {
                 images: sums.images + images,
             };
             position.step += 1;
-            let flow = watch(Event::Step {
+            flow = watch(Event::Step {
                 done: epoch * steps + position.step,
                 epoch: epoch + 1,
                 loss: sums.loss / sums.images as f64,
@@ -277,7 +288,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(flow)
     }
 
     /// One step: the batch's loss before it, how many images were right, how many there were.
@@ -399,7 +410,12 @@ impl<'a> Run<'a> {
         let record = self.records.iter().find(|record| record.epoch == epoch);
         let test = match record.and_then(|record| record.test) {
             Some(test) => test,
-            None => self.test.0.evaluate(&self.evaluated, &self.test.1)?,
+            None => {
+                let last = Position { epoch: epoch - 1, ..Position::default() };
+                let lr = self.config.recipe.lr_at(last.epoch);
+                let evaluation = self.test.0.evaluate(&self.evaluated, &self.test.1);
+                evaluation.map_err(|error| self.diverged(error, &last, lr))?
+            }
         };
         let result = RunResult {
             run: self.id.clone(),
@@ -420,9 +436,9 @@ fn teaching(kd: &Distillation, student: &RunConfig, images: View<'_>, store: &St
     let config = store.config(&kd.teacher)?.ok_or_else(unfinished)?;
     let path = store.model(&kd.teacher)?;
     let classes = student.data.dataset.classes();
-    if config.data.dataset.classes() != classes {
+    if (config.data.dataset, &config.data.checksum) != (student.data.dataset, &student.data.checksum) {
         return Err(Error::Config(format!(
-            "the teacher was trained on {}, whose classes are not those of {}",
+            "the teacher was trained on other images of {} than the student's of {}",
             config.data.dataset, student.data.dataset
         )));
     }

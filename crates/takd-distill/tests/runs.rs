@@ -96,12 +96,11 @@ fn teacher_whose_share_is_nothing_changes_nothing() {
 }
 
 #[test]
-fn student_is_taught_by_the_network_its_teachers_run_ended_with() {
+fn student_whose_teacher_is_not_trained_is_refused_with_the_teachers_run() {
     let data = shapes();
     let teacher = alone("plane2", Protocol::Code, 3, &data);
     let (_folder, store) = store();
     run(&teacher, &data, &store).unwrap();
-    // Taught by nothing but its own likeness, for long: it ends near the teacher's accuracy on the training images.
     let student = taught(alone("plane2", Protocol::Code, 1, &data), &teacher);
     let missing = Store::open(&store.dir(&teacher.id().unwrap()).join("elsewhere")).unwrap();
     let error = run(&student, &data, &missing).unwrap_err();
@@ -152,7 +151,40 @@ fn damaged_file_of_a_run_is_named() {
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         let error = run(&config, &data, &store).unwrap_err();
         assert!(matches!(&error, Error::Damaged { path: named, .. } if *named == path), "{name}: {error}");
+        // The remedy that the message names.
+        let folder = path.parent().unwrap();
+        assert!(error.to_string().contains(&format!("delete the run's folder {} ", folder.display())), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+        assert!(run(&config, &data, &store).is_ok());
     }
+}
+
+#[test]
+fn finished_run_whose_network_is_gone_is_trained_again() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 1, &data);
+    let (_folder, store) = store();
+    let result = run(&config, &data, &store).unwrap();
+    let model = store.model(&result.run).unwrap();
+    let bytes = fs::read(&model).unwrap();
+    fs::remove_file(&model).unwrap();
+    assert_eq!(run(&config, &data, &store).unwrap().test, result.test);
+    assert!(fs::read(&model).unwrap() == bytes);
+}
+
+#[test]
+fn teacher_of_other_images_is_refused() {
+    let data = shapes();
+    let sources = takd_datasets::Sources {
+        drawn: takd_datasets::Drawn { train: 200, test: 100, seed: 1 },
+        ..takd_datasets::Sources::default()
+    };
+    let others = takd_datasets::load(data.name, &sources, &mut |_| {}).unwrap();
+    let teacher = alone("plane2", Protocol::Code, 1, &others);
+    let (_folder, store) = store();
+    run(&teacher, &others, &store).unwrap();
+    let student = taught(alone("plane2", Protocol::Code, 1, &data), &teacher);
+    assert!(matches!(run(&student, &data, &store), Err(Error::Config(_))));
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub enum Outcome {
 /// What happens while a plan is executed.
 #[derive(Debug)]
 pub enum Happening<'a> {
+    /// Another process works on the run; told again and again until that has ended.
+    Waiting,
     /// A run begins or goes on after `done` of `total` steps.
     Started {
         /// Steps of an earlier start.
@@ -99,16 +101,18 @@ fn one(
     }
     let data = &data[&run.config.data.dataset];
     let mut total = 0;
+    clock.start();
     let result = train(&run.config, data, store, device, &mut |event| match event {
         Event::Started { done, total: steps } => {
             total = steps;
-            clock.start(done);
+            clock.started_at = done;
             watch(Happening::Started { done, total })
         }
         Event::Step { done, epoch, loss, accuracy } => {
             let [run_left, all_left] = clock.left(run, done, total);
             watch(Happening::Step { done, total, epoch, loss, accuracy, run_left, all_left })
         }
+        Event::Waiting => watch(Happening::Waiting),
         Event::Epoch(record) => watch(Happening::Epoch(record)),
     });
     match result {
@@ -142,7 +146,7 @@ impl Clock {
             now: None,
         };
         for run in &plan.runs {
-            if store.result(&run.id)?.is_some() {
+            if store.finished(&run.id)?.is_some() {
                 clock.finished.push(run.id.clone());
             } else {
                 clock.ahead += run.cost;
@@ -151,8 +155,9 @@ impl Clock {
         Ok(clock)
     }
 
-    fn start(&mut self, done: usize) {
-        (self.started, self.started_at) = (Instant::now(), done);
+    /// A run begins: what comes before its first step counts.
+    fn start(&mut self) {
+        self.started = Instant::now();
     }
 
     /// Until the run's end, and until the end of all.

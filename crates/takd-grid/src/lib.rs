@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use takd_datasets::{Drawn, Sources, load};
-//! use takd_distill::Protocol;
+//! use takd_distill::{DeviceType, Protocol};
 //! use takd_grid::{Cell, Preset, Table1};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,6 +17,7 @@
 //!     cells: vec![Cell::PlainCifar10],
 //!     preset: Preset::Quick,
 //!     protocol: Protocol::Sound,
+//!     device: DeviceType::Cpu,
 //!     epochs: Some(1),
 //!     seeds: vec![31],
 //!     lambda: 0.5,
@@ -35,7 +36,7 @@
 //! # }
 //! ```
 //!
-//! Invariant: knows nothing of how a network is trained, and prints nothing.
+//! Invariant: chooses recipes but takes no step of training, and prints nothing.
 
 mod cell;
 mod execute;

@@ -3,7 +3,7 @@
 use crate::{Cell, Preset, Trio};
 use std::collections::BTreeMap;
 use takd_datasets::{Dataset, DatasetName};
-use takd_distill::{DataConfig, Distillation, NUMERICS, Protocol, Recipe, Result, RunConfig, RunId};
+use takd_distill::{DataConfig, DeviceType, Distillation, NUMERICS, Protocol, Recipe, Result, RunConfig, RunId};
 use takd_models::ModelSpec;
 
 /// What Table 1 is made with.
@@ -15,6 +15,8 @@ pub struct Table1 {
     pub preset: Preset,
     /// How networks are trained and chosen.
     pub protocol: Protocol,
+    /// What all of it is trained on.
+    pub device: DeviceType,
     /// Epochs of every run; the preset's own where absent.
     pub epochs: Option<usize>,
     /// One experiment a seed.
@@ -118,7 +120,20 @@ impl Table1 {
                         lambda: self.lambda,
                         temperature: self.temperature,
                     });
-                    plan.add(path, seed, data, &recipe, distillation)
+                    let (device, recipe) = (self.device, recipe.clone());
+                    plan.add(
+                        path,
+                        data.test.len(),
+                        RunConfig {
+                            numerics: NUMERICS,
+                            device,
+                            model: path[path.len() - 1],
+                            seed,
+                            data: DataConfig::of(data),
+                            recipe,
+                            distillation,
+                        },
+                    )
                 };
                 let teacher_run = run(&[teacher], None)?;
                 let assistant_run = run(&[teacher, assistant], Some(&teacher_run))?;
@@ -138,27 +153,12 @@ impl Table1 {
 }
 
 impl Plan {
-    /// The run that trains the last network of `path`, added unless it is there.
-    fn add(
-        &mut self,
-        path: &[ModelSpec],
-        seed: u64,
-        data: &Dataset,
-        recipe: &Recipe,
-        distillation: Option<Distillation>,
-    ) -> Result<RunId> {
-        let Some((&model, teachers)) = path.split_last() else { unreachable!("a path has a network") };
-        let config = RunConfig {
-            numerics: NUMERICS,
-            model,
-            seed,
-            data: DataConfig::of(data),
-            recipe: recipe.clone(),
-            distillation,
-        };
+    /// The run `config`, added unless it is there.
+    fn add(&mut self, path: &[ModelSpec], test_images: usize, config: RunConfig) -> Result<RunId> {
         let id = config.id()?;
         if !self.runs.iter().any(|run| run.id == id) {
-            let cost = cost(&config, teachers.last().copied(), data.test.len());
+            let teacher = path.len().checked_sub(2).map(|place| path[place]);
+            let cost = cost(&config, teacher, test_images);
             self.runs.push(PlannedRun { id: id.clone(), config, path: path.to_vec(), cost });
         }
         Ok(id)

@@ -27,6 +27,7 @@ fn table_in_markdown_states_what_it_was_made_with() {
     let table = Table1 {
         protocol: "sound",
         preset: "quick",
+        device: "cpu",
         lambda: 0.5,
         temperature: 5.0,
         seeds: vec![20, 31],

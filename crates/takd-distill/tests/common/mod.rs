@@ -4,7 +4,7 @@ use candle_core::Device;
 use std::ops::ControlFlow;
 use takd_datasets::{Dataset, DatasetName, Drawn, Sources, load};
 use takd_distill::{
-    DataConfig, Distillation, Event, NUMERICS, Protocol, Recipe, Result, RunConfig, RunResult, Store, train,
+    DataConfig, DeviceType, Distillation, Event, NUMERICS, Protocol, Recipe, Result, RunConfig, RunResult, Store, train,
 };
 use takd_models::ModelSpec;
 
@@ -18,7 +18,15 @@ pub fn shapes() -> Dataset {
 pub fn alone(model: &str, protocol: Protocol, epochs: usize, data: &Dataset) -> RunConfig {
     let model: ModelSpec = model.parse().expect("a test names models that exist");
     let recipe = Recipe { batch_size: 32, ..protocol.recipe(model.family(), epochs) };
-    RunConfig { numerics: NUMERICS, model, seed: 31, data: DataConfig::of(data), recipe, distillation: None }
+    RunConfig {
+        numerics: NUMERICS,
+        device: DeviceType::Cpu,
+        model,
+        seed: 31,
+        data: DataConfig::of(data),
+        recipe,
+        distillation: None,
+    }
 }
 
 /// The same, taught by the network of a run.
