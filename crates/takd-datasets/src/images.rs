@@ -96,7 +96,7 @@ impl Images {
         (train, held_out)
     }
 
-    /// All indices in an order of which every beginning has the classes in their proportions, to within an image each.
+    /// All indices in an order of which every beginning has the classes in their proportions, to within less than two images each.
     fn stratified_order(&self, seed: u64, purpose: &str) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.len()).collect();
         order.shuffle(&mut takd_rng::stream(seed, purpose));
