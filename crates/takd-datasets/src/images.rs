@@ -96,25 +96,35 @@ impl Images {
         (train, held_out)
     }
 
-    /// All indices in an order of which every beginning has the classes in their proportions, to within less than two images each.
+    /// All indices in an order of which every beginning has the classes in their proportions, to within an image each.
+    ///
+    /// The r-th (from 0) of a class's m images has its place from `r·n/m` to `(r + 1)·n/m` of the n places; of the classes
+    /// whose next image may come, the one that must come first does. That always succeeds: it is the scheduling of
+    /// periodic tasks by earliest deadline (Liu and Layland 1973).
     fn stratified_order(&self, seed: u64, purpose: &str) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        order.shuffle(&mut takd_rng::stream(seed, purpose));
-        let classes = self.labels.iter().max().map_or(0, |&max| max as usize + 1);
-        let mut sizes = vec![0u64; classes];
-        for &label in &self.labels {
-            sizes[label as usize] += 1;
+        let n = self.len();
+        let mut rng = takd_rng::stream(seed, purpose);
+        let mut shuffled: Vec<usize> = (0..n).collect();
+        shuffled.shuffle(&mut rng);
+        let mut classes = vec![Vec::new(); self.labels.iter().max().map_or(0, |&max| max as usize + 1)];
+        for index in shuffled {
+            classes[self.labels[index] as usize].push(index);
         }
-        // The r-th of a class's m images stands at (r + 1/2) / m of the way; where classes tie, chance decides, since the sort
-        // keeps their shuffled order.
-        let mut seen = vec![0u64; classes];
-        let mut placed: Vec<(u64, u64, usize)> = Vec::with_capacity(order.len());
-        for index in order {
-            let class = self.labels[index] as usize;
-            placed.push((2 * seen[class] + 1, sizes[class], index));
-            seen[class] += 1;
+        classes.retain(|images| !images.is_empty());
+        // Chance decides between classes of equal deadlines.
+        classes.shuffle(&mut rng);
+        let mut taken = vec![0; classes.len()];
+        let mut order = Vec::with_capacity(n);
+        for place in 0..n {
+            let open = (0..classes.len()).filter(|&class| {
+                let (r, m) = (taken[class], classes[class].len());
+                r < m && r * n / m <= place
+            });
+            let first = open.min_by_key(|&class| ((taken[class] + 1) * n).div_ceil(classes[class].len()));
+            let Some(class) = first else { unreachable!("the classes' shares of a place sum to one") };
+            order.push(classes[class][taken[class]]);
+            taken[class] += 1;
         }
-        placed.sort_by(|a, b| (a.0 * b.1).cmp(&(b.0 * a.1)));
-        placed.into_iter().map(|(_, _, index)| index).collect()
+        order
     }
 }

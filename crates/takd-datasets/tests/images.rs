@@ -42,7 +42,7 @@ proptest! {
         let sizes = counts(labels.iter().copied());
         for (taken, of) in counts(held_out.iter().map(|&i| labels[i])).into_iter().zip(sizes) {
             let fair = of as f64 * held_out.len() as f64 / labels.len().max(1) as f64;
-            prop_assert!((taken as f64 - fair).abs() < 2.0, "{} of {}, {} would be fair", taken, of, fair);
+            prop_assert!((taken as f64 - fair).abs() <= 1.0, "{} of {}, {} would be fair", taken, of, fair);
         }
     }
 
