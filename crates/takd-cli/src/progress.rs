@@ -4,7 +4,7 @@ use indicatif::{FormattedDuration, MultiProgress, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use takd_datasets::Stage;
-use takd_distill::{EpochRecord, Evaluation};
+use takd_distill::{EpochRecord, Evaluation, Event};
 use takd_grid::{Happening, Outcome, Plan, PlannedRun};
 
 /// Without a terminal, how often a line is written within an epoch.
@@ -70,67 +70,68 @@ impl Progress {
 
     pub(crate) fn show(&mut self, index: usize, planned: &PlannedRun, what: &Happening<'_>) {
         let place = format!("run {} of {}", index + 1, self.runs);
-        match (&mut self.kind, what) {
-            (Kind::Quiet, _) => {}
-            (Kind::Bars { lines, .. }, Happening::Ended(outcome)) => {
-                // A line that cannot be written to the terminal is nobody's loss.
-                let _ = lines.println(format!("{place}: {}", ended(planned, outcome)));
+        match &mut self.kind {
+            Kind::Quiet => {}
+            Kind::Bars { all, run, lines } => {
+                let line = match what {
+                    Happening::Ended(outcome) => Some(format!("{place}: {}", ended(planned, outcome))),
+                    Happening::Training(Event::Epoch(record), _) => Some(epoch(planned, record)),
+                    Happening::Training(Event::Waiting, _) => {
+                        run.set_message(format!("{place}: {WAITING}"));
+                        None
+                    }
+                    Happening::Training(Event::Started { done, total }, _) => {
+                        run.set_length(*total as u64);
+                        run.set_position(*done as u64);
+                        run.set_message(planned.name());
+                        all.set_position(index as u64);
+                        all.set_message(place);
+                        None
+                    }
+                    Happening::Training(Event::Step { done, epoch, loss, accuracy, .. }, left) => {
+                        run.set_position(*done as u64);
+                        run.set_prefix(format!(
+                            "epoch {epoch}/{}, loss {loss:.3}, accuracy {:.1} %, {} left",
+                            planned.config.recipe.epochs,
+                            100.0 * accuracy,
+                            FormattedDuration(left.run)
+                        ));
+                        all.set_message(format!("{place}, {} left for all", FormattedDuration(left.all)));
+                        None
+                    }
+                };
+                if let Some(line) = line {
+                    // A line that cannot be written to the terminal is nobody's loss.
+                    let _ = lines.println(line);
+                }
             }
-            (Kind::Lines { .. }, Happening::Ended(outcome)) => eprintln!("{place}: {}", ended(planned, outcome)),
-            (Kind::Bars { all, run, .. }, Happening::Started { done, total }) => {
-                run.set_length(*total as u64);
-                run.set_position(*done as u64);
-                run.set_message(planned.name());
-                all.set_position(index as u64);
-                all.set_message(place);
-            }
-            (Kind::Lines { last }, Happening::Started { done, total }) => {
-                *last = Instant::now();
-                let from = if *done > 0 { format!(", going on after step {done} of {total}") } else { String::new() };
-                eprintln!("{place}: {}{from}", planned.name());
-            }
-            (Kind::Bars { all, run, .. }, Happening::Step { done, epoch, loss, accuracy, run_left, all_left, .. }) => {
-                run.set_position(*done as u64);
-                run.set_prefix(format!(
-                    "epoch {epoch}/{}, loss {loss:.3}, accuracy {:.1} %, {} left",
-                    planned.config.recipe.epochs,
-                    100.0 * accuracy,
-                    FormattedDuration(*run_left)
-                ));
-                all.set_message(format!("{place}, {} left for all", FormattedDuration(*all_left)));
-            }
-            (Kind::Lines { last }, Happening::Step { done, total, epoch, loss, accuracy, run_left, all_left }) => {
-                if last.elapsed() >= LINE_EVERY {
-                    *last = Instant::now();
-                    eprintln!(
+            Kind::Lines { last } => {
+                let due = last.elapsed() >= LINE_EVERY;
+                let line = match what {
+                    Happening::Ended(outcome) => format!("{place}: {}", ended(planned, outcome)),
+                    Happening::Training(Event::Epoch(record), _) => epoch(planned, record),
+                    Happening::Training(Event::Waiting, _) if due => format!("{place}: {WAITING}"),
+                    Happening::Training(Event::Started { done: 0, .. }, _) => format!("{place}: {}", planned.name()),
+                    Happening::Training(Event::Started { done, total }, _) => {
+                        format!("{place}: {}, going on after step {done} of {total}", planned.name())
+                    }
+                    Happening::Training(Event::Step { done, total, epoch, loss, accuracy }, left) if due => format!(
                         "  step {done} of {total}, epoch {epoch}: loss {loss:.3}, accuracy {:.1} %, {} left, {} for all",
                         100.0 * accuracy,
-                        FormattedDuration(*run_left),
-                        FormattedDuration(*all_left)
-                    );
-                }
-            }
-            (Kind::Bars { lines, .. }, Happening::Epoch(record)) => {
-                // As above.
-                let _ = lines.println(epoch(planned, record));
-            }
-            (Kind::Lines { last }, Happening::Epoch(record)) => {
+                        FormattedDuration(left.run),
+                        FormattedDuration(left.all)
+                    ),
+                    Happening::Training(Event::Waiting | Event::Step { .. }, _) => return,
+                };
                 *last = Instant::now();
-                eprintln!("{}", epoch(planned, record));
-            }
-            (Kind::Bars { run, .. }, Happening::Waiting) => run.set_message(format!("{place}: {WAITING}")),
-            (Kind::Lines { last }, Happening::Waiting) => {
-                if last.elapsed() >= LINE_EVERY {
-                    *last = Instant::now();
-                    eprintln!("{place}: {WAITING}");
-                }
+                eprintln!("{line}");
             }
         }
     }
 
     pub(crate) fn end(&self) {
         if let Kind::Bars { lines, .. } = &self.kind {
-            // As above.
+            // A bar that cannot be cleared is nobody's loss either.
             let _ = lines.clear();
         }
     }

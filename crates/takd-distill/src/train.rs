@@ -71,6 +71,8 @@ pub enum Event<'a> {
     Step {
         /// Steps so far.
         done: usize,
+        /// Steps of the whole run.
+        total: usize,
         /// The epoch, from 1.
         epoch: usize,
         /// Mean of the loss in this epoch so far.
@@ -276,6 +278,7 @@ impl<'a> Run<'a> {
             position.step += 1;
             flow = watch(Event::Step {
                 done: epoch * steps + position.step,
+                total: steps * self.config.recipe.epochs,
                 epoch: epoch + 1,
                 loss: sums.loss / sums.images as f64,
                 accuracy: sums.correct as f64 / sums.images as f64,

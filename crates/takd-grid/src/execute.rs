@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 use takd_datasets::{Dataset, DatasetName};
-use takd_distill::{EpochRecord, Error, Event, Result, RunId, RunResult, Store, train};
+use takd_distill::{Error, Event, Result, RunId, RunResult, Store, train};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -22,36 +22,19 @@ pub enum Outcome {
 /// What happens while a plan is executed.
 #[derive(Debug)]
 pub enum Happening<'a> {
-    /// Another process works on the run; told again and again until that has ended.
-    Waiting,
-    /// A run begins or goes on after `done` of `total` steps.
-    Started {
-        /// Steps of an earlier start.
-        done: usize,
-        /// Steps of the run.
-        total: usize,
-    },
-    /// A step was taken.
-    Step {
-        /// Steps so far.
-        done: usize,
-        /// Steps of the run.
-        total: usize,
-        /// The epoch, from 1.
-        epoch: usize,
-        /// Mean of the loss in this epoch so far.
-        loss: f64,
-        /// Share of this epoch's images so far that the network got right.
-        accuracy: f64,
-        /// Until the run ends, about.
-        run_left: Duration,
-        /// Until all runs end, about.
-        all_left: Duration,
-    },
-    /// An epoch is over.
-    Epoch(&'a EpochRecord),
+    /// Something in the training of a run.
+    Training(Event<'a>, TimeLeft),
     /// A run is over.
     Ended(&'a Outcome),
+}
+
+/// How long it will take, about, by what it took so far; zero before there is anything to tell it by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeLeft {
+    /// Until the run ends.
+    pub run: Duration,
+    /// Until all runs end.
+    pub all: Duration,
 }
 
 /// Trains every run of the plan that is not finished, and gives how each ended.
@@ -100,20 +83,14 @@ fn one(
         return Ok(Outcome::NoTeacher(kd.teacher.clone()));
     }
     let data = &data[&run.config.data.dataset];
-    let mut total = 0;
     clock.start();
-    let result = train(&run.config, data, store, device, &mut |event| match event {
-        Event::Started { done, total: steps } => {
-            total = steps;
-            clock.started_at = done;
-            watch(Happening::Started { done, total })
+    let result = train(&run.config, data, store, device, &mut |event| {
+        match event {
+            Event::Started { done, .. } => clock.started_at = done,
+            Event::Step { done, total, .. } => clock.step(run, done, total),
+            _ => {}
         }
-        Event::Step { done, epoch, loss, accuracy } => {
-            let [run_left, all_left] = clock.left(run, done, total);
-            watch(Happening::Step { done, total, epoch, loss, accuracy, run_left, all_left })
-        }
-        Event::Waiting => watch(Happening::Waiting),
-        Event::Epoch(record) => watch(Happening::Epoch(record)),
+        watch(Happening::Training(event, clock.left))
     });
     match result {
         Ok(result) => Ok(Outcome::Finished(result)),
@@ -133,6 +110,7 @@ struct Clock {
     /// Runs that were finished before.
     finished: Vec<RunId>,
     now: Option<(f64, f64)>,
+    left: TimeLeft,
 }
 
 impl Clock {
@@ -144,6 +122,7 @@ impl Clock {
             started_at: 0,
             finished: Vec::new(),
             now: None,
+            left: TimeLeft::default(),
         };
         for run in &plan.runs {
             if store.finished(&run.id)?.is_some() {
@@ -160,8 +139,8 @@ impl Clock {
         self.started = Instant::now();
     }
 
-    /// Until the run's end, and until the end of all.
-    fn left(&mut self, run: &PlannedRun, done: usize, total: usize) -> [Duration; 2] {
+    /// A step was taken.
+    fn step(&mut self, run: &PlannedRun, done: usize, total: usize) {
         let seconds = self.started.elapsed().as_secs_f64();
         let steps = (done - self.started_at).max(1) as f64;
         let run_left = seconds / steps * (total - done) as f64;
@@ -169,7 +148,9 @@ impl Clock {
         self.now = Some((cost, seconds));
         let rate = (self.spent.1 + seconds) / (self.spent.0 + cost);
         let others = (self.ahead - run.cost).max(0.0) * rate;
-        [run_left, run_left + others].map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+        let [run, all] =
+            [run_left, run_left + others].map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+        self.left = TimeLeft { run, all };
     }
 
     /// A run is over.

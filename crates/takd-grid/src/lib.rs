@@ -44,6 +44,6 @@ mod plan;
 mod preset;
 
 pub use cell::{Cell, CellError};
-pub use execute::{Happening, Outcome, execute};
+pub use execute::{Happening, Outcome, TimeLeft, execute};
 pub use plan::{Plan, PlannedRun, Row, SeedRuns, Table1};
 pub use preset::{Preset, Trio, UnknownPreset};
