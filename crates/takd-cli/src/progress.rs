@@ -76,10 +76,11 @@ impl Progress {
                 let line = match what {
                     Happening::Ended(outcome) => Some(format!("{place}: {}", ended(planned, outcome))),
                     Happening::Training(Event::Epoch(record), _) => Some(epoch(planned, record)),
-                    Happening::Training(Event::Waiting, _) => {
+                    Happening::Waiting | Happening::Training(Event::Waiting(_), _) => {
                         run.set_message(format!("{place}: {WAITING}"));
                         None
                     }
+                    Happening::Training(Event::Pass { .. }, _) => None,
                     Happening::Training(Event::Started { done, total }, _) => {
                         run.set_length(*total as u64);
                         run.set_position(*done as u64);
@@ -110,7 +111,9 @@ impl Progress {
                 let line = match what {
                     Happening::Ended(outcome) => format!("{place}: {}", ended(planned, outcome)),
                     Happening::Training(Event::Epoch(record), _) => epoch(planned, record),
-                    Happening::Training(Event::Waiting, _) if due => format!("{place}: {WAITING}"),
+                    Happening::Waiting | Happening::Training(Event::Waiting(_), _) if due => {
+                        format!("{place}: {WAITING}")
+                    }
                     Happening::Training(Event::Started { done: 0, .. }, _) => format!("{place}: {}", planned.name()),
                     Happening::Training(Event::Started { done, total }, _) => {
                         format!("{place}: {}, going on after step {done} of {total}", planned.name())
@@ -121,7 +124,8 @@ impl Progress {
                         FormattedDuration(left.run),
                         FormattedDuration(left.all)
                     ),
-                    Happening::Training(Event::Waiting | Event::Step { .. }, _) => return,
+                    Happening::Waiting
+                    | Happening::Training(Event::Waiting(_) | Event::Pass { .. } | Event::Step { .. }, _) => return,
                 };
                 *last = Instant::now();
                 eprintln!("{line}");
@@ -166,6 +170,6 @@ fn ended(run: &PlannedRun, outcome: &Outcome) -> String {
             result.seconds
         ),
         Outcome::Diverged(error) => format!("{name}: {error}"),
-        Outcome::NoTeacher(_) => format!("{name}: not begun, since its teacher has no result"),
+        Outcome::NoTeacher => format!("{name}: not begun, since its teacher has no result"),
     }
 }

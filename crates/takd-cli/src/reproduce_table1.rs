@@ -151,7 +151,7 @@ fn failures(plan: &Plan, outcomes: &std::collections::HashMap<takd_distill::RunI
     let failures = plan.runs.iter().filter_map(|run| match outcomes.get(&run.id)? {
         Outcome::Finished(_) => None,
         Outcome::Diverged(error) => Some(format!("  {}: {error}", run.name())),
-        Outcome::NoTeacher(_) => Some(format!("  {}: not begun, since its teacher has no result", run.name())),
+        Outcome::NoTeacher => Some(format!("  {}: not begun, since its teacher has no result", run.name())),
     });
     failures.collect()
 }

@@ -1,9 +1,10 @@
 //! From images to a network's input: order, augmentation, normalisation, tensors.
 
-use crate::{Error, Images, Normalization, Result};
+use crate::{Error, Images, Normalization, Result, ahead::ahead};
 use candle_core::{Device, Tensor};
 use rand::{RngExt, seq::SliceRandom};
 use rayon::prelude::*;
+use std::thread::Scope;
 
 /// What is done to each training image before it is seen, anew every epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,7 +50,8 @@ pub fn epoch_order(n: usize, seed: u64, epoch: usize) -> Vec<u32> {
     order
 }
 
-/// The batches of one epoch: `order` cut into pieces of `batch_size`, the last of which may be shorter.
+/// The batches of one epoch: `order` cut into pieces of `batch_size`, the last of which may be shorter. Each is made when it is
+/// asked for, by all threads of the caller's rayon pool.
 ///
 /// What augmentation makes of an image depends on `seed`, `epoch` and the image's index alone: neither on the batch it falls
 /// into nor on how many threads work. An index that is not there, or a batch size of 0, is an error in its place.
@@ -59,6 +61,64 @@ pub fn batches<'a>(
     config: &'a BatchConfig,
     seed: u64,
     epoch: usize,
+    device: &Device,
+) -> impl Iterator<Item = Result<Batch>> + use<'a> {
+    made_by(Hands::Pool, images, order, config, (seed, epoch), device)
+}
+
+/// The same batches as [`batches`] gives, bit for bit, made by a thread of `scope` while the caller works on those before.
+///
+/// Two batches at most lie ready. The thread ends with the epoch, or with the batch it is at when the iterator is dropped.
+///
+/// ```
+/// use candle_core::Device;
+/// use takd_datasets::{Augmentation, BatchConfig, Images, Normalization, batches_ahead, epoch_order};
+///
+/// # fn main() -> takd_datasets::Result<()> {
+/// let images = Images::new(vec![0; 6 * 32 * 32 * 3], vec![0; 6], 32, 32)?;
+/// let config = BatchConfig {
+///     batch_size: 4,
+///     augmentation: Augmentation::CropFlip { padding: 4 },
+///     normalization: Normalization::PUBLISHED_CODE,
+/// };
+/// let order = epoch_order(images.len(), 31, 0);
+/// let sizes = std::thread::scope(|scope| {
+///     batches_ahead(scope, &images, &order, &config, 31, 0, &Device::Cpu)
+///         .map(|batch| Ok(batch?.indices.len())) // The next batch is made meanwhile.
+///         .collect::<takd_datasets::Result<Vec<_>>>()
+/// })?;
+/// assert_eq!(sizes, [4, 2]);
+/// # Ok(())
+/// # }
+/// ```
+pub fn batches_ahead<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    images: &'scope Images,
+    order: &'scope [u32],
+    config: &'scope BatchConfig,
+    seed: u64,
+    epoch: usize,
+    device: &Device,
+) -> impl Iterator<Item = Result<Batch>> + use<'scope> {
+    // The thread asks no pool for help. The caller may be a worker of one, or of several that all wait here, and a pool whose
+    // workers wait for the thread cannot work for it; a pool made by the caller could not be reached from it anyway, and what
+    // the pool is busy with, training, would wait for the batch's pieces. One thread is ten times as fast as it need be.
+    ahead(scope, made_by(Hands::ThisThread, images, order, config, (seed, epoch), device))
+}
+
+/// Who makes the images of a batch.
+#[derive(Debug, Clone, Copy)]
+enum Hands {
+    Pool,
+    ThisThread,
+}
+
+fn made_by<'a>(
+    hands: Hands,
+    images: &'a Images,
+    order: &'a [u32],
+    config: &'a BatchConfig,
+    seed_and_epoch: (u64, usize),
     device: &Device,
 ) -> impl Iterator<Item = Result<Batch>> + use<'a> {
     let table = config.normalization.table();
@@ -72,15 +132,16 @@ pub fn batches<'a>(
         if config.batch_size == 0 {
             return Err(Error::BatchSize);
         }
-        batch(images, indices, config.augmentation, &table, (seed, epoch), &device)
+        batch(hands, images, indices, config.augmentation, &table, seed_and_epoch, &device)
     })
 }
 
 fn batch(
+    hands: Hands,
     images: &Images,
     indices: &[u32],
     augmentation: Augmentation,
-    table: &[[f32; 256]; 3],
+    table: &Table,
     (seed, epoch): (u64, usize),
     device: &Device,
 ) -> Result<Batch> {
@@ -88,11 +149,16 @@ fn batch(
     if let Some(&index) = indices.iter().find(|&&index| index as usize >= images.len()) {
         return Err(Error::Index { index, len: images.len() });
     }
-    let mut values = vec![0f32; indices.len() * height * width * 3];
-    values.par_chunks_exact_mut(height * width * 3).zip(indices).for_each(|(values, &index)| {
+    let size = height * width * 3;
+    let mut values = vec![0f32; indices.len() * size];
+    let make = |(values, &index): (&mut [f32], &u32)| {
         let window = Window::draw(augmentation, seed, epoch, index);
         window.fill(images.image(index as usize), (height, width), table, values);
-    });
+    };
+    match hands {
+        Hands::Pool => values.par_chunks_exact_mut(size).zip(indices).for_each(make),
+        Hands::ThisThread => values.chunks_exact_mut(size).zip(indices).for_each(make),
+    }
     let labels: Vec<u32> = indices.iter().map(|&index| images.labels()[index as usize]).collect();
     Ok(Batch {
         images: Tensor::from_vec(values, (indices.len(), height, width, 3), device)?.permute((0, 3, 1, 2))?,
@@ -123,23 +189,39 @@ impl Window {
     }
 
     /// Writes the normalised window into `values`, `[height, width, 3]`.
-    fn fill(self, image: &[u8], (height, width): (usize, usize), table: &[[f32; 256]; 3], values: &mut [f32]) {
-        for (y, row) in values.chunks_exact_mut(width * 3).enumerate() {
-            let source = usize::try_from(y as isize + self.top)
-                .ok()
-                .filter(|&y| y < height)
-                .map(|y| &image[y * width * 3..][..width * 3]);
-            for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                let x = if self.mirrored { width - 1 - x } else { x };
-                let bytes = usize::try_from(x as isize + self.left)
-                    .ok()
-                    .filter(|&x| x < width)
-                    .and_then(|x| source.map(|row| &row[x * 3..][..3]));
-                for channel in 0..3 {
-                    let byte = bytes.map_or(0, |bytes| bytes[channel]);
-                    pixel[channel] = table[channel][byte as usize];
-                }
+    ///
+    /// Which columns lie outside the image is the same for every row, so that no pixel is asked where it lies.
+    fn fill(self, image: &[u8], (height, width): (usize, usize), table: &Table, values: &mut [f32]) {
+        let black = normalised(&[0; 3], table);
+        // The image's columns that are seen, and how many columns of black lie left and right of them before mirroring.
+        let seen =
+            self.left.clamp(0, width as isize) as usize..(self.left + width as isize).clamp(0, width as isize) as usize;
+        let outside = width - seen.len();
+        let (left, right) = if (self.left < 0) != self.mirrored { (outside, 0) } else { (0, outside) };
+        let pixels = image.as_chunks::<3>().0;
+        for (y, row) in values.as_chunks_mut::<3>().0.chunks_exact_mut(width).enumerate() {
+            let Some(y) = y.checked_add_signed(self.top).filter(|&y| y < height) else {
+                row.fill(black);
+                continue;
+            };
+            let source = &pixels[y * width..][seen.clone()];
+            row[..left].fill(black);
+            row[width - right..].fill(black);
+            let row = row[left..width - right].iter_mut();
+            if self.mirrored {
+                row.zip(source.iter().rev()).for_each(|(pixel, bytes)| *pixel = normalised(bytes, table));
+            } else {
+                row.zip(source).for_each(|(pixel, bytes)| *pixel = normalised(bytes, table));
             }
         }
     }
+}
+
+/// For each channel, what each of the 256 values of a byte becomes.
+type Table = [[f32; 256]; 3];
+
+/// A look-up a byte: faster than the two divisions that it stands for, and than vectors of them.
+#[inline]
+fn normalised(bytes: &[u8; 3], table: &Table) -> [f32; 3] {
+    [table[0][bytes[0] as usize], table[1][bytes[1] as usize], table[2][bytes[2] as usize]]
 }

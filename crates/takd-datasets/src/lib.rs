@@ -36,6 +36,7 @@
 //! Invariant: images stay bytes, channels last, until a batch is made. Knows nothing of networks, losses or training, prints
 //! nothing, and every random choice is a pure function of a seed.
 
+mod ahead;
 mod batch;
 mod dataset;
 pub mod drawn;
@@ -47,7 +48,7 @@ mod name;
 mod normalization;
 mod shards;
 
-pub use batch::{Augmentation, Batch, BatchConfig, batches, epoch_order};
+pub use batch::{Augmentation, Batch, BatchConfig, batches, batches_ahead, epoch_order};
 pub use dataset::{Dataset, Progress, Sources, Split, Stage, load};
 pub use drawn::Drawn;
 pub use error::{Error, Looked, Result};

@@ -1,16 +1,19 @@
-//! `last.safetensors`: everything a run needs to go on, bit for bit, after any step.
+//! `last.safetensors`: everything a run needs to go on, bit for bit, after any step; and the one before it.
 
+use crate::claim::Claimed;
+use crate::metrics::Extent;
 use crate::optimizer::{Optimizer, restore};
-use crate::store::{Claimed, LAST};
+use crate::seal;
+use crate::store::{LAST, PREVIOUS};
 use crate::{Error, Result, RunId};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use std::fmt::Display;
+use std::fs;
+use std::path::Path;
 use takd_models::Parameters;
 
 /// How far a run has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Position {
     /// Epochs that are over.
     pub epoch: usize,
@@ -23,87 +26,83 @@ pub(crate) struct Position {
 }
 
 /// Sums over the images of an epoch so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sums {
     pub loss: f64,
     pub correct: usize,
     pub images: usize,
 }
 
-/// The position as it stands in the file's header: floating-point numbers by their bits.
+/// What stands in the file's header.
 #[derive(Serialize, Deserialize)]
-struct Header {
-    run: RunId,
-    epoch: usize,
-    step: usize,
-    loss_bits: u64,
-    correct: usize,
-    images: usize,
-    seconds: f64,
+pub(crate) struct Header {
+    pub run: RunId,
+    pub position: Position,
+    pub metrics: Extent,
 }
 
-const HEADER: &str = "takd";
-const MOMENTUM: &str = "momentum.";
-
-pub(crate) fn save(
-    folder: &Claimed,
-    run: &RunId,
-    position: Position,
-    parameters: &Parameters,
-    optimizer: &Optimizer,
-) -> Result<()> {
-    let Position { epoch, step, sums, seconds } = position;
-    let header = Header {
-        run: run.clone(),
-        epoch,
-        step,
-        loss_bits: sums.loss.to_bits(),
-        correct: sums.correct,
-        images: sums.images,
-        seconds,
-    };
-    let momentum =
-        optimizer.momentum_buffers().into_iter().map(|(name, var)| (format!("{MOMENTUM}{name}"), var.clone()));
-    let tensors = parameters.all().into_iter().chain(momentum).map(|(name, var)| (name, var.into_inner()));
-    folder.write(LAST, &to_safetensors(tensors, &header)?)
+/// A checkpoint that has been read and found whole, but not put into the run yet.
+pub(crate) struct Checkpoint {
+    pub header: Header,
+    values: Vec<(Var, Tensor)>,
 }
 
-/// Puts a run back to where its checkpoint left it; nothing where there is none.
-pub(crate) fn load(
+/// What is kept of a run, by the names in the file.
+fn variables(parameters: &Parameters, optimizer: &Optimizer) -> Vec<(String, Var)> {
+    let momentum = optimizer.momentum_buffers().into_iter();
+    let momentum = momentum.map(|(name, var)| (format!("momentum.{name}"), var.clone()));
+    parameters.all().into_iter().chain(momentum).collect()
+}
+
+pub(crate) fn save(folder: &Claimed, header: &Header, parameters: &Parameters, optimizer: &Optimizer) -> Result<()> {
+    let tensors = variables(parameters, optimizer).into_iter().map(|(name, var)| (name, var.into_inner()));
+    folder.write_before(LAST, &seal::to_safetensors(tensors, header)?, || {
+        // The old one stays until the new one is whole, and then as the one before it.
+        match fs::rename(folder.path(LAST), folder.path(PREVIOUS)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    })
+}
+
+/// The checkpoint in the file called `name`; nothing where there is none.
+pub(crate) fn read(
     folder: &Claimed,
+    name: &str,
     run: &RunId,
     parameters: &Parameters,
     optimizer: &Optimizer,
-) -> Result<Option<Position>> {
-    let Some(bytes) = folder.read(LAST)? else { return Ok(None) };
-    let path = folder.path(LAST);
-    let damaged = |problem: &dyn Display| Error::damaged(&path, problem);
-    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error))?;
-    let header = metadata.metadata().as_ref().and_then(|metadata| metadata.get(HEADER));
-    let header: Header =
-        serde_json::from_str(header.ok_or_else(|| damaged(&"no header"))?).map_err(|error| damaged(&error))?;
-    if header.run != *run {
-        return Err(damaged(&format!("it belongs to run {}", header.run)));
+) -> Result<Option<Checkpoint>> {
+    let Some(bytes) = folder.read(name)? else { return Ok(None) };
+    let path = folder.path(name);
+    let header = header(&path, &bytes, run)?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
+    let mut tensors = tensors.map_err(|error| Error::damaged(&path, &error))?;
+    let mut values = Vec::new();
+    for (name, var) in variables(parameters, optimizer) {
+        match tensors.remove(&name).filter(|tensor| (tensor.shape(), tensor.dtype()) == (var.shape(), var.dtype())) {
+            Some(tensor) => values.push((var, tensor)),
+            None => return Err(Error::damaged(&path, &format!("it has no tensor `{name}` of this network's"))),
+        }
     }
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|error| damaged(&error))?;
-    let momentum =
-        optimizer.momentum_buffers().into_iter().map(|(name, var)| (format!("{MOMENTUM}{name}"), var.clone()));
-    for (name, var) in parameters.all().into_iter().chain(momentum) {
-        let tensor = tensors.get(&name).ok_or_else(|| damaged(&format!("no tensor `{name}`")))?;
-        restore(&var, tensor).map_err(|error| damaged(&format!("tensor `{name}`: {error}")))?;
-    }
-    let sums = Sums { loss: f64::from_bits(header.loss_bits), correct: header.correct, images: header.images };
-    Ok(Some(Position { epoch: header.epoch, step: header.step, sums, seconds: header.seconds }))
+    Ok(Some(Checkpoint { header, values }))
 }
 
-/// Tensors as the bytes of a safetensors file with one entry of metadata.
-pub(crate) fn to_safetensors(
-    tensors: impl IntoIterator<Item = (String, Tensor)>,
-    header: &impl Serialize,
-) -> Result<Vec<u8>> {
-    let config = |error: &dyn Display| Error::Config(error.to_string());
-    let header = serde_json::to_string(header).map_err(|error| config(&error))?;
-    // One entry only: the order of several is not fixed, and equal runs must end in equal bytes.
-    let metadata = HashMap::from([(HEADER.to_owned(), header)]);
-    safetensors::serialize(tensors, Some(metadata)).map_err(|error| config(&error))
+/// The header of a checkpoint of `run`, whose every bit is as it was written.
+pub(crate) fn header(path: &Path, bytes: &[u8], run: &RunId) -> Result<Header> {
+    let (header, _) = seal::from_safetensors::<Header>(path, bytes)?;
+    match header.run == *run {
+        true => Ok(header),
+        false => Err(Error::damaged(path, &format!("it belongs to run {}", header.run))),
+    }
+}
+
+impl Checkpoint {
+    /// Puts the run back to where the checkpoint left it.
+    pub(crate) fn restore(self) -> Result<Header> {
+        for (var, tensor) in &self.values {
+            restore(var, tensor)?;
+        }
+        Ok(self.header)
+    }
 }

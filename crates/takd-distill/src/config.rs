@@ -89,9 +89,10 @@ impl DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Distillation {
-    /// The run that trained the teacher.
-    pub teacher: RunId,
-    /// λ: the teacher's share of the loss, 0 to 1.
+    /// The runs that trained the teachers, one or more; several teach together, as
+    /// [`MultiTeacherKd`](takd_loss::MultiTeacherKd) says.
+    pub teachers: Vec<RunId>,
+    /// λ: the teachers' share of the loss, 0 to 1.
     pub lambda: f64,
     /// τ: what the logits are divided by, above 0.
     pub temperature: f64,
@@ -109,7 +110,7 @@ impl RunConfig {
         if !of_kd.chain(rates).chain([recipe.momentum, recipe.weight_decay]).all(f64::is_finite) {
             return Err(Error::Config("λ, τ, learning rates, momentum and weight decay must be finite".into()));
         }
-        let json = serde_json::to_vec(self).map_err(|error| Error::Config(error.to_string()))?;
+        let json = serde_json::to_vec(self).map_err(Error::unwritable)?;
         Ok(RunId(blake3::hash(&json).to_hex()[..16].to_owned()))
     }
 }
@@ -125,6 +126,13 @@ impl TryFrom<String> for RunId {
     fn try_from(id: String) -> Result<Self> {
         let fits = id.len() == 16 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if fits { Ok(Self(id)) } else { Err(Error::Config(format!("`{id}` is no run id: 16 hexadecimal digits"))) }
+    }
+}
+
+impl RunId {
+    /// Its digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

@@ -25,22 +25,38 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file of a run holds something else than this program wrote.
-    #[error("{} is damaged: {problem}; delete the run's folder {} and start again", path.display(), folder(path).display())]
+    #[error("{} is damaged: {problem}; starting its run again repairs it", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// The teacher has not been trained, or its files are gone.
-    #[error("the teacher's run {id} is not finished: {} has no result; train it first", dir.display())]
-    Teacher {
-        /// The teacher's run.
+    /// A result that cannot be put into a file.
+    #[error("cannot be written as a file: {0}")]
+    Unwritable(String),
+    /// The run has not ended, or its files are gone.
+    #[error("the run {id} is not finished: {} has no result; train it first", dir.display())]
+    Unfinished {
+        /// The run.
         id: RunId,
         /// Its folder.
         dir: PathBuf,
     },
-    /// The loss or the logits ceased to be numbers.
+    /// Another process works on the run.
+    #[error("another process works on the run {0}; wait until it has ended, or stop it")]
+    Claimed(RunId),
+    /// No run, or more than one, has an id that begins so.
+    #[error("{found} runs in {} have an id that begins with `{prefix}`; `takd runs ls` lists them", root.display())]
+    Prefix {
+        /// What was given.
+        prefix: String,
+        /// How many runs begin with it.
+        found: usize,
+        /// Where they were sought.
+        root: PathBuf,
+    },
+    /// The loss, the logits or the gradients ceased to be numbers.
     #[error(
         "the training diverged in epoch {epoch}, step {step} (both from 1), at learning rate {lr}: {reason}; use \
              a lower learning rate, λ or τ (last good checkpoint: {})", checkpoint.display()
@@ -57,6 +73,9 @@ pub enum Error {
         /// What the run would go on from.
         checkpoint: PathBuf,
     },
+    /// Something that has to be a number is none.
+    #[error("{0}")]
+    NotFinite(String),
     /// Asked to stop; a checkpoint was written first.
     #[error("stopped; the same command goes on where this one left off")]
     Stopped,
@@ -66,18 +85,21 @@ pub enum Error {
     /// The loss could not be computed.
     #[error(transparent)]
     Loss(#[from] takd_loss::Error),
+    /// The event file for TensorBoard could not be written.
+    #[error(transparent)]
+    Tensorboard(#[from] takd_tensorboard::Error),
     /// A tensor could not be computed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
-}
-
 impl Error {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn unwritable(error: impl Display) -> Self {
+        Self::Unwritable(error.to_string())
     }
 
     pub(crate) fn damaged(path: &Path, problem: &dyn Display) -> Self {

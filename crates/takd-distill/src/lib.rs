@@ -35,7 +35,7 @@
 //!     })
 //! };
 //! let teacher = alone("plane4")?;
-//! let distillation = Some(Distillation { teacher: teacher.id()?, lambda: 0.5, temperature: 5.0 });
+//! let distillation = Some(Distillation { teachers: vec![teacher.id()?], lambda: 0.5, temperature: 5.0 });
 //! let student = RunConfig { distillation, ..alone("plane2")? };
 //! for run in [&teacher, &student] {
 //!     let result = train(run, &data, &store, &Device::Cpu, &mut |_| ControlFlow::Continue(()))?;
@@ -48,17 +48,25 @@
 //! Invariant: a run is a pure function of its [`RunConfig`]. Knows nothing of other runs but its teacher, and prints nothing.
 
 mod checkpoint;
+mod claim;
 mod config;
 mod error;
 mod evaluate;
+mod logits;
+mod metrics;
 mod optimizer;
 mod recipe;
+mod seal;
 mod store;
+mod teaching;
 mod train;
 
 pub use config::{DataConfig, DeviceType, Distillation, NUMERICS, RunConfig, RunId, limit_training_images};
 pub use error::{Error, Result};
-pub use evaluate::Evaluation;
+pub use evaluate::{Evaluation, TeacherComparison};
+pub use metrics::{EpochRecord, Record, StepRecord};
 pub use recipe::{Augment, DecayOn, HoldOut, KlReduction, LrFrom, Pick, Protocol, Recipe, Scale, UnknownProtocol};
-pub use store::Store;
-pub use train::{EpochRecord, Event, RunResult, train};
+pub use store::{Finding, Status, Store};
+pub use train::{Event, Pass, RunResult, train};
+
+use train::Watch;

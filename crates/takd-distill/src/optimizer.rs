@@ -1,10 +1,10 @@
 //! The parameters of one network in training, and the momentum of each.
 
-use crate::{DecayOn, Recipe, Result};
+use crate::{DecayOn, Error, Recipe, Result};
 use candle_core::{Tensor, Var, backprop::GradStore};
 use std::collections::BTreeMap;
 use takd_models::Parameters;
-use takd_ops::{SgdParams, sgd_step};
+use takd_ops::{SgdParams, all_finite, sgd_step};
 
 /// Stochastic gradient descent with momentum.
 pub(crate) struct Optimizer {
@@ -34,7 +34,15 @@ impl Optimizer {
         Ok(Self { parameters: trained.collect::<Result<_>>()?, momentum: recipe.momentum, nesterov: recipe.nesterov })
     }
 
+    /// Moves every parameter, or none where a gradient is not finite.
     pub(crate) fn step(&self, grads: &GradStore, lr: f64) -> Result<()> {
+        for Trained { name, var, .. } in &self.parameters {
+            if let Some(grad) = grads.get(var)
+                && !all_finite(grad)?
+            {
+                return Err(Error::NotFinite(format!("the gradient of {name} is not finite")));
+            }
+        }
         for Trained { var, momentum_buffer, weight_decay, .. } in &self.parameters {
             if let Some(grad) = grads.get(var) {
                 let params =

@@ -1,10 +1,15 @@
 //! How a network is trained, and the three protocols that say so.
 
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
 use std::{fmt, str::FromStr};
 use takd_datasets::{Augmentation, Dataset, Normalization};
 use takd_loss::Reduction;
 use takd_models::Family;
+
+/// The seed of augmentations that are drawn once and replayed: no run's own, so that all students of a teacher share its
+/// logits for them.
+pub(crate) const REPLAYED: u64 = 0;
 
 /// Whose rules an experiment follows. A table says which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +71,7 @@ impl Protocol {
             weight_decay: if text && family == Family::Plain { 0.0 } else { 1e-4 },
             weight_decay_on: DecayOn::All,
             augmentation: if text && family == Family::Resnet { Augment::CropFlip } else { Augment::None },
+            replays: None,
             normalization: if self == Self::Sound { Scale::Own } else { Scale::PublishedCode },
             kl_reduction: if text { KlReduction::BatchMean } else { KlReduction::Mean },
             pick: if self == Self::Sound { Pick::LastEpoch } else { Pick::BestTestEpoch },
@@ -109,6 +115,10 @@ pub struct Recipe {
     pub weight_decay_on: DecayOn,
     /// What is done to training images.
     pub augmentation: Augment,
+    /// How many augmented forms of each image are drawn once and seen in turn, an epoch each, so that a teacher's logits can
+    /// be kept; fresh ones in every epoch where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replays: Option<NonZeroUsize>,
     /// What pixels are scaled by.
     pub normalization: Scale,
     /// How the KL term is averaged.
@@ -229,9 +239,26 @@ impl Recipe {
         self.pick == Pick::BestTestEpoch
     }
 
-    /// Whether a teacher's logits are computed once for all epochs: an image looks the same in each.
-    pub fn keeps_teacher_logits(&self) -> bool {
-        self.augmentation == Augment::None
+    /// The same recipe without what changes nothing, so that what is equal has one id: replays where nothing is augmented.
+    pub fn simplified(self) -> Self {
+        match self.augmentation {
+            Augment::None => Self { replays: None, ..self },
+            Augment::CropFlip => self,
+        }
+    }
+
+    /// In how many forms a training image is seen, each kept with a teacher's logits for it; nothing where it looks new in
+    /// every epoch, and a teacher has to look at it each time.
+    pub fn forms(&self) -> Option<usize> {
+        match self.augmentation {
+            Augment::None => Some(1),
+            Augment::CropFlip => self.replays.map(NonZeroUsize::get),
+        }
+    }
+
+    /// Seed and epoch of the streams from which epoch `epoch` of a run augments its images.
+    pub(crate) fn augmented_from(&self, seed: u64, epoch: usize) -> (u64, usize) {
+        self.forms().map_or((seed, epoch), |forms| (REPLAYED, epoch % forms))
     }
 }
 

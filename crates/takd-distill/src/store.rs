@@ -1,25 +1,80 @@
-//! Where runs are kept: one folder a run, every file written beside its place and renamed into it.
+//! Where runs are kept: one folder a run.
 
-use crate::{Error, Result, RunConfig, RunId, RunResult};
-use serde::{Serialize, de::DeserializeOwned};
-use std::fs::{self, File, TryLockError};
-use std::io::Write;
-use std::ops::ControlFlow;
+use crate::claim::{self, Claimed};
+use crate::metrics::{self, EVENTS, Extent};
+use crate::{Error, Record, Result, RunConfig, RunId, RunResult, checkpoint, logits, seal};
+use serde::{Deserialize, Serialize};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The folder that holds the runs' folders.
 ///
 /// ```text
-/// <root>/<run id>/config.toml          what the run is
-///                 metrics.jsonl        one line an epoch
-///                 last.safetensors     everything needed to go on; gone when the run is finished
-///                 model.safetensors    the network of the epoch that counts
-///                 result.json          there exactly when the run is finished
+/// <root>/<run id>/config.toml                    what the run is
+///                 metrics.jsonl                  a line an epoch, and one every 50 steps
+///                 events.out.tfevents.takd       the same for TensorBoard
+///                 last.safetensors               everything needed to go on; gone when the run is finished
+///                 previous.safetensors           the one before, should the last be damaged; gone with it
+///                 model.safetensors              the network of the epoch that counts
+///                 result.json                    there exactly when the run is finished
+///                 logits-<images>.safetensors    this network's logits, computed once for all it teaches
+///                 claim                          locked by the process that writes here
 /// ```
+///
+/// Every file but `metrics.jsonl` and the events is written beside its place, synced and renamed into it; those two only
+/// grow, and a checkpoint knows up to where they count. Each is checked when it is read: `config.toml` by the run's id,
+/// `metrics.jsonl` by a hash in the checkpoint or the result, the events by their own, the others by a hash in themselves.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+}
+
+/// How far a run has come.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// It has a result, and its files are whole.
+    Finished(RunResult),
+    /// It has begun and can go on.
+    Unfinished {
+        /// Epochs that are over.
+        epoch: usize,
+        /// Whether a process works on it at this moment.
+        running: bool,
+    },
+}
+
+/// Something wrong with a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong, and what helps.
+    pub problem: String,
+}
+
+pub(crate) const CONFIG: &str = "config.toml";
+pub(crate) const METRICS: &str = "metrics.jsonl";
+pub(crate) const LAST: &str = "last.safetensors";
+pub(crate) const PREVIOUS: &str = "previous.safetensors";
+pub(crate) const MODEL: &str = "model.safetensors";
+pub(crate) const RESULT: &str = "result.json";
+pub(crate) const CLAIM: &str = "claim";
+
+/// What `model.safetensors` holds beside the tensors.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ModelHeader {
+    pub run: RunId,
+    pub model: String,
+    pub classes: usize,
+    pub epoch: usize,
+}
+
+/// What `result.json` holds.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ResultFile {
+    #[serde(flatten)]
+    pub result: RunResult,
+    pub metrics: Extent,
 }
 
 impl Store {
@@ -37,142 +92,184 @@ impl Store {
         self.root.join(id.to_string())
     }
 
-    /// What a run ended with, or nothing where it is not finished.
+    /// Every run that was begun, in the order of the ids.
     ///
     /// # Errors
-    /// Where its file cannot be read or is damaged.
-    pub fn result(&self, id: &RunId) -> Result<Option<RunResult>> {
-        let path = self.dir(id).join(RESULT);
-        match fs::read(&path) {
-            Ok(bytes) => parse_json(&path, &bytes).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &path)(error)),
+    /// Where the folder cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunId>> {
+        let entries = fs::read_dir(&self.root).map_err(Error::io("read the folder", &self.root))?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut runs: Vec<RunId> = names.filter_map(|name| RunId::try_from(name).ok()).collect();
+        runs.sort();
+        Ok(runs)
+    }
+
+    /// The one run whose id begins with `prefix`.
+    ///
+    /// # Errors
+    /// Where there is none, or more than one.
+    pub fn find(&self, prefix: &str) -> Result<RunId> {
+        let mut runs = self.runs()?;
+        runs.retain(|id| id.as_str().starts_with(prefix));
+        match <[RunId; 1]>::try_from(runs) {
+            Ok([id]) => Ok(id),
+            Err(runs) => Err(Error::Prefix { prefix: prefix.into(), found: runs.len(), root: self.root.clone() }),
         }
     }
 
-    /// What a run ended with, where all that it is to leave is there. A run without its network is not finished: it may be
-    /// wanted as a teacher.
-    ///
-    /// # Errors
-    /// Where its file cannot be read or is damaged.
-    pub fn finished(&self, id: &RunId) -> Result<Option<RunResult>> {
-        let dir = self.dir(id);
-        let whole = [CONFIG, METRICS, MODEL].iter().all(|name| dir.join(name).is_file());
-        if whole { self.result(id) } else { Ok(None) }
+    /// The sole right to write into a run's folder; nothing while another process has it.
+    pub(crate) fn claim(&self, id: &RunId) -> Result<Option<Claimed>> {
+        Claimed::try_claim(self.dir(id))
     }
 
     /// A run's configuration, or nothing where the run was never begun.
     ///
     /// # Errors
-    /// Where its file cannot be read or is damaged.
+    /// Where its file cannot be read, or is not the one of this run.
     pub fn config(&self, id: &RunId) -> Result<Option<RunConfig>> {
         let path = self.dir(id).join(CONFIG);
-        match fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).map(Some).map_err(|error| Error::damaged(&path, &error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &path)(error)),
+        let Some(bytes) = claim::read(&path)? else { return Ok(None) };
+        let text = std::str::from_utf8(&bytes).map_err(|error| Error::damaged(&path, &error))?;
+        let config: RunConfig = toml::from_str(text).map_err(|error| Error::damaged(&path, &error.message()))?;
+        match config.id()? == *id {
+            true => Ok(Some(config)),
+            false => Err(Error::damaged(&path, &"it is another run's configuration")),
         }
+    }
+
+    /// What a run ended with, or nothing where it is not finished. All that it is to leave is looked at: a run without its
+    /// network is not finished, for it may be wanted as a teacher.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or is damaged.
+    pub fn finished(&self, id: &RunId) -> Result<Option<RunResult>> {
+        let dir = self.dir(id);
+        let file = |name: &str| Ok::<_, Error>(claim::read(&dir.join(name))?.map(|bytes| (dir.join(name), bytes)));
+        let Some((path, bytes)) = file(RESULT)? else { return Ok(None) };
+        let ResultFile { result, metrics } = seal::from_json(&path, &bytes)?;
+        if result.run != *id {
+            return Err(Error::damaged(&path, &format!("it belongs to run {}", result.run)));
+        }
+        let gone = |name| Error::damaged(&dir.join(name), &"it is gone");
+        let (path, bytes) = file(METRICS)?.ok_or_else(|| gone(METRICS))?;
+        metrics::check(&path, &bytes, &metrics)?;
+        let (path, bytes) = file(MODEL)?.ok_or_else(|| gone(MODEL))?;
+        let (header, _) = seal::from_safetensors::<ModelHeader>(&path, &bytes)?;
+        if (&header.run, header.epoch) != (id, result.epoch) {
+            let problem = format!("it is the network of run {}, epoch {}", header.run, header.epoch);
+            return Err(Error::damaged(&path, &problem));
+        }
+        Ok(Some(result))
     }
 
     /// The file of the network that a finished run ended with.
     ///
     /// # Errors
-    /// [`Error::Teacher`] where the run is not finished.
+    /// [`Error::Unfinished`] where the run is not finished; where a file is damaged.
     pub fn model(&self, id: &RunId) -> Result<PathBuf> {
         let dir = self.dir(id);
         let path = dir.join(MODEL);
-        if self.finished(id)?.is_some() { Ok(path) } else { Err(Error::Teacher { id: id.clone(), dir }) }
+        if self.finished(id)?.is_some() { Ok(path) } else { Err(Error::Unfinished { id: id.clone(), dir }) }
     }
-}
 
-pub(crate) const CONFIG: &str = "config.toml";
-pub(crate) const METRICS: &str = "metrics.jsonl";
-pub(crate) const LAST: &str = "last.safetensors";
-pub(crate) const MODEL: &str = "model.safetensors";
-pub(crate) const RESULT: &str = "result.json";
-const CLAIM: &str = "claim";
-
-/// How often another process's claim is looked at.
-const PATIENCE: Duration = Duration::from_millis(200);
-
-/// A run's folder while this process has the sole right to write into it.
-pub(crate) struct Claimed {
-    dir: PathBuf,
-    /// Its lock ends with the process, however that ends.
-    _claim: File,
-}
-
-impl Claimed {
-    /// Waits until nobody else works on the run; `waiting` is asked now and then whether to go on.
-    pub(crate) fn wait(dir: PathBuf, waiting: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Self> {
-        fs::create_dir_all(&dir).map_err(Error::io("make the folder", &dir))?;
-        let path = dir.join(CLAIM);
-        let claim = File::create(&path).map_err(Error::io("write", &path))?;
-        loop {
-            match claim.try_lock() {
-                Ok(()) => return Ok(Self { dir, _claim: claim }),
-                Err(TryLockError::WouldBlock) => {
-                    if waiting().is_break() {
-                        return Err(Error::Stopped);
-                    }
-                    std::thread::sleep(PATIENCE);
-                }
-                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+    /// How far a run has come.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or is damaged.
+    pub fn status(&self, id: &RunId) -> Result<Status> {
+        if let Some(result) = self.finished(id)? {
+            return Ok(Status::Finished(result));
+        }
+        let running = Claimed::is_claimed(&self.dir(id));
+        for name in [LAST, PREVIOUS] {
+            let path = self.dir(id).join(name);
+            if let Some(bytes) = claim::read(&path)? {
+                let epoch = checkpoint::header(&path, &bytes, id)?.position.epoch;
+                return Ok(Status::Unfinished { epoch, running });
             }
         }
+        Ok(Status::Unfinished { epoch: 0, running })
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+    /// What was measured while a run was trained, up to now.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or a line of it is damaged.
+    pub fn records(&self, id: &RunId) -> Result<Vec<Record>> {
+        let path = self.dir(id).join(METRICS);
+        let mut lines = claim::read(&path)?.unwrap_or_default();
+        // A process may be writing its next line.
+        lines.truncate(lines.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1));
+        metrics::parse(&path, &lines)
     }
 
-    /// Puts `bytes` into the file called `name`: whole, or not at all.
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.path(name);
-        let write = || {
-            let mut builder = tempfile::Builder::new();
-            builder.prefix(".writing-");
-            // Readable by whom the user lets read other files, not by the user alone as temporary files are.
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let mut file = builder.tempfile_in(&self.dir)?;
-            file.write_all(bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            // The rename itself must reach the disk too; not every system lets a folder be opened for that.
-            if let Ok(dir) = File::open(&self.dir) {
-                dir.sync_all()?;
+    /// The runs that this one has taught, or is to teach.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn taught_by(&self, teacher: &RunId) -> Result<Vec<RunId>> {
+        let mut runs = self.runs()?;
+        // A run whose configuration is damaged names no teacher.
+        let teaches = |config: RunConfig| config.distillation.is_some_and(|kd| kd.teachers.contains(teacher));
+        runs.retain(|id| self.config(id).ok().flatten().is_some_and(teaches));
+        Ok(runs)
+    }
+
+    /// What is wrong with a run's files; nothing where every one is as it was written.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub fn verify(&self, id: &RunId) -> Result<Vec<Finding>> {
+        let dir = self.dir(id);
+        let mut findings = Vec::new();
+        let mut note = |checked: Result<()>| match checked {
+            Err(Error::Damaged { path, problem }) => {
+                findings.push(Finding { file: path, problem });
+                Ok(())
             }
-            Ok(())
+            checked => checked,
         };
-        write().map_err(Error::io("write", &path))
-    }
-
-    pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| Error::Config(error.to_string()))?;
-        bytes.push(b'\n');
-        self.write(name, &bytes)
-    }
-
-    /// The file's bytes, or nothing where there is no such file.
-    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let path = self.path(name);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &path)(error)),
+        let config = self.config(id);
+        let teachers = match &config {
+            Ok(Some(RunConfig { distillation: Some(kd), .. })) => kd.teachers.clone(),
+            _ => Vec::new(),
+        };
+        let present = config.and_then(|config| config.ok_or_else(|| Error::damaged(&dir.join(CONFIG), &"it is gone")));
+        note(present.map(drop))?;
+        note(self.finished(id).map(drop))?;
+        for name in [LAST, PREVIOUS] {
+            let path = dir.join(name);
+            if let Some(bytes) = claim::read(&path)? {
+                note(checkpoint::header(&path, &bytes, id).map(drop))?;
+            }
         }
-    }
-
-    pub(crate) fn remove(&self, name: &str) -> Result<()> {
-        let path = self.path(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("delete", &path)(error)),
-            _ => Ok(()),
+        if let Ok(Some(_)) = self.finished(id) {
+            note(metrics::check_events(&dir.join(EVENTS), &self.records(id)?))?;
         }
+        for path in logits::files(&dir)? {
+            let bytes = claim::read(&path)?.unwrap_or_default();
+            note(logits::check(&path, &bytes, id))?;
+        }
+        for teacher in teachers {
+            if self.finished(&teacher).ok().flatten().is_none() {
+                note(Err(Error::damaged(
+                    &self.dir(&teacher),
+                    &"it is the teacher's run, and is not finished or damaged",
+                )))?;
+            }
+        }
+        Ok(findings)
     }
-}
 
-pub(crate) fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| Error::damaged(path, &error))
+    /// Deletes a run.
+    ///
+    /// # Errors
+    /// [`Error::Claimed`] while a process works on it; where a file cannot be deleted.
+    pub fn remove(&self, id: &RunId) -> Result<()> {
+        let dir = self.dir(id);
+        let Some(folder) = self.claim(id)? else { return Err(Error::Claimed(id.clone())) };
+        // First, so that what a kill leaves of the folder is not taken for a finished run.
+        folder.remove(RESULT)?;
+        fs::remove_dir_all(&dir).map_err(Error::io("delete", &dir))
+    }
 }

@@ -1,41 +1,27 @@
 //! The training of one run, from its first step or from wherever it was left.
 
-use crate::checkpoint::{self, Position, Sums, to_safetensors};
+use crate::checkpoint::{self, Position, Sums};
+use crate::claim::Claimed;
 use crate::config::{DeviceType, NUMERICS, SPLIT_SEED};
-use crate::evaluate::{Evaluation, View, correct};
+use crate::evaluate::{Evaluation, TeacherComparison, View};
+use crate::metrics::{Metrics, STEPS_A_LINE};
 use crate::optimizer::Optimizer;
-use crate::store::{CONFIG, Claimed, LAST, METRICS, MODEL, RESULT, parse_json};
-use crate::{Distillation, Error, Pick, Result, RunConfig, RunId, Store};
-use candle_core::{Device, Tensor};
+use crate::seal;
+use crate::store::{CONFIG, LAST, MODEL, ModelHeader, PREVIOUS, RESULT, ResultFile};
+use crate::teaching::{Teaching, load_frozen};
+use crate::{Distillation, EpochRecord, Error, Pick, Record, Result, RunConfig, RunId, StepRecord, Store};
+use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ModuleT;
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
+use std::thread;
 use std::time::{Duration, Instant};
-use takd_datasets::{Batch, BatchConfig, Dataset, Images, batches, epoch_order};
-use takd_loss::{KdLoss, cross_entropy};
+use takd_datasets::{Batch, BatchConfig, Dataset, Images, batches_ahead, epoch_order};
+use takd_loss::cross_entropy;
 use takd_models::{Network, Parameters};
 
 /// Time after which a long epoch is saved in its midst.
 const SAVE_EVERY: Duration = Duration::from_secs(120);
-
-/// One epoch of a run, as a line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    /// Which one, from 1.
-    pub epoch: usize,
-    /// Its learning rate.
-    pub lr: f64,
-    /// Mean of the loss over its images, each as the network was when it was seen.
-    pub train_loss: f64,
-    /// Share of them that the network got right, as it was then.
-    pub train_accuracy: f64,
-    /// On the held-out images, where there are any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<Evaluation>,
-    /// On the test images, where the protocol looks at them each epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test: Option<Evaluation>,
-}
 
 /// What a run ended with, as in `result.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +35,9 @@ pub struct RunResult {
     /// That network on the held-out images, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<Evaluation>,
+    /// That network and its teachers on the test images, where it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teachers: Option<TeacherComparison>,
     /// Number of trainable values.
     pub parameters: usize,
     /// What the training took, interruptions left out.
@@ -58,8 +47,17 @@ pub struct RunResult {
 /// What happens in a run while it happens.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
-    /// Another process works on the same run; told again and again until that has ended.
-    Waiting,
+    /// Another process works on this run, whose logits are needed; told again and again until that has ended.
+    Waiting(&'a RunId),
+    /// Images are taken through a network that is not trained.
+    Pass {
+        /// What for.
+        pass: Pass,
+        /// Images so far.
+        done: usize,
+        /// Images in all.
+        total: usize,
+    },
     /// The training begins after `done` of `total` steps.
     Started {
         /// Steps of an earlier start that need not be taken again.
@@ -73,25 +71,41 @@ pub enum Event<'a> {
         done: usize,
         /// Steps of the whole run.
         total: usize,
-        /// The epoch, from 1.
+        /// Epoch of this step, from 1.
         epoch: usize,
-        /// Mean of the loss in this epoch so far.
+        /// Mean loss of the epoch so far.
         loss: f64,
-        /// Share of this epoch's images so far that the network got right.
+        /// Share of the epoch's images so far that the network got right.
         accuracy: f64,
     },
     /// An epoch is over.
     Epoch(&'a EpochRecord),
 }
 
-/// Trains the network that `config` describes, or goes on with it, or gives the result it ended with before.
+/// What images are taken through a network for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// For a teacher's logits, which are kept.
+    TeacherLogits,
+    /// To see how it does on the held-out images.
+    HeldOut,
+    /// To see how it does on the test images.
+    Test,
+}
+
+/// Is told what happens, and says whether to go on.
+pub(crate) type Watch<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
+
+/// Trains the run `config` on `data`, or goes on with it, or gives its result at once where it was finished before.
 ///
-/// The teacher's run must be finished and in `store`. `watch` is told of everything and may break off at any step; the
-/// run is saved first, and a later call ends with the same bits as if it had not been broken off. If another process
-/// works on the same run, this one waits for it.
+/// Where `watch` breaks off, the run is saved and [`Error::Stopped`] returned; started again, it ends in the same bits.
+///
+/// Files of an earlier start that are damaged are named in a warning ([`tracing`]); the run then goes on from the
+/// checkpoint before, or begins anew.
 ///
 /// # Errors
-/// Every variant of [`Error`]; [`Error::Stopped`] where `watch` broke off.
+/// Where the configuration makes no sense or is not for this data and device, a teacher is not finished, another process
+/// is at work on the run ([`Error::Claimed`], at once), the training diverges, or a file cannot be read or written.
 pub fn train(
     config: &RunConfig,
     data: &Dataset,
@@ -101,21 +115,40 @@ pub fn train(
 ) -> Result<RunResult> {
     check(config, data, device)?;
     let id = config.id()?;
-    let folder = Claimed::wait(store.dir(&id), &mut || watch(Event::Waiting))?;
-    if let Some(result) = store.finished(&id)? {
+    if let (Ok(Some(_)), Ok(Some(result))) = (store.config(&id), store.finished(&id)) {
         return Ok(result);
     }
-    let text = toml::to_string(config).map_err(|error| Error::Config(error.to_string()))?;
-    folder.write(CONFIG, text.as_bytes())?;
-    Run::new(config, &id, data, store, &folder, device)?.go_on(watch)
+    let folder = store.claim(&id)?.ok_or_else(|| Error::Claimed(id.clone()))?;
+    folder.sweep()?;
+    if repaired(store.config(&id))?.is_none() {
+        let text = toml::to_string(config).map_err(Error::unwritable)?;
+        folder.write(CONFIG, text.as_bytes())?;
+    }
+    if let Some(result) = repaired(store.finished(&id))? {
+        return Ok(result);
+    }
+    let (run, teaching) =
+        (Run::new(config, &id, data, &folder, device)?, Teaching::prepare(config, data, store, device, watch)?);
+    run.go_on(teaching.as_ref(), store, watch)
+}
+
+/// What is damaged is made again: it counts as not there.
+fn repaired<T>(found: Result<Option<T>>) -> Result<Option<T>> {
+    match found {
+        Err(error @ Error::Damaged { .. }) => {
+            tracing::warn!("{error}");
+            Ok(None)
+        }
+        found => found,
+    }
 }
 
 fn check(config: &RunConfig, data: &Dataset, device: &Device) -> Result<()> {
     let RunConfig { recipe, data: wanted, .. } = config;
     let found = (data.name, data.checksum.as_str(), data.train.len());
-    let fits = |kd: &Distillation| (0.0..=1.0).contains(&kd.lambda) && kd.temperature > 0.0;
+    let fits = |kd: &Distillation| (0.0..=1.0).contains(&kd.lambda) && kd.temperature > 0.0 && !kd.teachers.is_empty();
     let problem = if config.distillation.as_ref().is_some_and(|kd| !fits(kd)) {
-        "λ is from 0 to 1, τ is above 0".into()
+        "λ is from 0 to 1, τ is above 0, and there is a teacher at least".into()
     } else if recipe.lr.first().is_none_or(|first| first.epoch > 0) {
         "its learning rate must begin with epoch 0".into()
     } else if config.device != DeviceType::of(device) {
@@ -134,53 +167,25 @@ fn check(config: &RunConfig, data: &Dataset, device: &Device) -> Result<()> {
     Err(Error::Config(problem))
 }
 
-/// Who teaches.
-struct Teaching {
-    loss: KdLoss,
-    teacher: Teacher,
-}
-
-/// Where the teacher's logits come from.
-enum Teacher {
-    /// Computed once: without augmentation an image looks the same in every epoch. `[train_images, classes]`, a row for
-    /// each training image by its index (rows of held-out images are there but not read).
-    Kept(Tensor),
-    /// Computed for every batch.
-    Live(Network),
-}
-
-impl Teacher {
-    /// `[batch, classes]`.
-    fn logits(&self, batch: &Batch) -> Result<Tensor> {
-        match self {
-            Self::Kept(logits) => {
-                let indices = Tensor::from_slice(&batch.indices, batch.indices.len(), logits.device())?;
-                Ok(logits.index_select(&indices, 0)?)
-            }
-            Self::Live(network) => Ok(network.forward_t(&batch.images, false)?.detach()),
-        }
-    }
-}
-
 /// A run in memory.
 struct Run<'a> {
     config: &'a RunConfig,
     id: &'a RunId,
+    data: &'a Dataset,
     folder: &'a Claimed,
     device: &'a Device,
-    train: &'a Images,
-    /// Indices into `train`.
+    /// Indices into the training images.
     trained_on: Vec<u32>,
+    held_out: Vec<u32>,
     batch: BatchConfig,
-    held_out: Option<(View<'a>, Vec<u32>)>,
-    test: (View<'a>, Vec<u32>),
+    /// Steps of an epoch.
+    steps: usize,
     parameters: Parameters,
     network: Network,
     /// The same parameters without gradients.
     evaluated: Network,
     optimizer: Optimizer,
-    teaching: Option<Teaching>,
-    records: Vec<EpochRecord>,
+    epochs: Vec<EpochRecord>,
     seconds_before: f64,
     started: Instant,
 }
@@ -190,14 +195,11 @@ impl<'a> Run<'a> {
         config: &'a RunConfig,
         id: &'a RunId,
         data: &'a Dataset,
-        store: &Store,
         folder: &'a Claimed,
         device: &'a Device,
     ) -> Result<Self> {
         let started = Instant::now();
         let recipe = &config.recipe;
-        let normalization = recipe.normalization(data);
-        let view = |images| View { images, normalization, device };
         let (trained_on, held_out) = data.train.stratified_holdout(recipe.held_out(data.train.len()), SPLIT_SEED);
         let narrow = |indices: Vec<usize>| -> Vec<u32> { indices.into_iter().map(|index| index as u32).collect() };
         let parameters = Parameters::random(config.seed);
@@ -205,135 +207,187 @@ impl<'a> Run<'a> {
         let network = Network::new(config.model, classes, parameters.var_builder(device))?;
         let evaluated = Network::new(config.model, classes, parameters.frozen_var_builder(device))?;
         let optimizer = Optimizer::new(&parameters, recipe)?;
-        let teaching =
-            config.distillation.as_ref().map(|kd| teaching(kd, config, view(&data.train), store)).transpose()?;
+        let (batch_size, normalization) = (recipe.batch_size, recipe.normalization(data));
         Ok(Self {
             config,
             id,
+            data,
             folder,
             device,
-            train: &data.train,
+            steps: trained_on.len().div_ceil(batch_size),
             trained_on: narrow(trained_on),
-            batch: BatchConfig { batch_size: recipe.batch_size, augmentation: recipe.augmentation(), normalization },
-            held_out: (!held_out.is_empty()).then(|| (view(&data.train), narrow(held_out))),
-            test: (view(&data.test), (0..data.test.len() as u32).collect()),
+            held_out: narrow(held_out),
+            batch: BatchConfig { batch_size, augmentation: recipe.augmentation(), normalization },
             parameters,
             network,
             evaluated,
             optimizer,
-            teaching,
-            records: Vec::new(),
+            epochs: Vec::new(),
             seconds_before: 0.0,
             started,
         })
     }
 
-    fn go_on(mut self, watch: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Result<RunResult> {
-        let mut position = self.resume()?;
-        let steps = self.trained_on.len().div_ceil(self.batch.batch_size);
+    fn go_on(mut self, teaching: Option<&Teaching>, store: &Store, watch: &mut Watch<'_>) -> Result<RunResult> {
+        let (mut position, mut metrics) = self.resume()?;
         let epochs = self.config.recipe.epochs;
-        let started = watch(Event::Started { done: position.epoch * steps + position.step, total: epochs * steps });
-        self.stop_if(started, position)?;
+        let total = epochs * self.steps;
+        let done = position.epoch * self.steps + position.step;
+        tracing::info!("run {}: {} begins after {done} of {total} steps", self.id, self.config.model);
+        if watch(Event::Started { done, total }).is_break() {
+            self.save(position, &mut metrics)?;
+            return Err(Error::Stopped);
+        }
         while position.epoch < epochs {
-            let last_step = self.epoch(&mut position, steps, watch)?;
-            let record = self.record(&position)?;
+            let record = match self.epoch(&mut position, teaching, &mut metrics, watch) {
+                Err(Error::Stopped) => {
+                    self.save(position, &mut metrics)?;
+                    return Err(Error::Stopped);
+                }
+                record => record?,
+            };
             position = Position { epoch: position.epoch + 1, ..Position::default() };
             let flow = watch(Event::Epoch(&record));
-            self.records.push(record);
+            metrics.add(&Record::Epoch(record.clone()))?;
+            self.epochs.push(record);
             if self.picked_epoch() == position.epoch {
-                self.save_model()?;
+                self.save_model(position.epoch)?;
             }
             // The checkpoint last: what it does not know of yet is computed again, and comes out the same.
-            self.save_metrics()?;
-            self.save(position)?;
-            if position.epoch < epochs && (last_step.is_break() || flow.is_break()) {
+            self.save(position, &mut metrics)?;
+            if flow.is_break() {
                 return Err(Error::Stopped);
             }
         }
-        self.finish()
+        self.finish(teaching, store, metrics, watch)
     }
 
-    /// The steps of an epoch that are still to be taken; whether to go on after them.
+    /// What is left of an epoch. Where it is broken off, `position` is up to where it came.
     fn epoch(
         &self,
         position: &mut Position,
-        steps: usize,
-        watch: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>> {
+        teaching: Option<&Teaching>,
+        metrics: &mut Metrics,
+        watch: &mut Watch<'_>,
+    ) -> Result<EpochRecord> {
         let Position { epoch, .. } = *position;
-        let lr = self.config.recipe.lr_at(epoch);
+        let recipe = &self.config.recipe;
+        let lr = recipe.lr_at(epoch);
         let shuffled = epoch_order(self.trained_on.len(), self.config.seed, epoch);
         let order: Vec<u32> = shuffled.into_iter().map(|place| self.trained_on[place as usize]).collect();
-        let rest = &order[position.step * self.batch.batch_size..];
+        let rest = &order[order.len().min(position.step * self.batch.batch_size)..];
+        let (seed, drawn) = recipe.augmented_from(self.config.seed, epoch);
+        let form = recipe.forms().map_or(0, |forms| epoch % forms);
         let mut saved = Instant::now();
-        let mut flow = ControlFlow::Continue(());
-        for batch in batches(self.train, rest, &self.batch, self.config.seed, epoch, self.device) {
-            let (loss, hits, images) = self.step(&batch?, lr).map_err(|error| self.diverged(error, position, lr))?;
-            let sums = &mut position.sums;
-            *sums = Sums {
-                loss: sums.loss + loss * images as f64,
-                correct: sums.correct + hits,
-                images: sums.images + images,
-            };
-            position.step += 1;
-            flow = watch(Event::Step {
-                done: epoch * steps + position.step,
-                total: steps * self.config.recipe.epochs,
-                epoch: epoch + 1,
-                loss: sums.loss / sums.images as f64,
-                accuracy: sums.correct as f64 / sums.images as f64,
-            });
-            if position.step < steps {
-                self.stop_if(flow, *position)?;
+        thread::scope(|scope| {
+            for batch in batches_ahead(scope, &self.data.train, rest, &self.batch, seed, drawn, self.device) {
+                let step = epoch * self.steps + position.step + 1;
+                let taken = self.step(&batch?, teaching, lr, form, step);
+                let (loss, hits, images) = taken.map_err(|error| self.diverged(error, *position))?;
+                let sums = &mut position.sums;
+                *sums = Sums {
+                    loss: sums.loss + loss * images as f64,
+                    correct: sums.correct + hits,
+                    images: sums.images + images,
+                };
+                let (sums, of_sums) = (*sums, sums.images as f64);
+                position.step += 1;
+                if step.is_multiple_of(STEPS_A_LINE) {
+                    metrics.add(&Record::Step(StepRecord { step, lr, loss, accuracy: hits as f64 / images as f64 }))?;
+                }
+                let flow = watch(Event::Step {
+                    done: step,
+                    total: self.steps * recipe.epochs,
+                    epoch: epoch + 1,
+                    loss: sums.loss / of_sums,
+                    accuracy: sums.correct as f64 / of_sums,
+                });
+                if flow.is_break() {
+                    return Err(Error::Stopped);
+                }
                 if saved.elapsed() > SAVE_EVERY {
-                    self.save(*position)?;
+                    self.save(*position, metrics)?;
                     saved = Instant::now();
                 }
             }
-        }
-        Ok(flow)
-    }
-
-    /// One step: the batch's loss before it, how many images were right, how many there were.
-    fn step(&self, batch: &Batch, lr: f64) -> Result<(f64, usize, usize)> {
-        let logits = self.network.forward_t(&batch.images, true)?;
-        let loss = match &self.teaching {
-            None => cross_entropy(&logits, &batch.labels)?,
-            Some(Teaching { loss, teacher }) => loss.forward(&logits, &teacher.logits(batch)?, &batch.labels)?,
+            Ok(())
+        })?;
+        let Sums { loss, correct, images } = position.sums;
+        let network = &self.evaluated;
+        let held_out = match self.held_out.as_slice() {
+            [] => None,
+            order => Some(self.evaluate(network, (&self.data.train, order), *position, Pass::HeldOut, watch)?.0),
         };
-        self.optimizer.step(&loss.backward()?, lr)?;
-        Ok((f64::from(loss.to_scalar::<f32>()?), correct(&logits.detach(), &batch.labels)?, batch.indices.len()))
-    }
-
-    /// Logits that ceased to be numbers are the training's fault, not the loss's.
-    fn diverged(&self, error: Error, position: &Position, lr: f64) -> Error {
-        match error {
-            Error::Loss(takd_loss::Error::NotFinite { input, value, .. }) => Error::Diverged {
-                epoch: position.epoch + 1,
-                step: position.step + 1,
-                lr,
-                reason: format!("{input} hold {value}"),
-                checkpoint: self.folder.path(LAST),
-            },
-            error => error,
-        }
-    }
-
-    /// An epoch whose steps are all taken.
-    fn record(&self, position: &Position) -> Result<EpochRecord> {
-        let Position { epoch, sums, .. } = *position;
-        let lr = self.config.recipe.lr_at(epoch);
-        let evaluate = |(view, order): &(View<'_>, Vec<u32>)| {
-            view.evaluate(&self.evaluated, order).map_err(|error| self.diverged(error, position, lr))
+        let test = match recipe.evaluates_test_each_epoch() {
+            false => None,
+            true => Some(self.test(network, *position, watch)?.0),
         };
         Ok(EpochRecord {
             epoch: epoch + 1,
+            step: (epoch + 1) * self.steps,
             lr,
-            train_loss: sums.loss / sums.images as f64,
-            train_accuracy: sums.correct as f64 / sums.images as f64,
-            held_out: self.held_out.as_ref().map(evaluate).transpose()?,
-            test: self.config.recipe.evaluates_test_each_epoch().then(|| evaluate(&self.test)).transpose()?,
+            train_loss: loss / images as f64,
+            train_accuracy: correct as f64 / images as f64,
+            held_out,
+            test,
         })
+    }
+
+    /// One step: the batch's loss before it, how many images were right, how many there were.
+    fn step(
+        &self,
+        batch: &Batch,
+        teaching: Option<&Teaching>,
+        lr: f64,
+        form: usize,
+        step: usize,
+    ) -> Result<(f64, usize, usize)> {
+        let logits = self.network.forward_t(&batch.images, true)?;
+        let loss = match teaching {
+            None => cross_entropy(&logits, &batch.labels)?,
+            Some(teaching) => teaching.loss(&logits, batch, form, step)?,
+        };
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        if !value.is_finite() {
+            return Err(Error::NotFinite(format!("the loss is {value}")));
+        }
+        self.optimizer.step(&loss.backward()?, lr)?;
+        Ok((value, correct(&logits.detach(), &batch.labels)?, batch.indices.len()))
+    }
+
+    /// What ceased to be a number is the training's fault.
+    fn diverged(&self, error: Error, position: Position) -> Error {
+        let reason = match error {
+            Error::Loss(takd_loss::Error::NotFinite { input, value, .. }) => format!("{input} hold {value}"),
+            Error::NotFinite(reason) => reason,
+            error => return error,
+        };
+        Error::Diverged {
+            epoch: position.epoch + 1,
+            step: (position.step + 1).min(self.steps),
+            lr: self.config.recipe.lr_at(position.epoch),
+            reason,
+            checkpoint: self.folder.path(LAST),
+        }
+    }
+
+    fn evaluate(
+        &self,
+        network: &Network,
+        (images, order): (&Images, &[u32]),
+        position: Position,
+        pass: Pass,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Evaluation, Vec<f32>)> {
+        let view = View { images, normalization: self.batch.normalization, device: self.device };
+        let evaluated = view.evaluate(network, order, pass, watch);
+        evaluated.map_err(|error| self.diverged(error, position))
+    }
+
+    /// How `network` does on the test images, and its logits for them.
+    fn test(&self, network: &Network, position: Position, watch: &mut Watch<'_>) -> Result<(Evaluation, Vec<f32>)> {
+        let all: Vec<u32> = (0..self.data.test.len() as u32).collect();
+        self.evaluate(network, (&self.data.test, &all), position, Pass::Test, watch)
     }
 
     /// Of the epochs so far the one, from 1, whose network counts; the earlier of equals.
@@ -342,119 +396,104 @@ impl<'a> Run<'a> {
         match self.config.recipe.pick {
             Pick::LastEpoch => self.config.recipe.epochs,
             Pick::BestTestEpoch => {
-                let best = self.records.iter().rev().max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)));
+                let best = self.epochs.iter().rev().max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)));
                 best.map_or(0, |record| record.epoch)
             }
         }
     }
 
-    /// Where the last checkpoint left off.
-    fn resume(&mut self) -> Result<Position> {
-        let Some(position) = checkpoint::load(self.folder, self.id, &self.parameters, &self.optimizer)? else {
-            return Ok(Position::default());
-        };
-        self.seconds_before = position.seconds;
-        let path = self.folder.path(METRICS);
-        for line in self.folder.read(METRICS)?.unwrap_or_default().split(|&byte| byte == b'\n') {
-            if !line.is_empty() {
-                let record: EpochRecord = parse_json(&path, line)?;
-                if record.epoch <= position.epoch {
-                    self.records.push(record);
-                }
+    /// Where the last checkpoint left off, or the one before it if that is damaged, or the beginning.
+    fn resume(&mut self) -> Result<(Position, Metrics)> {
+        for name in [LAST, PREVIOUS] {
+            if let Some(resumed) = repaired(self.resume_from(name))? {
+                return Ok(resumed);
+            }
+            // It must not become the one before the next.
+            self.folder.remove(name)?;
+        }
+        self.epochs.clear();
+        Ok((Position::default(), Metrics::begin(self.folder)?))
+    }
+
+    fn resume_from(&mut self, name: &str) -> Result<Option<(Position, Metrics)>> {
+        let checkpoint = checkpoint::read(self.folder, name, self.id, &self.parameters, &self.optimizer)?;
+        let Some(checkpoint) = checkpoint else { return Ok(None) };
+        let (metrics, records) = Metrics::go_on(self.folder, &checkpoint.header.metrics)?;
+        self.epochs = records
+            .into_iter()
+            .filter_map(|record| match record {
+                Record::Epoch(record) => Some(record),
+                Record::Step(_) => None,
+            })
+            .collect();
+        let position = checkpoint.header.position;
+        let picked = self.picked_epoch();
+        if (1..=position.epoch).contains(&picked) {
+            // The network of that epoch, or of one that this checkpoint does not know of and that will come again.
+            let path = self.folder.path(MODEL);
+            let bytes = self.folder.read(MODEL)?.ok_or_else(|| Error::damaged(&path, &"it is gone"))?;
+            let (header, _) = seal::from_safetensors::<ModelHeader>(&path, &bytes)?;
+            if header.run != *self.id || (header.epoch != picked && header.epoch <= position.epoch) {
+                let problem = format!("it is the network of run {}, epoch {}", header.run, header.epoch);
+                return Err(Error::damaged(&path, &problem));
             }
         }
-        if self.records.iter().map(|record| record.epoch).ne(1..=position.epoch) {
-            return Err(Error::damaged(&path, &format!("it lacks some of the first {} epochs", position.epoch)));
-        }
-        Ok(position)
+        checkpoint.restore()?;
+        self.seconds_before = position.seconds;
+        Ok(Some((position, metrics)))
     }
 
     fn seconds(&self) -> f64 {
         self.seconds_before + self.started.elapsed().as_secs_f64()
     }
 
-    fn stop_if(&self, flow: ControlFlow<()>, position: Position) -> Result<()> {
-        if flow.is_continue() {
-            return Ok(());
-        }
-        self.save(position)?;
-        Err(Error::Stopped)
-    }
-
-    fn save(&self, position: Position) -> Result<()> {
+    fn save(&self, position: Position, metrics: &mut Metrics) -> Result<()> {
         let position = Position { seconds: self.seconds(), ..position };
-        checkpoint::save(self.folder, self.id, position, &self.parameters, &self.optimizer)
+        let header = checkpoint::Header { run: self.id.clone(), position, metrics: metrics.extent()? };
+        checkpoint::save(self.folder, &header, &self.parameters, &self.optimizer)
     }
 
-    fn save_metrics(&self) -> Result<()> {
-        let mut lines = Vec::new();
-        for record in &self.records {
-            serde_json::to_writer(&mut lines, record).map_err(|error| Error::Config(error.to_string()))?;
-            lines.push(b'\n');
-        }
-        self.folder.write(METRICS, &lines)
-    }
-
-    fn save_model(&self) -> Result<()> {
-        /// What stands in the file beside the tensors.
-        #[derive(Serialize)]
-        struct Header<'a> {
-            run: &'a RunId,
-            model: String,
-            classes: usize,
-        }
-        let header = Header { run: self.id, model: self.config.model.to_string(), classes: self.network.classes() };
+    fn save_model(&self, epoch: usize) -> Result<()> {
+        let (run, model, classes) = (self.id.clone(), self.config.model.to_string(), self.network.classes());
         let tensors = self.parameters.all().into_iter().map(|(name, var)| (name, var.into_inner()));
-        self.folder.write(MODEL, &to_safetensors(tensors, &header)?)
+        self.folder.write(MODEL, &seal::to_safetensors(tensors, &ModelHeader { run, model, classes, epoch })?)
     }
 
-    fn finish(self) -> Result<RunResult> {
+    fn finish(
+        self,
+        teaching: Option<&Teaching>,
+        store: &Store,
+        mut metrics: Metrics,
+        watch: &mut Watch<'_>,
+    ) -> Result<RunResult> {
         let epoch = self.picked_epoch();
-        let record = self.records.iter().find(|record| record.epoch == epoch);
-        let test = match record.and_then(|record| record.test) {
-            Some(test) => test,
-            None => {
-                let last = Position { epoch: epoch - 1, ..Position::default() };
-                let lr = self.config.recipe.lr_at(last.epoch);
-                let evaluation = self.test.0.evaluate(&self.evaluated, &self.test.1);
-                evaluation.map_err(|error| self.diverged(error, &last, lr))?
-            }
-        };
+        let record = self.epochs.iter().find(|record| record.epoch == epoch);
+        let last = Position { epoch: self.config.recipe.epochs - 1, step: self.steps, ..Position::default() };
+        // From its file, for it may be that of an epoch before the last.
+        let path = self.folder.path(MODEL);
+        let network = load_frozen(self.config.model, self.network.classes(), &path, self.device)?;
+        let (test, logits) = self.test(&network, last, watch)?;
+        let teachers =
+            teaching.map(|teaching| teaching.compare(&logits, self.data, store, self.device, watch)).transpose()?;
         let result = RunResult {
             run: self.id.clone(),
             epoch,
             test,
             held_out: record.and_then(|record| record.held_out),
+            teachers,
             parameters: self.parameters.trainable_count(),
             seconds: self.seconds(),
         };
-        self.folder.write_json(RESULT, &result)?;
+        let metrics = metrics.extent()?;
+        self.folder.write(RESULT, &seal::to_json(&ResultFile { result: result.clone(), metrics })?)?;
         self.folder.remove(LAST)?;
+        self.folder.remove(PREVIOUS)?;
         Ok(result)
     }
 }
 
-fn teaching(kd: &Distillation, student: &RunConfig, images: View<'_>, store: &Store) -> Result<Teaching> {
-    let unfinished = || Error::Teacher { id: kd.teacher.clone(), dir: store.dir(&kd.teacher) };
-    let config = store.config(&kd.teacher)?.ok_or_else(unfinished)?;
-    let path = store.model(&kd.teacher)?;
-    let classes = student.data.dataset.classes();
-    if (config.data.dataset, &config.data.checksum) != (student.data.dataset, &student.data.checksum) {
-        return Err(Error::Config(format!(
-            "the teacher was trained on other images of {} than the student's of {}",
-            config.data.dataset, student.data.dataset
-        )));
-    }
-    let (_, parameters) =
-        Network::load(config.model, classes, &path, images.device).map_err(|error| Error::damaged(&path, &error))?;
-    let network = Network::new(config.model, classes, parameters.frozen_var_builder(images.device))?;
-    let teacher = if student.recipe.keeps_teacher_logits() {
-        let all: Vec<u32> = (0..images.images.len() as u32).collect();
-        Teacher::Kept(images.logits(&network, &all)?)
-    } else {
-        Teacher::Live(network)
-    };
-    let reduction = student.recipe.reduction();
-    let loss = KdLoss { temperature: kd.temperature, lambda: kd.lambda, reduction, ..KdLoss::default() };
-    Ok(Teaching { loss, teacher })
+/// How many rows have their largest logit at their label.
+fn correct(logits: &Tensor, labels: &Tensor) -> Result<usize> {
+    let hits = logits.argmax(D::Minus1)?.eq(labels)?.to_dtype(DType::U32)?;
+    Ok(hits.sum_all()?.to_scalar::<u32>()? as usize)
 }

@@ -4,6 +4,7 @@ use crate::{Plan, PlannedRun};
 use candle_core::Device;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
+use std::thread;
 use std::time::{Duration, Instant};
 use takd_datasets::{Dataset, DatasetName};
 use takd_distill::{Error, Event, Result, RunId, RunResult, Store, train};
@@ -15,8 +16,8 @@ pub enum Outcome {
     Finished(RunResult),
     /// Its training diverged.
     Diverged(Error),
-    /// It was not begun, since its teacher has no result.
-    NoTeacher(RunId),
+    /// It was not begun, since a teacher of its has no result.
+    NoTeacher,
 }
 
 /// What happens while a plan is executed.
@@ -26,6 +27,9 @@ pub enum Happening<'a> {
     Training(Event<'a>, TimeLeft),
     /// A run is over.
     Ended(&'a Outcome),
+    /// Other processes work on all that is left, or on its teachers; told again and again until one has ended. The run is
+    /// the first that is left.
+    Waiting,
 }
 
 /// How long it will take, about, by what it took so far; zero before there is anything to tell it by.
@@ -37,7 +41,11 @@ pub struct TimeLeft {
     pub all: Duration,
 }
 
-/// Trains every run of the plan that is not finished, and gives how each ended.
+/// How often other processes' runs are looked at.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Trains every run of the plan that is not finished, and gives how each ended. What another process works on is left to
+/// it, so that any number of processes may execute one plan in one folder, and each run is trained once.
 ///
 /// `watch` is told the number of the run (from 0), the run and what happens; where it breaks off, the run in hand is
 /// saved and [`Error::Stopped`] returned. A run that diverges costs only itself and those it was to teach.
@@ -55,33 +63,67 @@ pub fn execute(
     watch: &mut dyn FnMut(usize, &PlannedRun, Happening<'_>) -> ControlFlow<()>,
 ) -> Result<HashMap<RunId, Outcome>> {
     let mut outcomes = HashMap::new();
-    let mut clock = Clock::new(plan, store)?;
-    for (index, run) in plan.runs.iter().enumerate() {
-        let outcome = one(run, &outcomes, data, store, device, &mut clock, &mut |what| watch(index, run, what))?;
-        let flow = watch(index, run, Happening::Ended(&outcome));
-        clock.leave(run);
-        outcomes.insert(run.id.clone(), outcome);
-        if flow.is_break() && index + 1 < plan.runs.len() {
-            return Err(Error::Stopped);
+    let mut clock = Clock::new(plan, store);
+    while outcomes.len() < plan.runs.len() {
+        let before = outcomes.len();
+        for (index, run) in plan.runs.iter().enumerate() {
+            if outcomes.contains_key(&run.id) {
+                continue;
+            }
+            let outcome = match teachers(run, &outcomes) {
+                Teachers::NotYet => continue,
+                Teachers::Lost => Outcome::NoTeacher,
+                Teachers::Ready => match one(run, data, store, device, &mut clock, &mut |what| watch(index, run, what))
+                {
+                    Err(Error::Claimed(_)) => continue,
+                    outcome => outcome?,
+                },
+            };
+            let flow = watch(index, run, Happening::Ended(&outcome));
+            clock.leave(run);
+            outcomes.insert(run.id.clone(), outcome);
+            if flow.is_break() && outcomes.len() < plan.runs.len() {
+                return Err(Error::Stopped);
+            }
+        }
+        let left = plan.runs.iter().enumerate().find(|(_, run)| !outcomes.contains_key(&run.id));
+        if let (Some((index, run)), true) = (left, outcomes.len() == before) {
+            if watch(index, run, Happening::Waiting).is_break() {
+                return Err(Error::Stopped);
+            }
+            thread::sleep(PATIENCE);
         }
     }
     Ok(outcomes)
 }
 
+/// Whether a run can be taught.
+enum Teachers {
+    Ready,
+    NotYet,
+    Lost,
+}
+
+fn teachers(run: &PlannedRun, outcomes: &HashMap<RunId, Outcome>) -> Teachers {
+    let mut all = Teachers::Ready;
+    for teacher in run.config.distillation.iter().flat_map(|kd| &kd.teachers) {
+        match outcomes.get(teacher) {
+            Some(Outcome::Finished(_)) => {}
+            Some(_) => return Teachers::Lost,
+            None => all = Teachers::NotYet,
+        }
+    }
+    all
+}
+
 fn one(
     run: &PlannedRun,
-    outcomes: &HashMap<RunId, Outcome>,
     data: &BTreeMap<DatasetName, Dataset>,
     store: &Store,
     device: &Device,
     clock: &mut Clock,
     watch: &mut dyn FnMut(Happening<'_>) -> ControlFlow<()>,
 ) -> Result<Outcome> {
-    if let Some(kd) = &run.config.distillation
-        && !matches!(outcomes.get(&kd.teacher), Some(Outcome::Finished(_)))
-    {
-        return Ok(Outcome::NoTeacher(kd.teacher.clone()));
-    }
     let data = &data[&run.config.data.dataset];
     clock.start();
     let result = train(&run.config, data, store, device, &mut |event| {
@@ -114,7 +156,7 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(plan: &Plan, store: &Store) -> Result<Self> {
+    fn new(plan: &Plan, store: &Store) -> Self {
         let mut clock = Self {
             ahead: 0.0,
             spent: (0.0, 0.0),
@@ -125,13 +167,14 @@ impl Clock {
             left: TimeLeft::default(),
         };
         for run in &plan.runs {
-            if store.finished(&run.id)?.is_some() {
+            // What is damaged will be trained again.
+            if matches!(store.finished(&run.id), Ok(Some(_))) {
                 clock.finished.push(run.id.clone());
             } else {
                 clock.ahead += run.cost;
             }
         }
-        Ok(clock)
+        clock
     }
 
     /// A run begins: what comes before its first step counts.

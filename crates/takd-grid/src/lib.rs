@@ -40,10 +40,12 @@
 
 mod cell;
 mod execute;
+mod path;
 mod plan;
 mod preset;
 
 pub use cell::{Cell, CellError};
 pub use execute::{Happening, Outcome, TimeLeft, execute};
+pub use path::{DistillationPath, PathError, PathExperiment, Strength};
 pub use plan::{Plan, PlannedRun, Row, SeedRuns, Table1};
 pub use preset::{Preset, Trio, UnknownPreset};

@@ -1,6 +1,6 @@
 //! From what a table needs to the runs that make it.
 
-use crate::{Cell, Preset, Trio};
+use crate::{Cell, DistillationPath, Preset, Trio};
 use std::collections::BTreeMap;
 use takd_datasets::{Dataset, DatasetName};
 use takd_distill::{DataConfig, DeviceType, Distillation, NUMERICS, Protocol, Recipe, Result, RunConfig, RunId};
@@ -32,7 +32,7 @@ pub struct Table1 {
 pub struct Plan {
     /// In the order in which they can be trained.
     pub runs: Vec<PlannedRun>,
-    /// A row a cell.
+    /// A row a cell, for a table.
     pub rows: Vec<Row>,
 }
 
@@ -43,8 +43,8 @@ pub struct PlannedRun {
     pub id: RunId,
     /// What it is.
     pub config: RunConfig,
-    /// The networks through which the knowledge comes, the trained one last.
-    pub path: Vec<ModelSpec>,
+    /// The networks through which the knowledge comes, the trained one alone at the end.
+    pub path: DistillationPath,
     /// Multiplications that it takes, about; to share out the time that is left.
     pub cost: f64,
 }
@@ -52,8 +52,7 @@ pub struct PlannedRun {
 impl PlannedRun {
     /// `plane10 → plane4 on cifar10, seed 31`.
     pub fn name(&self) -> String {
-        let path: Vec<String> = self.path.iter().map(ToString::to_string).collect();
-        format!("{} on {}, seed {}", path.join(" → "), self.config.data.dataset, self.config.seed)
+        format!("{} on {}, seed {}", self.path, self.config.data.dataset, self.config.seed)
     }
 }
 
@@ -114,9 +113,9 @@ impl Table1 {
             let mut seeds = Vec::new();
             for &seed in &self.seeds {
                 let Trio { teacher, assistant, student } = trio;
-                let mut run = |path: &[ModelSpec], taught_by: Option<&RunId>| {
+                let mut run = |model: ModelSpec, path: DistillationPath, taught_by: Option<&RunId>| {
                     let distillation = taught_by.map(|teacher| Distillation {
-                        teacher: teacher.clone(),
+                        teachers: vec![teacher.clone()],
                         lambda: self.lambda,
                         temperature: self.temperature,
                     });
@@ -127,7 +126,7 @@ impl Table1 {
                         RunConfig {
                             numerics: NUMERICS,
                             device,
-                            model: path[path.len() - 1],
+                            model,
                             seed,
                             data: DataConfig::of(data),
                             recipe,
@@ -135,13 +134,13 @@ impl Table1 {
                         },
                     )
                 };
-                let teacher_run = run(&[teacher], None)?;
-                let assistant_run = run(&[teacher, assistant], Some(&teacher_run))?;
+                let teacher_run = run(teacher, [teacher].into(), None)?;
+                let assistant_run = run(assistant, [teacher, assistant].into(), Some(&teacher_run))?;
                 seeds.push(SeedRuns {
                     seed,
-                    no_kd: run(&[student], None)?,
-                    blkd: run(&[teacher, student], Some(&teacher_run))?,
-                    takd: run(&[teacher, assistant, student], Some(&assistant_run))?,
+                    no_kd: run(student, [student].into(), None)?,
+                    blkd: run(student, [teacher, student].into(), Some(&teacher_run))?,
+                    takd: run(student, [teacher, assistant, student].into(), Some(&assistant_run))?,
                     teacher: teacher_run,
                     assistant: assistant_run,
                 });
@@ -154,19 +153,18 @@ impl Table1 {
 
 impl Plan {
     /// The run `config`, added unless it is there.
-    fn add(&mut self, path: &[ModelSpec], test_images: usize, config: RunConfig) -> Result<RunId> {
+    pub(crate) fn add(&mut self, path: DistillationPath, test_images: usize, config: RunConfig) -> Result<RunId> {
         let id = config.id()?;
         if !self.runs.iter().any(|run| run.id == id) {
-            let teacher = path.len().checked_sub(2).map(|place| path[place]);
-            let cost = cost(&config, teacher, test_images);
-            self.runs.push(PlannedRun { id: id.clone(), config, path: path.to_vec(), cost });
+            let cost = cost(&config, path.teachers(), test_images);
+            self.runs.push(PlannedRun { id: id.clone(), config, path, cost });
         }
         Ok(id)
     }
 }
 
 /// Multiplications of a run: three times the forward pass for an image trained on, once for one evaluated.
-fn cost(config: &RunConfig, teacher: Option<ModelSpec>, test_images: usize) -> f64 {
+fn cost(config: &RunConfig, teachers: &[ModelSpec], test_images: usize) -> f64 {
     let classes = config.data.dataset.classes();
     let forward = |model: ModelSpec| model.multiply_adds(classes) as f64;
     let RunConfig { recipe, data, .. } = config;
@@ -174,9 +172,10 @@ fn cost(config: &RunConfig, teacher: Option<ModelSpec>, test_images: usize) -> f
     let evaluated = held_out + if recipe.evaluates_test_each_epoch() { test_images } else { 0 };
     let trained = data.train_images - held_out;
     let epoch = forward(config.model) * (3 * trained + evaluated) as f64;
-    let teaching = teacher.map_or(0.0, |teacher| {
-        forward(teacher)
-            * if recipe.keeps_teacher_logits() { data.train_images as f64 } else { (trained * recipe.epochs) as f64 }
-    });
+    let looks = match recipe.forms() {
+        Some(forms) => forms * data.train_images,
+        None => trained * recipe.epochs,
+    };
+    let teaching: f64 = teachers.iter().map(|&teacher| forward(teacher) * (looks + test_images) as f64).sum();
     epoch * recipe.epochs as f64 + teaching
 }

@@ -35,18 +35,22 @@ fn each_run_stands_in_the_plan_once_and_after_its_teacher() {
         let earlier = &plan.runs[..place];
         assert!(earlier.iter().all(|other| other.id != run.id), "{}", run.name());
         if let Some(kd) = &run.config.distillation {
-            assert!(earlier.iter().any(|other| other.id == kd.teacher), "{}", run.name());
+            assert!(
+                kd.teachers.iter().all(|teacher| earlier.iter().any(|other| other.id == *teacher)),
+                "{}",
+                run.name()
+            );
         }
     }
     // The assistant and the student are taught by one and the same teacher, that of its own row and seed.
     for seed in plan.rows.iter().flat_map(|row| &row.seeds) {
         let taught_by = |id: &RunId| {
             let run = plan.runs.iter().find(|run| run.id == *id).unwrap();
-            run.config.distillation.as_ref().map(|kd| kd.teacher.clone())
+            run.config.distillation.as_ref().map(|kd| kd.teachers.clone())
         };
-        assert_eq!(taught_by(&seed.assistant).as_ref(), Some(&seed.teacher));
-        assert_eq!(taught_by(&seed.blkd).as_ref(), Some(&seed.teacher));
-        assert_eq!(taught_by(&seed.takd).as_ref(), Some(&seed.assistant));
+        assert_eq!(taught_by(&seed.assistant), Some(vec![seed.teacher.clone()]));
+        assert_eq!(taught_by(&seed.blkd), Some(vec![seed.teacher.clone()]));
+        assert_eq!(taught_by(&seed.takd), Some(vec![seed.assistant.clone()]));
         assert_eq!([taught_by(&seed.no_kd), taught_by(&seed.teacher)], [None, None]);
     }
 }
@@ -64,8 +68,8 @@ fn run_that_diverges_costs_only_those_it_was_to_teach() {
     plan.runs[0].id = plan.runs[0].config.id().unwrap();
     let new = plan.runs[0].id.clone();
     for run in &mut plan.runs {
-        if let Some(kd) = run.config.distillation.as_mut().filter(|kd| kd.teacher == old) {
-            kd.teacher = new.clone();
+        if let Some(kd) = run.config.distillation.as_mut().filter(|kd| kd.teachers == [old.clone()]) {
+            kd.teachers = vec![new.clone()];
         }
     }
     let folder = tempfile::tempdir().unwrap();

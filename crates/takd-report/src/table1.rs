@@ -232,7 +232,7 @@ fn cell_row(row: &Row, store: &Store) -> Result<CellRow> {
         let mut runs = Vec::new();
         for seed in &row.seeds {
             let id = run(seed);
-            if let Some(result) = store.result(id)? {
+            if let Some(result) = store.finished(id)? {
                 seconds += result.seconds;
                 runs.push((seed.seed, 100.0 * result.test.accuracy, id.clone()));
             }

@@ -32,7 +32,7 @@ pub fn alone(model: &str, protocol: Protocol, epochs: usize, data: &Dataset) -> 
 /// The same, taught by the network of a run.
 pub fn taught(student: RunConfig, teacher: &RunConfig) -> RunConfig {
     let teacher = teacher.id().expect("a finite configuration");
-    RunConfig { distillation: Some(Distillation { teacher, lambda: 0.5, temperature: 4.0 }), ..student }
+    RunConfig { distillation: Some(Distillation { teachers: vec![teacher], lambda: 0.5, temperature: 4.0 }), ..student }
 }
 
 pub fn run(config: &RunConfig, data: &Dataset, store: &Store) -> Result<RunResult> {
