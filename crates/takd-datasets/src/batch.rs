@@ -100,9 +100,9 @@ pub fn batches_ahead<'scope>(
     epoch: usize,
     device: &Device,
 ) -> impl Iterator<Item = Result<Batch>> + use<'scope> {
-    // The thread asks no pool for help. The caller may be a worker of one, or of several that all wait here, and a pool whose
-    // workers wait for the thread cannot work for it; a pool made by the caller could not be reached from it anyway, and what
-    // the pool is busy with, training, would wait for the batch's pieces. One thread is ten times as fast as it need be.
+    // The thread makes its batches alone. The workers of the global pool may all be callers that wait here, and would never
+    // get to the batch they wait for; and a pool that the caller was put in with `install` cannot be reached from another
+    // thread. One thread is enough: 128 images of CIFAR take it 0.2 ms.
     ahead(scope, made_by(Hands::ThisThread, images, order, config, (seed, epoch), device))
 }
 
@@ -193,9 +193,9 @@ impl Window {
     /// Which columns lie outside the image is the same for every row, so that no pixel is asked where it lies.
     fn fill(self, image: &[u8], (height, width): (usize, usize), table: &Table, values: &mut [f32]) {
         let black = normalised(&[0; 3], table);
-        // The image's columns that are seen, and how many columns of black lie left and right of them before mirroring.
-        let seen =
-            self.left.clamp(0, width as isize) as usize..(self.left + width as isize).clamp(0, width as isize) as usize;
+        // The image's columns that are seen, and how many columns of black are written left and right of them.
+        let column = |x: isize| x.clamp(0, width as isize) as usize;
+        let seen = column(self.left)..column(self.left + width as isize);
         let outside = width - seen.len();
         let (left, right) = if (self.left < 0) != self.mirrored { (outside, 0) } else { (0, outside) };
         let pixels = image.as_chunks::<3>().0;
@@ -220,7 +220,7 @@ impl Window {
 /// For each channel, what each of the 256 values of a byte becomes.
 type Table = [[f32; 256]; 3];
 
-/// A look-up a byte: faster than the two divisions that it stands for, and than vectors of them.
+/// A look-up a byte in place of two divisions.
 #[inline]
 fn normalised(bytes: &[u8; 3], table: &Table) -> [f32; 3] {
     [table[0][bytes[0] as usize], table[1][bytes[1] as usize], table[2][bytes[2] as usize]]

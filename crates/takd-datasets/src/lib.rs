@@ -33,6 +33,8 @@
 //! # }
 //! ```
 //!
+//! [`batches`] makes a batch when it is asked for, [`batches_ahead`] the same batches while the caller trains.
+//!
 //! Invariant: images stay bytes, channels last, until a batch is made. Knows nothing of networks, losses or training, prints
 //! nothing, and every random choice is a pure function of a seed.
 

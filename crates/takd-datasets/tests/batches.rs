@@ -1,7 +1,12 @@
 //! From images to a network's input.
 
 use candle_core::Device;
-use takd_datasets::{Augmentation, Batch, BatchConfig, Error, Images, Normalization, batches, epoch_order};
+use proptest::prelude::*;
+use rand::RngExt;
+use std::thread;
+use takd_datasets::{
+    Augmentation, Batch, BatchConfig, Error, Images, Normalization, Result, batches, batches_ahead, epoch_order,
+};
 
 const CROP: Augmentation = Augmentation::CropFlip { padding: 2 };
 /// Leaves a byte as a fraction of 255.
@@ -19,6 +24,39 @@ fn config(batch_size: usize, augmentation: Augmentation) -> BatchConfig {
 
 fn collect(images: &Images, order: &[u32], config: &BatchConfig, seed: u64, epoch: usize) -> Vec<Batch> {
     batches(images, order, config, seed, epoch, &Device::Cpu).map(Result::unwrap).collect()
+}
+
+fn collect_ahead(images: &Images, order: &[u32], config: &BatchConfig, seed: u64, epoch: usize) -> Vec<Result<Batch>> {
+    thread::scope(|scope| batches_ahead(scope, images, order, config, seed, epoch, &Device::Cpu).collect())
+}
+
+/// An image as its batch should hold it, `[3, height, width]`: padded with black, cut out, mirrored and normalised one after
+/// the other.
+fn plainly(images: &Images, index: u32, config: &BatchConfig, seed: u64, epoch: usize) -> Vec<f32> {
+    let (height, width) = (images.height(), images.width());
+    let padding = match config.augmentation {
+        Augmentation::None => 0,
+        Augmentation::CropFlip { padding } => padding,
+    };
+    let mut padded = vec![vec![[0; 3]; width + 2 * padding]; height + 2 * padding];
+    for (i, pixel) in images.image(index as usize).as_chunks::<3>().0.iter().enumerate() {
+        padded[padding + i / width][padding + i % width] = *pixel;
+    }
+    let (mut top, mut left, mut mirrored) = (0, 0, false);
+    if config.augmentation != Augmentation::None {
+        let mut rng = takd_rng::stream(seed, &format!("augment/epoch {epoch}/image {index}"));
+        top = rng.random_range(0..=2 * padding);
+        left = rng.random_range(0..=2 * padding);
+        mirrored = rng.random();
+    }
+    let mut rows: Vec<Vec<_>> = padded[top..][..height].iter().map(|row| row[left..][..width].to_vec()).collect();
+    if mirrored {
+        rows.iter_mut().for_each(|row| row.reverse());
+    }
+    let Normalization { mean, std } = config.normalization;
+    let normalised =
+        |channel: usize, pixel: &[u8; 3]| (f32::from(pixel[channel]) / 255.0 - mean[channel]) / std[channel];
+    (0..3).flat_map(|channel| rows.iter().flatten().map(move |pixel| normalised(channel, pixel))).collect()
 }
 
 /// Each image as its batch holds it, by its index.
@@ -123,6 +161,51 @@ fn any_number_of_threads_makes_the_same_batches() {
         by_index(&pool.install(|| collect(&images, &order, &config(16, CROP), 1, 0)))
     };
     assert_eq!(with(1), with(3));
+}
+
+proptest! {
+    #[test]
+    fn every_bit_is_that_of_the_plain_way_on_demand_and_ahead(
+        (height, width) in (1..9usize, 1..9usize),
+        padding in prop::option::of(0..12usize),
+        batch_size in 1..6usize,
+        seed: u64,
+        epoch: usize,
+    ) {
+        let pixels = (0..5 * height * width * 3).map(|i| (i * 7 % 255 + 1) as u8).collect();
+        let images = Images::new(pixels, vec![0; 5], height, width).unwrap();
+        let augmentation = padding.map_or(Augmentation::None, |padding| Augmentation::CropFlip { padding });
+        let config = BatchConfig { normalization: Normalization::PUBLISHED_CODE, ..config(batch_size, augmentation) };
+        let order = epoch_order(5, seed, epoch);
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let ahead: Vec<_> = collect_ahead(&images, &order, &config, seed, epoch).into_iter().map(Result::unwrap).collect();
+        for batches in [collect(&images, &order, &config, seed, epoch), ahead] {
+            let indices: Vec<u32> = batches.iter().flat_map(|batch| batch.indices.clone()).collect();
+            prop_assert_eq!(&indices, &order);
+            for (index, values) in by_index(&batches) {
+                prop_assert_eq!(bits(&values), bits(&plainly(&images, index, &config, seed, epoch)));
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_come_in_their_place_in_batches_made_ahead_too() {
+    let found = collect_ahead(&images(3), &[0, 3, 1], &config(1, CROP), 0, 0);
+    assert!(matches!(&found[..], [Ok(_), Err(Error::Index { index: 3, len: 3 }), Ok(_)]), "{found:?}");
+    let found = collect_ahead(&images(3), &[0, 1], &config(0, CROP), 0, 0);
+    assert!(matches!(&found[..], [Err(Error::BatchSize)]), "{found:?}");
+}
+
+#[test]
+fn workers_of_a_pool_may_all_wait_for_batches_made_ahead() {
+    let images = images(64);
+    let order = epoch_order(64, 0, 0);
+    let config = config(16, CROP);
+    let wanted = by_index(&collect(&images, &order, &config, 1, 0));
+    for found in rayon::broadcast(|_| collect_ahead(&images, &order, &config, 1, 0)) {
+        assert_eq!(by_index(&found.into_iter().map(Result::unwrap).collect::<Vec<_>>()), wanted);
+    }
 }
 
 #[test]
