@@ -1,12 +1,14 @@
 //! Development tasks and whole experiments: `cargo xtask <task>`.
 
+mod bench;
 mod ci;
 mod takd;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Development tasks and whole experiments.
 #[derive(Parser)]
@@ -20,18 +22,59 @@ struct Cli {
 enum Task {
     /// Build takd in release, train what Table 1 of the paper needs and print it; `--help` lists the options
     #[command(disable_help_flag = true)]
-    ReproduceTable1 {
-        /// As for `takd reproduce-table1`
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    ReproduceTable1(Passed),
+    /// Build takd in release and train networks along a path, each taught by the one before; `--help` lists the options
+    #[command(disable_help_flag = true)]
+    Distill(Passed),
+    /// Build takd in release and look at what was trained, check it or delete it; `--help` lists the commands
+    #[command(disable_help_flag = true, disable_help_subcommand = true)]
+    Runs(Passed),
+    /// Build a benchmark in release and run it; its options come after `--`
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench {
+        /// What is measured
+        what: bench::Bench,
+        /// Measure PyTorch in turns with it, set up from PyPI in the target folder the first time (some GB on Linux)
+        #[arg(long)]
+        pytorch: bool,
+        /// The benchmark's own options, described at the head of its source
+        #[arg(last = true)]
         args: Vec<OsString>,
     },
     /// Check everything: format, clippy with warnings denied, all tests and doc tests, documentation
     Ci,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().task {
-        Task::ReproduceTable1 { args } => takd::run("reproduce-table1", &args),
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench epoch
+  cargo xtask bench step --pytorch -- --compile plane2 resnet20
+  cargo xtask bench loss --pytorch -- 128x10 1024x32000";
+
+/// What is takd's own to understand.
+#[derive(clap::Args)]
+struct Passed {
+    /// As for the command of `takd` that is called the same
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::ReproduceTable1(Passed { args }) => takd::run("reproduce-table1", &args),
+        Task::Distill(Passed { args }) => takd::run("distill", &args),
+        Task::Runs(Passed { args }) => takd::run("runs", &args),
+        Task::Bench { what, pytorch, args } => bench::run(what, pytorch, &args),
         Task::Ci => ci::run(),
     }
 }
@@ -39,6 +82,11 @@ fn main() -> Result<()> {
 /// The workspace's folder.
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// The cargo that runs us.

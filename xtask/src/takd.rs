@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::Command;
 
 /// Builds `takd` and runs its command of that name in the caller's folder; ends with its exit status.
@@ -18,8 +17,7 @@ pub(crate) fn run(command: &str, args: &[OsString]) -> Result<()> {
     if !status.success() {
         bail!("takd was not built");
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), PathBuf::from);
-    let program = target.join("release").join(format!("takd{}", std::env::consts::EXE_SUFFIX));
+    let program = crate::target().join("release").join(format!("takd{}", std::env::consts::EXE_SUFFIX));
     let mut child = Command::new(&program);
     child.arg(command).args(args);
     let status = wait(&mut child).with_context(|| format!("cannot start {}", program.display()))?;

@@ -5,9 +5,15 @@ use crate::{Error, Result};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// What files are called until they are whole.
 const WRITING: &str = ".writing-";
+
+/// How often a lock is tried again, and after what time each: 50 ms in all, much longer than [`Claimed::is_claimed`] holds it.
+const LOOKS: usize = 10;
+const A_LOOK: Duration = Duration::from_millis(5);
 
 /// A run's folder while this process alone may write into it.
 pub(crate) struct Claimed {
@@ -22,13 +28,29 @@ impl Claimed {
     /// The lock is the operating system's, on the file `claim`: a process that dies loses it. It works between machines
     /// on a file system that shares locks between them (NFS does, Lustre when mounted with `flock`).
     pub(crate) fn try_claim(dir: PathBuf) -> Result<Option<Self>> {
-        fs::create_dir_all(&dir).map_err(Error::io("make the folder", &dir))?;
         let path = dir.join(CLAIM);
+        let open = || {
+            fs::create_dir_all(&dir)?;
+            File::options().write(true).create(true).truncate(false).open(&path)
+        };
+        let (mut moves, mut looks) = (LOOKS, LOOKS);
         loop {
-            let claim = File::options().write(true).create(true).truncate(false).open(&path);
-            let claim = claim.map_err(Error::io("write", &path))?;
+            let claim = match open() {
+                // Whoever removes the run takes the folder away between our two steps.
+                Err(error) if is_moving(&error) && moves > 0 => {
+                    moves -= 1;
+                    continue;
+                }
+                claim => claim.map_err(Error::io("write", &path))?,
+            };
             match claim.try_lock() {
                 Ok(()) => {}
+                // Whoever only looks whether there is a claim has it for a moment.
+                Err(TryLockError::WouldBlock) if looks > 0 => {
+                    looks -= 1;
+                    thread::sleep(A_LOOK);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
             }
@@ -100,6 +122,21 @@ impl Claimed {
         remove(&self.path(name))
     }
 
+    /// Deletes the folder, the claim last: until then nobody else may begin in it.
+    pub(crate) fn remove_all(self) -> Result<()> {
+        let entries = fs::read_dir(&self.dir).map_err(Error::io("read the folder", &self.dir))?;
+        for entry in entries.flatten().filter(|entry| entry.file_name() != CLAIM) {
+            remove(&entry.path())?;
+        }
+        self.check()?;
+        self.remove(CLAIM)?;
+        match fs::remove_dir(&self.dir) {
+            // Somebody has begun anew.
+            Err(error) if is_moving(&error) => Ok(()),
+            removed => removed.map_err(Error::io("delete", &self.dir)),
+        }
+    }
+
     /// Removes what a kill left half written.
     pub(crate) fn sweep(&self) -> Result<()> {
         let entries = fs::read_dir(&self.dir).map_err(Error::io("read the folder", &self.dir))?;
@@ -110,6 +147,12 @@ impl Claimed {
         }
         Ok(())
     }
+}
+
+/// Whether a folder came or went, or came to hold something, while we were at work on it.
+fn is_moving(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotFound};
+    matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | NotFound)
 }
 
 /// The file's bytes, or nothing where there is no such file.
@@ -141,4 +184,78 @@ fn is_still(file: &File, path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_still(_: &File, _: &Path) -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn two_never_have_the_claim_at_once_though_each_deletes_the_folder() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(Error::io("make", Path::new("a folder")))?;
+        let taken = AtomicBool::new(false);
+        let claim_and_delete = || {
+            for _ in 0..1_000 {
+                if let Some(claimed) = Claimed::try_claim(folder.path().join("run"))? {
+                    assert!(!taken.swap(true, Ordering::SeqCst), "another has it too");
+                    fs::write(claimed.path("file"), "").map_err(Error::io("write", &claimed.dir))?;
+                    taken.store(false, Ordering::SeqCst);
+                    claimed.remove_all()?;
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        thread::scope(|scope| {
+            let threads = [(); 2].map(|()| scope.spawn(claim_and_delete));
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap())
+        })?;
+        assert!(!folder.path().join("run").exists());
+        Ok(())
+    }
+
+    #[test]
+    fn folder_that_is_deleted_is_claimed_to_the_last() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(Error::io("make", Path::new("a folder")))?;
+        let begin_and_delete = |thread: u8| {
+            for _ in 0..200 {
+                if let Some(claimed) = Claimed::try_claim(folder.path().join("run"))? {
+                    let names = ["a", "b", "c", "d", "e", "f"];
+                    let write =
+                        |name| fs::write(claimed.path(name), [thread]).map_err(Error::io("write", &claimed.dir));
+                    names.into_iter().try_for_each(write)?;
+                    for name in names {
+                        assert_eq!(claimed.read(name)?, Some(vec![thread]), "another has deleted or written it");
+                    }
+                    claimed.remove_all()?;
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        thread::scope(|scope| {
+            let threads = [1, 2].map(|thread| scope.spawn(move || begin_and_delete(thread)));
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap())
+        })
+    }
+
+    #[test]
+    fn who_only_looks_whether_a_run_is_claimed_keeps_nobody_from_claiming_it() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(Error::io("make", Path::new("a folder")))?;
+        let dir = folder.path().to_owned();
+        let done = AtomicBool::new(false);
+        let refused = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    Claimed::is_claimed(&dir);
+                    thread::sleep(Duration::from_micros(20));
+                }
+            });
+            let claims = (0..1_000).map(|_| Claimed::try_claim(dir.clone()).map(|claim| claim.is_none()));
+            let refused = claims.collect::<Result<Vec<bool>>>();
+            done.store(true, Ordering::Relaxed);
+            refused
+        })?;
+        assert_eq!(refused.into_iter().filter(|&refused| refused).count(), 0);
+        Ok(())
+    }
 }

@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use takd_tensorboard::EventWriter;
+use std::vec::IntoIter;
+use takd_tensorboard::{EventWriter, Scalar};
 
 /// The event file; TensorBoard looks for this in its name.
 pub(crate) const EVENTS: &str = "events.out.tfevents.takd";
@@ -68,7 +69,8 @@ pub(crate) struct Extent {
 }
 
 /// Both files, open at their ends.
-pub(crate) struct Metrics {
+pub(crate) struct Metrics<'a> {
+    folder: &'a Claimed,
     path: PathBuf,
     file: File,
     bytes: u64,
@@ -76,50 +78,48 @@ pub(crate) struct Metrics {
     events: EventWriter,
 }
 
-impl Metrics {
+impl<'a> Metrics<'a> {
     /// Empty files.
-    pub(crate) fn begin(folder: &Claimed) -> Result<Self> {
+    pub(crate) fn begin(folder: &'a Claimed) -> Result<Self> {
         folder.check()?;
         let path = folder.path(METRICS);
         let file = File::create(&path).map_err(Error::io("write", &path))?;
-        let events = new_events(&folder.path(EVENTS))?;
-        Ok(Self { path, file, bytes: 0, hasher: blake3::Hasher::new(), events })
+        let events = new_events(&folder.path(EVENTS), &[])?;
+        Ok(Self { folder, path, file, bytes: 0, hasher: blake3::Hasher::new(), events })
     }
 
     /// The files as they were at `extent`, without what came later; and what they hold.
-    pub(crate) fn go_on(folder: &Claimed, extent: &Extent) -> Result<(Self, Vec<Record>)> {
+    pub(crate) fn go_on(folder: &'a Claimed, extent: &Extent) -> Result<(Self, Vec<Record>)> {
         folder.check()?;
         let path = folder.path(METRICS);
-        let damaged = |problem: &str| Error::damaged(&path, &problem);
         let open = File::options().read(true).write(true).open(&path);
         let mut file = open.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => damaged("it is gone"),
+            std::io::ErrorKind::NotFound => Error::damaged(&path, &"it is gone"),
             _ => Error::io("write", &path)(error),
         })?;
         let mut lines = Vec::new();
         (&mut file).take(extent.bytes).read_to_end(&mut lines).map_err(Error::io("read", &path))?;
+        let records = seen(&path, &lines, extent)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(&lines);
-        if lines.len() as u64 != extent.bytes || hasher.finalize().to_hex().as_str() != extent.blake3 {
-            return Err(damaged("it is not what the checkpoint has seen of it"));
-        }
-        let records = parse(&path, &lines)?;
         let end = file.set_len(extent.bytes).and_then(|()| file.seek(SeekFrom::End(0)));
         end.map_err(Error::io("write", &path))?;
         // Derived from the records, so that it need not be trusted: made anew unless it begins with just these.
         let events_path = folder.path(EVENTS);
+        let last_step = records.iter().map(Record::step).max().unwrap_or(0) as i64;
         let events = match check_events(&events_path, &records) {
-            Ok(()) => EventWriter::resume(&events_path, last_step(&records), now())?,
-            Err(_) => {
-                let mut events = new_events(&events_path)?;
-                records.iter().try_for_each(|record| show(&mut events, record))?;
-                events
+            // An epoch has the step of its last step: what comes again is not always told by its step alone.
+            Ok(later) if later.iter().all(|scalar| scalar.step > last_step) => {
+                EventWriter::resume(&events_path, last_step, now())?
             }
+            _ => new_events(&events_path, &records)?,
         };
-        Ok((Self { path, file, bytes: extent.bytes, hasher, events }, records))
+        Ok((Self { folder, path, file, bytes: extent.bytes, hasher, events }, records))
     }
 
     pub(crate) fn add(&mut self, record: &Record) -> Result<()> {
+        // Else it might be written into what another process has begun to write.
+        self.folder.check()?;
         let mut line = serde_json::to_vec(record).map_err(Error::unwritable)?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(Error::io("write", &self.path))?;
@@ -145,33 +145,59 @@ pub(crate) fn check(path: &Path, lines: &[u8], extent: &Extent) -> Result<()> {
     }
 }
 
+/// The records that `extent` has seen, which the file's `lines` must begin with.
+pub(crate) fn seen(path: &Path, lines: &[u8], extent: &Extent) -> Result<Vec<Record>> {
+    let seen = usize::try_from(extent.bytes).ok().and_then(|bytes| lines.get(..bytes));
+    match seen.filter(|seen| blake3::hash(seen).to_hex().as_str() == extent.blake3) {
+        Some(seen) => parse(path, seen),
+        None => Err(Error::damaged(path, &"it is not what the checkpoint has seen of it")),
+    }
+}
+
 /// The records of a file's lines.
 pub(crate) fn parse(path: &Path, lines: &[u8]) -> Result<Vec<Record>> {
     let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).map_err(|error| Error::damaged(path, &error))).collect()
 }
 
-/// Fails unless the event file holds what TensorBoard is to see of `records`, and after it at most what came later.
-pub(crate) fn check_events(path: &Path, records: &[Record]) -> Result<()> {
-    let found = takd_tensorboard::read(path).map_err(|error| Error::damaged(path, &error))?;
-    let mut found = found.into_iter().map(|scalar| (scalar.tag, scalar.value, scalar.step));
+/// Those of the records that are of an epoch.
+pub(crate) fn epochs(records: Vec<Record>) -> Vec<EpochRecord> {
+    let epoch = |record| match record {
+        Record::Epoch(record) => Some(record),
+        Record::Step(_) => None,
+    };
+    records.into_iter().filter_map(epoch).collect()
+}
+
+/// What comes later in the event file than what TensorBoard is to see of `records`, which it must begin with.
+pub(crate) fn check_events(path: &Path, records: &[Record]) -> Result<Vec<Scalar>> {
+    let mut found = takd_tensorboard::read(path).map_err(|error| Error::damaged(path, &error))?.into_iter();
     let mut expected = records
         .iter()
         .flat_map(|record| record.scalars().into_iter().map(|(tag, value)| (tag, value as f32, record.step() as i64)));
-    match expected.all(|scalar| found.next() == Some(scalar)) {
-        true => Ok(()),
+    let found_next = |found: &mut IntoIter<Scalar>| found.next().map(|scalar| (scalar.tag, scalar.value, scalar.step));
+    match expected.all(|scalar| found_next(&mut found) == Some(scalar)) {
+        true => Ok(found.collect()),
         false => Err(Error::damaged(path, &"it does not hold what metrics.jsonl does")),
     }
 }
 
-fn last_step(records: &[Record]) -> i64 {
-    records.iter().map(Record::step).max().unwrap_or(0) as i64
+/// Makes the event file of a finished run anew where it is damaged.
+pub(crate) fn mend_events(folder: &Claimed, records: &[Record]) -> Result<()> {
+    folder.check()?;
+    let path = folder.path(EVENTS);
+    if check_events(&path, records).is_err() {
+        new_events(&path, records)?.flush()?;
+    }
+    Ok(())
 }
 
-/// An event file without events, in the place of any that is there.
-fn new_events(path: &Path) -> Result<EventWriter> {
+/// An event file of `records`, in the place of any that is there.
+fn new_events(path: &Path, records: &[Record]) -> Result<EventWriter> {
     claim::remove(path)?;
-    Ok(EventWriter::create(path, now())?)
+    let mut events = EventWriter::create(path, now())?;
+    records.iter().try_for_each(|record| show(&mut events, record))?;
+    Ok(events)
 }
 
 fn show(events: &mut EventWriter, record: &Record) -> Result<()> {

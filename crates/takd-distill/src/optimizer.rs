@@ -87,6 +87,23 @@ mod tests {
     }
 
     #[test]
+    fn gradient_that_is_not_finite_is_named_and_moves_no_parameter() -> Result<()> {
+        let spec: ModelSpec = "plane2".parse().unwrap();
+        let parameters = Parameters::random(0);
+        Network::new(spec, 10, parameters.var_builder(&Device::Cpu))?;
+        let optimizer = Optimizer::new(&parameters, &Protocol::Code.recipe(spec.family(), 1))?;
+        let trainable = parameters.trainable();
+        let ((_, first), (name, last)) = (&trainable[0], &trainable[trainable.len() - 1]);
+        let before = first.as_detached_tensor().copy()?;
+        // The first parameter's gradient is 1, the last one's ∞.
+        let loss = (first.as_tensor().sum_all()? + (last.as_tensor() * f64::INFINITY)?.sum_all()?)?;
+        let error = optimizer.step(&loss.backward()?, 0.01).unwrap_err();
+        assert!(matches!(&error, Error::NotFinite(reason) if reason.contains(name)), "{error}");
+        assert_eq!((first.as_tensor() - before)?.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
+        Ok(())
+    }
+
+    #[test]
     fn twenty_steps_follow_pytorchs() -> Result<()> {
         let Some(tensors) = reference("sgd_plane4_cifar10.safetensors") else { return Ok(()) };
         let spec: ModelSpec = "plane4".parse().unwrap();

@@ -1,5 +1,6 @@
 //! How a network is trained, and the three protocols that say so.
 
+use crate::EpochRecord;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::{fmt, str::FromStr};
@@ -205,6 +206,18 @@ impl Recipe {
         self.lr.iter().rev().find(|piece| piece.epoch <= epoch).map_or(0.0, |piece| piece.lr)
     }
 
+    /// Of the epochs so far the one, from 1, whose network counts; the earlier of equals.
+    pub(crate) fn picked_epoch(&self, epochs: &[EpochRecord]) -> usize {
+        let accuracy = |record: &EpochRecord| record.test.map_or(0.0, |test| test.accuracy);
+        match self.pick {
+            Pick::LastEpoch => self.epochs,
+            Pick::BestTestEpoch => {
+                let best = epochs.iter().rev().max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)));
+                best.map_or(0, |record| record.epoch)
+            }
+        }
+    }
+
     pub(crate) fn augmentation(&self) -> Augmentation {
         match self.augmentation {
             Augment::None => Augmentation::None,
@@ -265,6 +278,7 @@ impl Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Evaluation;
 
     #[test]
     fn learning_rate_falls_where_the_protocol_says() {
@@ -283,6 +297,19 @@ mod tests {
     fn sound_protocol_holds_out_5000_of_cifars_images_and_the_others_none() {
         let held_out = |protocol: Protocol| protocol.recipe(Family::Plain, 1).held_out(50_000);
         assert_eq!(Protocol::ALL.map(held_out), [0, 0, 5_000]);
+    }
+
+    #[test]
+    fn first_of_the_best_epochs_counts_or_the_last_of_all() {
+        let epoch = |epoch, accuracy| {
+            let test = Evaluation { loss: 0.0, accuracy, top5_accuracy: 1.0, calibration_error: 0.0, images: 100 };
+            let test = Some(test);
+            EpochRecord { epoch, step: epoch, lr: 0.1, train_loss: 0.0, train_accuracy: 0.0, held_out: None, test }
+        };
+        let epochs = [epoch(1, 0.4), epoch(2, 0.6), epoch(3, 0.6), epoch(4, 0.5)];
+        let best = Protocol::Code.recipe(Family::Plain, 5);
+        assert_eq!([0, 1, 2, 3, 4].map(|over| best.picked_epoch(&epochs[..over])), [0, 1, 2, 2, 2]);
+        assert_eq!(Protocol::Sound.recipe(Family::Plain, 5).picked_epoch(&epochs), 5);
     }
 
     #[test]

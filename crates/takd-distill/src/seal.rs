@@ -105,13 +105,15 @@ mod tests {
         number: f64,
     }
 
+    type Read = fn(&[u8]) -> Result<Header>;
+
     /// Every bit of both kinds of file, flipped; every length, cut to.
     #[test]
     fn no_bit_can_change_and_no_byte_be_missing_unnoticed() -> Result<()> {
         let path = Path::new("file");
         let header = Header { number: 0.1 };
         let tensors = [("a".to_owned(), Tensor::new(&[1f32, 2.], &Device::Cpu)?)];
-        let files: [(_, fn(&[u8]) -> Result<Header>); 2] = [
+        let files: [(_, Read); 2] = [
             (to_json(&header)?, |bytes| from_json(Path::new("file"), bytes)),
             (to_safetensors(tensors, &header)?, |bytes| {
                 from_safetensors(Path::new("file"), bytes).map(|(header, _)| header)

@@ -1,8 +1,9 @@
 //! Where runs are kept: one folder a run.
 
+use crate::checkpoint::{self, Header};
 use crate::claim::{self, Claimed};
 use crate::metrics::{self, EVENTS, Extent};
-use crate::{Error, Record, Result, RunConfig, RunId, RunResult, checkpoint, logits, seal};
+use crate::{EpochRecord, Error, Recipe, Record, Result, RunConfig, RunId, RunResult, logits, seal};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,7 +99,8 @@ impl Store {
     /// Where the folder cannot be read.
     pub fn runs(&self) -> Result<Vec<RunId>> {
         let entries = fs::read_dir(&self.root).map_err(Error::io("read the folder", &self.root))?;
-        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+        let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
         let mut runs: Vec<RunId> = names.filter_map(|name| RunId::try_from(name).ok()).collect();
         runs.sort();
         Ok(runs)
@@ -143,23 +145,28 @@ impl Store {
     /// # Errors
     /// Where a file cannot be read or is damaged.
     pub fn finished(&self, id: &RunId) -> Result<Option<RunResult>> {
-        let dir = self.dir(id);
-        let file = |name: &str| Ok::<_, Error>(claim::read(&dir.join(name))?.map(|bytes| (dir.join(name), bytes)));
-        let Some((path, bytes)) = file(RESULT)? else { return Ok(None) };
-        let ResultFile { result, metrics } = seal::from_json(&path, &bytes)?;
-        if result.run != *id {
-            return Err(Error::damaged(&path, &format!("it belongs to run {}", result.run)));
-        }
-        let gone = |name| Error::damaged(&dir.join(name), &"it is gone");
-        let (path, bytes) = file(METRICS)?.ok_or_else(|| gone(METRICS))?;
-        metrics::check(&path, &bytes, &metrics)?;
-        let (path, bytes) = file(MODEL)?.ok_or_else(|| gone(MODEL))?;
-        let (header, _) = seal::from_safetensors::<ModelHeader>(&path, &bytes)?;
-        if (&header.run, header.epoch) != (id, result.epoch) {
-            let problem = format!("it is the network of run {}, epoch {}", header.run, header.epoch);
-            return Err(Error::damaged(&path, &problem));
-        }
+        let Some(ResultFile { result, metrics }) = self.result_file(id)? else { return Ok(None) };
+        let path = self.dir(id).join(METRICS);
+        metrics::check(&path, &expected(&path)?, &metrics)?;
+        check_model(&self.dir(id).join(MODEL), id, |epoch| epoch == result.epoch)?;
         Ok(Some(result))
+    }
+
+    fn result_file(&self, id: &RunId) -> Result<Option<ResultFile>> {
+        let path = self.dir(id).join(RESULT);
+        let Some(bytes) = claim::read(&path)? else { return Ok(None) };
+        let file: ResultFile = seal::from_json(&path, &bytes)?;
+        match file.result.run == *id {
+            true => Ok(Some(file)),
+            false => Err(Error::damaged(&path, &format!("it belongs to run {}", file.result.run))),
+        }
+    }
+
+    /// Whether the folder of a finished run is as the end of its training leaves it.
+    pub(crate) fn is_tidy(&self, id: &RunId) -> bool {
+        let dir = self.dir(id);
+        let events = || self.records(id).and_then(|records| metrics::check_events(&dir.join(EVENTS), &records));
+        [LAST, PREVIOUS].iter().all(|name| !dir.join(name).exists()) && events().is_ok()
     }
 
     /// The file of the network that a finished run ended with.
@@ -217,48 +224,59 @@ impl Store {
 
     /// What is wrong with a run's files; nothing where every one is as it was written.
     ///
+    /// A kill may leave a run without its last checkpoint, the one before or its result, and kept logits are computed when
+    /// they are wanted: that they are missing is no finding. Of an unfinished run that a process works on at this moment only
+    /// the configuration, the checkpoints and kept logits are looked at.
+    ///
     /// # Errors
     /// Where a file cannot be read.
     pub fn verify(&self, id: &RunId) -> Result<Vec<Finding>> {
         let dir = self.dir(id);
-        let mut findings = Vec::new();
-        let mut note = |checked: Result<()>| match checked {
-            Err(Error::Damaged { path, problem }) => {
-                findings.push(Finding { file: path, problem });
-                Ok(())
-            }
-            checked => checked,
-        };
-        let config = self.config(id);
-        let teachers = match &config {
-            Ok(Some(RunConfig { distillation: Some(kd), .. })) => kd.teachers.clone(),
-            _ => Vec::new(),
-        };
-        let present = config.and_then(|config| config.ok_or_else(|| Error::damaged(&dir.join(CONFIG), &"it is gone")));
-        note(present.map(drop))?;
-        note(self.finished(id).map(drop))?;
+        let mut findings = Findings::default();
+        let config = self.config(id).and_then(|config| config.ok_or_else(|| gone(&dir.join(CONFIG))));
+        let config = findings.note(config)?;
+        let result = findings.note(self.result_file(id))?.flatten();
+        let mut checkpoint = None;
         for name in [LAST, PREVIOUS] {
             let path = dir.join(name);
             if let Some(bytes) = claim::read(&path)? {
-                note(checkpoint::header(&path, &bytes, id).map(drop))?;
+                let header = findings.note(checkpoint::header(&path, &bytes, id))?;
+                checkpoint = checkpoint.or(header);
             }
         }
-        if let Ok(Some(_)) = self.finished(id) {
-            note(metrics::check_events(&dir.join(EVENTS), &self.records(id)?))?;
+        let (metrics, model) = (dir.join(METRICS), dir.join(MODEL));
+        let lines = || expected(&metrics);
+        let mut records = None;
+        if let Some(ResultFile { result, metrics: extent }) = &result {
+            let checked = lines().and_then(|lines| {
+                metrics::check(&metrics, &lines, extent)?;
+                metrics::parse(&metrics, &lines)
+            });
+            records = findings.note(checked)?;
+            findings.note(check_model(&model, id, |epoch| epoch == result.epoch))?;
+        } else if let Some(Header { position, metrics: extent, .. }) = &checkpoint
+            && !Claimed::is_claimed(&dir)
+        {
+            records = findings.note(lines().and_then(|lines| metrics::seen(&metrics, &lines, extent)))?;
+            if let (Some(config), Some(records)) = (&config, &records) {
+                let epochs = metrics::epochs(records.clone());
+                findings.note(check_model_so_far(&model, id, &config.recipe, &epochs, position.epoch))?;
+            }
+        }
+        if let Some(records) = records {
+            findings.note(metrics::check_events(&dir.join(EVENTS), &records))?;
         }
         for path in logits::files(&dir)? {
             let bytes = claim::read(&path)?.unwrap_or_default();
-            note(logits::check(&path, &bytes, id))?;
+            findings.note(logits::check(&path, &bytes, id))?;
         }
-        for teacher in teachers {
+        for teacher in config.into_iter().filter_map(|config| config.distillation).flat_map(|kd| kd.teachers) {
             if self.finished(&teacher).ok().flatten().is_none() {
-                note(Err(Error::damaged(
-                    &self.dir(&teacher),
-                    &"it is the teacher's run, and is not finished or damaged",
-                )))?;
+                let problem = "it is the teacher's run, and is not finished or damaged";
+                findings.note(Err::<(), _>(Error::damaged(&self.dir(&teacher), &problem)))?;
             }
         }
-        Ok(findings)
+        Ok(findings.0)
     }
 
     /// Deletes a run.
@@ -266,10 +284,63 @@ impl Store {
     /// # Errors
     /// [`Error::Claimed`] while a process works on it; where a file cannot be deleted.
     pub fn remove(&self, id: &RunId) -> Result<()> {
-        let dir = self.dir(id);
         let Some(folder) = self.claim(id)? else { return Err(Error::Claimed(id.clone())) };
         // First, so that what a kill leaves of the folder is not taken for a finished run.
         folder.remove(RESULT)?;
-        fs::remove_dir_all(&dir).map_err(Error::io("delete", &dir))
+        folder.remove_all()
+    }
+}
+
+/// What is wrong so far.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// What was found to be whole; damage is noted, other errors are passed on.
+    fn note<T>(&mut self, checked: Result<T>) -> Result<Option<T>> {
+        match checked {
+            Ok(whole) => Ok(Some(whole)),
+            Err(Error::Damaged { path, problem }) => {
+                self.0.push(Finding { file: path, problem });
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// For a file that must be there.
+pub(crate) fn gone(path: &Path) -> Error {
+    Error::damaged(path, &"it is gone")
+}
+
+/// The bytes of a file that must be there.
+fn expected(path: &Path) -> Result<Vec<u8>> {
+    claim::read(path)?.ok_or_else(|| gone(path))
+}
+
+/// Fails unless the file holds the network of an epoch of run `id` that fits.
+fn check_model(path: &Path, id: &RunId, fits: impl FnOnce(usize) -> bool) -> Result<()> {
+    let bytes = expected(path)?;
+    let (ModelHeader { run, epoch, .. }, _) = seal::from_safetensors::<ModelHeader>(path, &bytes)?;
+    match run == *id && fits(epoch) {
+        true => Ok(()),
+        false => Err(Error::damaged(path, &format!("it is the network of run {run}, epoch {epoch}"))),
+    }
+}
+
+/// Fails unless the file holds what a run needs of it that goes on after `over` epochs, whose records are `epochs`.
+pub(crate) fn check_model_so_far(
+    path: &Path,
+    id: &RunId,
+    recipe: &Recipe,
+    epochs: &[EpochRecord],
+    over: usize,
+) -> Result<()> {
+    let picked = recipe.picked_epoch(epochs);
+    match (1..=over).contains(&picked) {
+        // The network of that epoch, or of one that the checkpoint does not know of and that will come again.
+        true => check_model(path, id, |epoch| epoch == picked || epoch > over),
+        false => Ok(()),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::evaluate::View;
 use crate::logits::{KeptLogits, Seen};
+use crate::store::{CONFIG, gone};
 use crate::{Error, Recipe, Result, RunConfig, RunId, Store, TeacherComparison, Watch};
 use candle_core::{Device, Tensor};
 use candle_nn::ModuleT;
@@ -38,7 +39,7 @@ impl Teacher {
     /// The teacher of run `id` for a student of `config`.
     fn of(id: &RunId, student: &RunConfig, store: &Store) -> Result<Self> {
         let path = store.model(id)?;
-        let config = store.config(id)?.ok_or_else(|| Error::Unfinished { id: id.clone(), dir: store.dir(id) })?;
+        let config = store.config(id)?.ok_or_else(|| gone(&store.dir(id).join(CONFIG)))?;
         if (config.data.dataset, &config.data.checksum) != (student.data.dataset, &student.data.checksum) {
             return Err(Error::Config(format!(
                 "the teacher was trained on other images of {} than the student's of {}",

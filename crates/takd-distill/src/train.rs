@@ -4,12 +4,12 @@ use crate::checkpoint::{self, Position, Sums};
 use crate::claim::Claimed;
 use crate::config::{DeviceType, NUMERICS, SPLIT_SEED};
 use crate::evaluate::{Evaluation, TeacherComparison, View};
-use crate::metrics::{Metrics, STEPS_A_LINE};
+use crate::metrics::{self, Metrics, STEPS_A_LINE};
 use crate::optimizer::Optimizer;
 use crate::seal;
-use crate::store::{CONFIG, LAST, MODEL, ModelHeader, PREVIOUS, RESULT, ResultFile};
+use crate::store::{CONFIG, LAST, MODEL, ModelHeader, PREVIOUS, RESULT, ResultFile, check_model_so_far};
 use crate::teaching::{Teaching, load_frozen};
-use crate::{Distillation, EpochRecord, Error, Pick, Record, Result, RunConfig, RunId, StepRecord, Store};
+use crate::{Distillation, EpochRecord, Error, Record, Result, RunConfig, RunId, StepRecord, Store};
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ModuleT;
 use serde::{Deserialize, Serialize};
@@ -115,20 +115,36 @@ pub fn train(
 ) -> Result<RunResult> {
     check(config, data, device)?;
     let id = config.id()?;
-    if let (Ok(Some(_)), Ok(Some(result))) = (store.config(&id), store.finished(&id)) {
-        return Ok(result);
+    let finished = match (store.config(&id), store.finished(&id)) {
+        (Ok(Some(_)), Ok(result)) => result,
+        _ => None,
+    };
+    if let Some(result) = &finished
+        && store.is_tidy(&id)
+    {
+        return Ok(result.clone());
     }
-    let folder = store.claim(&id)?.ok_or_else(|| Error::Claimed(id.clone()))?;
+    let folder = match (store.claim(&id), finished) {
+        (Ok(Some(folder)), _) => folder,
+        // Who may not tidy up gets the result all the same.
+        (_, Some(result)) => return Ok(result),
+        (claim, None) => return Err(claim.err().unwrap_or(Error::Claimed(id))),
+    };
     folder.sweep()?;
     if repaired(store.config(&id))?.is_none() {
         let text = toml::to_string(config).map_err(Error::unwritable)?;
         folder.write(CONFIG, text.as_bytes())?;
     }
     if let Some(result) = repaired(store.finished(&id))? {
+        if let Err(error) = tidy(&folder, store, &id) {
+            tracing::warn!("{error}");
+        }
         return Ok(result);
     }
     let (run, teaching) =
         (Run::new(config, &id, data, &folder, device)?, Teaching::prepare(config, data, store, device, watch)?);
+    // A damaged one, or one without its network: while a run is at work it has none.
+    folder.remove(RESULT)?;
     run.go_on(teaching.as_ref(), store, watch)
 }
 
@@ -141,6 +157,13 @@ fn repaired<T>(found: Result<Option<T>>) -> Result<Option<T>> {
         }
         found => found,
     }
+}
+
+/// Brings the folder of a finished run to where the end of its training leaves it, should that have been cut short.
+fn tidy(folder: &Claimed, store: &Store, id: &RunId) -> Result<()> {
+    folder.remove(LAST)?;
+    folder.remove(PREVIOUS)?;
+    metrics::mend_events(folder, &store.records(id)?)
 }
 
 fn check(config: &RunConfig, data: &Dataset, device: &Device) -> Result<()> {
@@ -250,7 +273,7 @@ impl<'a> Run<'a> {
             let flow = watch(Event::Epoch(&record));
             metrics.add(&Record::Epoch(record.clone()))?;
             self.epochs.push(record);
-            if self.picked_epoch() == position.epoch {
+            if self.config.recipe.picked_epoch(&self.epochs) == position.epoch {
                 self.save_model(position.epoch)?;
             }
             // The checkpoint last: what it does not know of yet is computed again, and comes out the same.
@@ -267,7 +290,7 @@ impl<'a> Run<'a> {
         &self,
         position: &mut Position,
         teaching: Option<&Teaching>,
-        metrics: &mut Metrics,
+        metrics: &mut Metrics<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<EpochRecord> {
         let Position { epoch, .. } = *position;
@@ -390,20 +413,8 @@ impl<'a> Run<'a> {
         self.evaluate(network, (&self.data.test, &all), position, Pass::Test, watch)
     }
 
-    /// Of the epochs so far the one, from 1, whose network counts; the earlier of equals.
-    fn picked_epoch(&self) -> usize {
-        let accuracy = |record: &EpochRecord| record.test.map_or(0.0, |test| test.accuracy);
-        match self.config.recipe.pick {
-            Pick::LastEpoch => self.config.recipe.epochs,
-            Pick::BestTestEpoch => {
-                let best = self.epochs.iter().rev().max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)));
-                best.map_or(0, |record| record.epoch)
-            }
-        }
-    }
-
     /// Where the last checkpoint left off, or the one before it if that is damaged, or the beginning.
-    fn resume(&mut self) -> Result<(Position, Metrics)> {
+    fn resume(&mut self) -> Result<(Position, Metrics<'a>)> {
         for name in [LAST, PREVIOUS] {
             if let Some(resumed) = repaired(self.resume_from(name))? {
                 return Ok(resumed);
@@ -415,29 +426,14 @@ impl<'a> Run<'a> {
         Ok((Position::default(), Metrics::begin(self.folder)?))
     }
 
-    fn resume_from(&mut self, name: &str) -> Result<Option<(Position, Metrics)>> {
+    fn resume_from(&mut self, name: &str) -> Result<Option<(Position, Metrics<'a>)>> {
         let checkpoint = checkpoint::read(self.folder, name, self.id, &self.parameters, &self.optimizer)?;
         let Some(checkpoint) = checkpoint else { return Ok(None) };
         let (metrics, records) = Metrics::go_on(self.folder, &checkpoint.header.metrics)?;
-        self.epochs = records
-            .into_iter()
-            .filter_map(|record| match record {
-                Record::Epoch(record) => Some(record),
-                Record::Step(_) => None,
-            })
-            .collect();
+        self.epochs = metrics::epochs(records);
         let position = checkpoint.header.position;
-        let picked = self.picked_epoch();
-        if (1..=position.epoch).contains(&picked) {
-            // The network of that epoch, or of one that this checkpoint does not know of and that will come again.
-            let path = self.folder.path(MODEL);
-            let bytes = self.folder.read(MODEL)?.ok_or_else(|| Error::damaged(&path, &"it is gone"))?;
-            let (header, _) = seal::from_safetensors::<ModelHeader>(&path, &bytes)?;
-            if header.run != *self.id || (header.epoch != picked && header.epoch <= position.epoch) {
-                let problem = format!("it is the network of run {}, epoch {}", header.run, header.epoch);
-                return Err(Error::damaged(&path, &problem));
-            }
-        }
+        let (model, recipe) = (self.folder.path(MODEL), &self.config.recipe);
+        check_model_so_far(&model, self.id, recipe, &self.epochs, position.epoch)?;
         checkpoint.restore()?;
         self.seconds_before = position.seconds;
         Ok(Some((position, metrics)))
@@ -447,7 +443,7 @@ impl<'a> Run<'a> {
         self.seconds_before + self.started.elapsed().as_secs_f64()
     }
 
-    fn save(&self, position: Position, metrics: &mut Metrics) -> Result<()> {
+    fn save(&self, position: Position, metrics: &mut Metrics<'_>) -> Result<()> {
         let position = Position { seconds: self.seconds(), ..position };
         let header = checkpoint::Header { run: self.id.clone(), position, metrics: metrics.extent()? };
         checkpoint::save(self.folder, &header, &self.parameters, &self.optimizer)
@@ -463,10 +459,10 @@ impl<'a> Run<'a> {
         self,
         teaching: Option<&Teaching>,
         store: &Store,
-        mut metrics: Metrics,
+        mut metrics: Metrics<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<RunResult> {
-        let epoch = self.picked_epoch();
+        let epoch = self.config.recipe.picked_epoch(&self.epochs);
         let record = self.epochs.iter().find(|record| record.epoch == epoch);
         let last = Position { epoch: self.config.recipe.epochs - 1, step: self.steps, ..Position::default() };
         // From its file, for it may be that of an epoch before the last.

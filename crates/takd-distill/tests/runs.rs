@@ -2,21 +2,10 @@
 
 mod common;
 
-use common::{alone, run, run_for, shapes, taught};
-use std::fs;
-use takd_distill::{DecayOn, Distillation, Error, LrFrom, Protocol, Recipe, RunConfig, Store};
-
-fn store() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = Store::open(folder.path()).expect("an empty folder");
-    (folder, store)
-}
-
-/// The files that equal runs must have equal.
-fn files(store: &Store, config: &RunConfig) -> Vec<Vec<u8>> {
-    let dir = store.dir(&config.id().unwrap());
-    ["config.toml", "metrics.jsonl", "model.safetensors"].map(|name| fs::read(dir.join(name)).unwrap()).to_vec()
-}
+use common::{alone, files, run, run_for, run_until, shapes, store, taught};
+use std::thread;
+use std::time::{Duration, Instant};
+use takd_distill::{DecayOn, Distillation, Error, Event, LrFrom, Protocol, Recipe, RunConfig, Store};
 
 #[test]
 fn equal_configurations_end_in_equal_bytes_and_another_seed_does_not() {
@@ -65,6 +54,26 @@ fn run_broken_off_after_every_few_steps_ends_in_the_bytes_of_an_unbroken_one() {
     }
     assert_eq!(starts, 2);
     assert!(files(&unbroken, &config) == files(&broken, &config));
+}
+
+#[test]
+fn time_of_every_start_counts_and_that_between_them_does_not() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 1, &data);
+    let (_folder, store) = store();
+    let pause = Duration::from_millis(300);
+    let slow = |event: Event<'_>| {
+        let stop = matches!(event, Event::Step { done: 3, .. });
+        thread::sleep(if stop { pause } else { Duration::ZERO });
+        stop
+    };
+    let begun = Instant::now();
+    run_until(slow, &config, &data, &store).unwrap_err();
+    thread::sleep(pause);
+    let result = run(&config, &data, &store).unwrap();
+    let all = begun.elapsed();
+    assert!(result.seconds > pause.as_secs_f64(), "{}", result.seconds);
+    assert!(result.seconds < (all - pause).as_secs_f64(), "{} of {all:?}", result.seconds);
 }
 
 #[test]
@@ -129,30 +138,6 @@ fn weight_decay_can_spare_normalisation_and_biases() {
     };
     let (all, spared) = (gamma(&with(DecayOn::All)), gamma(&with(DecayOn::Weights)));
     assert!(all < 0.7 && spared > 0.8, "γ is {all} with decay on all, {spared} with decay on weights");
-}
-
-#[test]
-fn run_that_diverges_says_when_and_at_which_learning_rate() {
-    let data = shapes();
-    let config = alone("plane2", Protocol::Code, 1, &data);
-    let recipe = Recipe { lr: vec![LrFrom { epoch: 0, lr: 1e30 }], ..config.recipe.clone() };
-    let (_folder, store) = store();
-    let error = run(&RunConfig { recipe, ..config }, &data, &store).unwrap_err();
-    assert!(matches!(error, Error::Diverged { epoch: 1, step: 2.., .. }), "{error}");
-    assert!(error.to_string().contains("learning rate 1000000000000000000000000000000"), "{error}");
-}
-
-#[test]
-fn finished_run_whose_network_is_gone_is_trained_again() {
-    let data = shapes();
-    let config = alone("plane2", Protocol::Code, 1, &data);
-    let (_folder, store) = store();
-    let result = run(&config, &data, &store).unwrap();
-    let model = store.model(&result.run).unwrap();
-    let bytes = fs::read(&model).unwrap();
-    fs::remove_file(&model).unwrap();
-    assert_eq!(run(&config, &data, &store).unwrap().test, result.test);
-    assert!(fs::read(&model).unwrap() == bytes);
 }
 
 #[test]

@@ -1,12 +1,18 @@
 //! Small runs for the tests.
 
+#![allow(dead_code, reason = "each file of tests uses some of it")]
+
 use candle_core::Device;
+use std::fs;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use takd_datasets::{Dataset, DatasetName, Drawn, Sources, load};
 use takd_distill::{
-    DataConfig, DeviceType, Distillation, Event, NUMERICS, Protocol, Recipe, Result, RunConfig, RunResult, Store, train,
+    DataConfig, DeviceType, Distillation, Event, NUMERICS, Pass, Protocol, Recipe, Result, RunConfig, RunResult, Store,
+    train,
 };
 use takd_models::ModelSpec;
+use tempfile::TempDir;
 
 /// 200 training images of 10 classes, and 100 to test on.
 pub fn shapes() -> Dataset {
@@ -14,7 +20,7 @@ pub fn shapes() -> Dataset {
     load(DatasetName::Shapes10, &sources, &mut |_| {}).expect("drawn images need nothing")
 }
 
-/// `epochs` of a network alone, in batches of 32.
+/// `epochs` of a network alone, in batches of 32: 7 steps an epoch.
 pub fn alone(model: &str, protocol: Protocol, epochs: usize, data: &Dataset) -> RunConfig {
     let model: ModelSpec = model.parse().expect("a test names models that exist");
     let recipe = Recipe { batch_size: 32, ..protocol.recipe(model.family(), epochs) };
@@ -31,19 +37,126 @@ pub fn alone(model: &str, protocol: Protocol, epochs: usize, data: &Dataset) -> 
 
 /// The same, taught by the network of a run.
 pub fn taught(student: RunConfig, teacher: &RunConfig) -> RunConfig {
-    let teacher = teacher.id().expect("a finite configuration");
-    RunConfig { distillation: Some(Distillation { teachers: vec![teacher], lambda: 0.5, temperature: 4.0 }), ..student }
+    taught_by_all(student, &[teacher])
+}
+
+/// The same, taught by the networks of several runs.
+pub fn taught_by_all(student: RunConfig, teachers: &[&RunConfig]) -> RunConfig {
+    let teachers = teachers.iter().map(|teacher| teacher.id().expect("a finite configuration")).collect();
+    RunConfig { distillation: Some(Distillation { teachers, lambda: 0.5, temperature: 4.0 }), ..student }
 }
 
 pub fn run(config: &RunConfig, data: &Dataset, store: &Store) -> Result<RunResult> {
     train(config, data, store, &Device::Cpu, &mut |_| ControlFlow::Continue(()))
 }
 
+/// The same, broken off at the first event that `ends` it.
+pub fn run_until(
+    mut ends: impl FnMut(Event<'_>) -> bool,
+    config: &RunConfig,
+    data: &Dataset,
+    store: &Store,
+) -> Result<RunResult> {
+    train(config, data, store, &Device::Cpu, &mut |event| match ends(event) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    })
+}
+
 /// The same, broken off after `steps` steps of this start.
 pub fn run_for(steps: usize, config: &RunConfig, data: &Dataset, store: &Store) -> Result<RunResult> {
     let mut taken = 0;
-    train(config, data, store, &Device::Cpu, &mut |event| {
+    let ends = |event: Event<'_>| {
         taken += usize::from(matches!(event, Event::Step { .. }));
-        if taken >= steps { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })
+        taken >= steps
+    };
+    run_until(ends, config, data, store)
+}
+
+/// The same, never broken off; and what this start had to do.
+pub fn run_counting(config: &RunConfig, data: &Dataset, store: &Store) -> Result<(RunResult, Work)> {
+    let mut work = Work::default();
+    let result = train(config, data, store, &Device::Cpu, &mut |event| {
+        match event {
+            Event::Started { done, .. } => work.started_after = Some(done),
+            Event::Pass { pass: Pass::TeacherLogits, done, total } => work.teacher_passes += usize::from(done == total),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok((result, work))
+}
+
+/// What a start had to do.
+#[derive(Debug, Default, PartialEq)]
+pub struct Work {
+    /// Steps of earlier starts that it did not take again; nothing where there was nothing to train.
+    pub started_after: Option<usize>,
+    /// How often a teacher looked at all images.
+    pub teacher_passes: usize,
+}
+
+/// An empty store, gone with its folder.
+pub fn store() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(folder.path()).expect("an empty folder");
+    (folder, store)
+}
+
+/// Another store that holds the same files.
+pub fn copy_of(folder: &TempDir) -> (TempDir, Store) {
+    let (copy, store) = store();
+    for run in fs::read_dir(folder).unwrap() {
+        let run = run.unwrap();
+        let to = copy.path().join(run.file_name());
+        fs::create_dir(&to).unwrap();
+        for name in names(&run.path()) {
+            fs::copy(run.path().join(&name), to.join(&name)).unwrap();
+        }
+    }
+    (copy, store)
+}
+
+/// The run's folder.
+pub fn dir(store: &Store, config: &RunConfig) -> PathBuf {
+    store.dir(&config.id().unwrap())
+}
+
+/// The names of a folder's files, in order.
+pub fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// The files that equal runs must have equal.
+pub fn files(store: &Store, config: &RunConfig) -> Vec<Vec<u8>> {
+    let dir = dir(store, config);
+    ["config.toml", "metrics.jsonl", "model.safetensors"].map(|name| fs::read(dir.join(name)).unwrap()).to_vec()
+}
+
+/// What TensorBoard shows of a run, but for the time of day.
+pub fn curves(store: &Store, config: &RunConfig) -> Vec<(String, f32, i64)> {
+    let scalars = takd_tensorboard::read(&dir(store, config).join("events.out.tfevents.takd")).unwrap();
+    scalars.into_iter().map(|scalar| (scalar.tag, scalar.value, scalar.step)).collect()
+}
+
+/// Everything that equal runs must have equal.
+#[derive(PartialEq)]
+pub struct Outcome {
+    pub result: RunResult,
+    pub files: Vec<Vec<u8>>,
+    pub curves: Vec<(String, f32, i64)>,
+}
+
+/// That of a finished run.
+pub fn outcome(store: &Store, config: &RunConfig) -> Outcome {
+    let result = store.finished(&config.id().unwrap()).unwrap().expect("a finished run");
+    Outcome { result: timeless(result), files: files(store, config), curves: curves(store, config) }
+}
+
+/// The result without what depends on the machine's speed.
+pub fn timeless(result: RunResult) -> RunResult {
+    RunResult { seconds: 0.0, ..result }
 }

@@ -1,14 +1,10 @@
-//! The built `takd` as its users run it.
+//! `takd reproduce-table1`.
+
+mod common;
 
 use assert_cmd::Command;
+use common::{folder, program, run, takd, text};
 use std::path::Path;
-use std::process::Output;
-
-fn takd(args: &[&str]) -> Command {
-    let mut command = Command::cargo_bin("takd").expect("cargo builds the program for its tests");
-    command.args(args);
-    command
-}
 
 /// The smallest experiment there is, in `out`.
 fn small(out: &Path, more: &[&str]) -> Command {
@@ -17,29 +13,17 @@ fn small(out: &Path, more: &[&str]) -> Command {
     command
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn run(command: &mut Command, status: i32) -> Output {
-    let output = command.output().expect("the program starts");
-    assert_eq!(output.status.code(), Some(status), "{}", text(&output.stderr));
-    output
-}
-
 /// The table without what it took.
 fn results(json: &[u8]) -> serde_json::Value {
-    let mut table: serde_json::Value = serde_json::from_slice(json).expect("--json prints JSON");
+    let mut table: serde_json::Value = common::json(json);
     table["rows"][0]["seconds"].take();
     table
 }
 
 #[test]
-fn small_table_is_trained_printed_and_the_same_each_time() {
-    let [one, two] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
-    let first = run(&mut small(one.path(), &["--json"]), 0);
-    let second = run(&mut small(two.path(), &["--json"]), 0);
-    assert_eq!(results(&first.stdout), results(&second.stdout));
+fn small_table_is_trained_once_and_printed() {
+    let out = folder();
+    let first = run(&mut small(out.path(), &["--json"]), 0);
     for method in ["no_kd", "blkd", "takd", "teacher", "assistant"] {
         let accuracy = &results(&first.stdout)["rows"][0][method]["accuracy"]["mean"];
         assert!(accuracy.as_f64().is_some_and(|percent| percent > 0.0 && percent < 100.0), "{method}: {accuracy}");
@@ -47,7 +31,7 @@ fn small_table_is_trained_printed_and_the_same_each_time() {
     assert!(text(&first.stderr).contains("run 5 of 5: plane10 → plane4 → plane2 on shapes10, seed 31"));
 
     // Finished runs are not trained again: no epoch is reported.
-    let again = run(&mut small(one.path(), &[]), 0);
+    let again = run(&mut small(out.path(), &[]), 0);
     let (table, progress) = (text(&again.stdout), text(&again.stderr));
     assert!(!progress.contains("epoch 1 of 1: loss"), "{progress}");
     for part in
@@ -55,7 +39,7 @@ fn small_table_is_trained_printed_and_the_same_each_time() {
     {
         assert!(table.contains(part), "no {part} in\n{table}");
     }
-    let markdown = std::fs::read_to_string(one.path().join("table1-quick-sound.md")).expect("the table is kept");
+    let markdown = std::fs::read_to_string(out.path().join("table1-quick-sound.md")).expect("the table is kept");
     assert!(markdown.contains("| plain/cifar10"), "{markdown}");
 }
 
@@ -71,16 +55,19 @@ fn what_does_not_exist_is_refused_with_the_list_of_what_does() {
         (["--lambda", "1.5"], "λ is from 0 to 1"),
         (["--temperature", "0"], "τ is above 0"),
         (["--epochs", "0"], "--epochs"),
+        (["--data-dir", "data"], "built-in images"),
     ];
     for (flags, expected) in refused {
-        let output = run(takd(&["reproduce-table1"]).args(flags), 2);
+        // The preset only where it is not asked for otherwise.
+        let preset: &[&str] = if flags[0] == "--data-dir" { &["--preset", "quick"] } else { &[] };
+        let output = run(takd(&["reproduce-table1"]).args(preset).args(flags), 2);
         assert!(text(&output.stderr).contains(expected), "{flags:?}: {}", text(&output.stderr));
     }
 }
 
 #[test]
 fn without_data_and_network_it_ends_with_what_was_sought_where_and_both_remedies() {
-    let empty = tempfile::tempdir().expect("a temporary folder");
+    let empty = folder();
     let mut command = takd(&["reproduce-table1", "--offline", "--data-dir"]);
     command.arg(empty.path()).env("HF_HOME", empty.path()).arg("--out").arg(empty.path());
     let message = text(&run(&mut command, 1).stderr);
@@ -92,8 +79,8 @@ fn without_data_and_network_it_ends_with_what_was_sought_where_and_both_remedies
 
 #[test]
 fn folder_that_cannot_be_written_is_named() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("file");
+    let place = folder();
+    let file = place.path().join("file");
     std::fs::write(&file, "").expect("a file");
     let message = text(&run(&mut small(&file, &[]), 1).stderr);
     assert!(message.contains(&file.display().to_string()), "{message}");
@@ -105,10 +92,10 @@ fn killed_or_stopped_experiment_goes_on_and_ends_in_the_same_table() {
     use std::io::{BufRead, BufReader};
     use std::process::Stdio;
 
-    let [whole, broken] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder"));
+    let [whole, broken] = [(); 2].map(|()| folder());
     let expected = run(&mut small(whole.path(), &["--json"]), 0);
     for (signal, status) in [("-TERM", Some(130)), ("-KILL", None)] {
-        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("takd"))
+        let mut child = std::process::Command::new(program())
             .args(["reproduce-table1", "--preset", "quick", "--cells", "plain/cifar10", "--epochs", "1"])
             .args(["--limit", "100", "--out"])
             .arg(broken.path())

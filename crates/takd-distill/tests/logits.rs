@@ -1,0 +1,275 @@
+//! A teacher looks at its images once; what it says of them is what its network says.
+
+mod common;
+
+use candle_core::{Device, Tensor};
+use candle_nn::ModuleT;
+use common::{
+    Work, alone, copy_of, dir, files, names, outcome, run, run_counting, run_for, run_until, shapes, store, taught,
+    timeless,
+};
+use std::fs::{self, File};
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::Duration;
+use takd_datasets::{Augmentation, BatchConfig, Dataset, Normalization, batches};
+use takd_distill::{Augment, Error, Event, Protocol, Recipe, RunConfig, Scale, Store};
+use takd_models::Network;
+
+const TRAIN: &str = "logits-train-200-cpu.safetensors";
+const TEST: &str = "logits-test-100-cpu.safetensors";
+
+/// The same run with cropped and mirrored images, drawn anew each epoch or `replays` times.
+fn cropped(config: RunConfig, replays: Option<usize>) -> RunConfig {
+    let replays = replays.and_then(NonZeroUsize::new);
+    RunConfig { recipe: Recipe { augmentation: Augment::CropFlip, replays, ..config.recipe }, ..config }
+}
+
+fn work(started_after: usize, teacher_passes: usize) -> Work {
+    Work { started_after: Some(started_after), teacher_passes }
+}
+
+/// The files of logits that a run has kept.
+fn kept(store: &Store, teacher: &RunConfig) -> Vec<String> {
+    names(&dir(store, teacher)).into_iter().filter(|name| name.starts_with("logits-")).collect()
+}
+
+/// What a run's network says of `images`, and of them augmented.
+fn own_logits(store: &Store, teacher: &RunConfig, data: &Dataset, augmented: Option<usize>) -> Vec<Vec<f32>> {
+    let path = store.model(&teacher.id().unwrap()).unwrap();
+    let (network, _) = Network::load(teacher.model, 10, &path, &Device::Cpu).unwrap();
+    let augmentation = augmented.map_or(Augmentation::None, |_| Augmentation::CropFlip { padding: 4 });
+    let config = BatchConfig { batch_size: 200, augmentation, normalization: Normalization::PUBLISHED_CODE };
+    let all: Vec<u32> = (0..data.train.len() as u32).collect();
+    let batch = batches(&data.train, &all, &config, 0, augmented.unwrap_or(0), &Device::Cpu).next().unwrap().unwrap();
+    network.forward_t(&batch.images, false).unwrap().to_vec2().unwrap()
+}
+
+fn kept_logits(store: &Store, teacher: &RunConfig, name: &str) -> Vec<Vec<f32>> {
+    let tensors = candle_core::safetensors::load(dir(store, teacher).join(name), &Device::Cpu).unwrap();
+    tensors["logits"].to_vec2().unwrap()
+}
+
+fn close(found: &[Vec<f32>], expected: &[Vec<f32>]) -> bool {
+    let pairs = || found.iter().flatten().zip(expected.iter().flatten());
+    found.len() == expected.len() && pairs().all(|(found, expected)| (found - expected).abs() < 1e-5)
+}
+
+#[test]
+fn teacher_looks_at_its_images_once_for_all_its_students_and_all_their_starts() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let student = |seed| taught(RunConfig { seed, ..alone("plane2", Protocol::Code, 2, &data) }, &teacher);
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    assert_eq!(kept(&store, &teacher), [""; 0]);
+
+    // The training images before the first step, the test images at the end, by another start.
+    run_for(3, &student(1), &data, &store).unwrap_err();
+    assert_eq!(kept(&store, &teacher), [TRAIN]);
+    assert_eq!(run_counting(&student(1), &data, &store).unwrap().1, work(3, 1));
+    assert_eq!(kept(&store, &teacher), [TEST, TRAIN]);
+    // Another student, in two starts, asks for nothing.
+    run_for(3, &student(2), &data, &store).unwrap_err();
+    assert_eq!(run_counting(&student(2), &data, &store).unwrap().1, work(3, 0));
+}
+
+#[test]
+fn two_students_at_once_let_their_teacher_look_once() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    let student = |seed| taught(RunConfig { seed, ..alone("plane2", Protocol::Code, 1, &data) }, &teacher);
+    let passes: usize = thread::scope(|scope| {
+        let start = |seed| {
+            let (student, data, store) = (student(seed), &data, &store);
+            scope.spawn(move || run_counting(&student, data, store).unwrap().1.teacher_passes)
+        };
+        [1, 2, 3].map(start).into_iter().map(|student| student.join().unwrap()).sum()
+    });
+    assert_eq!(passes, 2);
+}
+
+#[test]
+fn kept_logits_are_those_of_the_teachers_network() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 2, &data);
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    let own = own_logits(&store, &teacher, &data, None);
+    run(&taught(alone("plane2", Protocol::Code, 1, &data), &teacher), &data, &store).unwrap();
+    assert!(close(&kept_logits(&store, &teacher, TRAIN), &own));
+    // Of each drawn form its own.
+    run(&cropped(taught(alone("plane2", Protocol::Code, 2, &data), &teacher), Some(2)), &data, &store).unwrap();
+    for form in [0, 1] {
+        let name = format!("logits-train-200-replay{form}-cpu.safetensors");
+        let found = kept_logits(&store, &teacher, &name);
+        assert!(close(&found, &own_logits(&store, &teacher, &data, Some(form))), "{name}");
+        assert!(!close(&found, &own), "{name}");
+    }
+}
+
+#[test]
+fn damaged_or_foreign_logits_are_computed_again_and_the_student_ends_the_same() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let other = RunConfig { seed: 9, ..teacher.clone() };
+    let student = |teacher| taught(alone("plane2", Protocol::Code, 1, &data), teacher);
+    let (folder, whole) = store();
+    for config in [&teacher, &other, &student(&teacher), &student(&other)] {
+        run(config, &data, &whole).unwrap();
+    }
+    let (student, expected) = (student(&teacher), outcome(&whole, &student(&teacher)));
+    whole.remove(&student.id().unwrap()).unwrap();
+    let file = |name| fs::read(dir(&whole, &teacher).join(name)).unwrap();
+    let mut flipped = file(TRAIN);
+    *flipped.last_mut().unwrap() ^= 1;
+    let cases = [
+        ("a flipped bit", flipped),
+        ("half", file(TRAIN)[..4_000].to_vec()),
+        ("nothing", Vec::new()),
+        ("of other images", file(TEST)),
+        ("of another teacher", fs::read(dir(&whole, &other).join(TRAIN)).unwrap()),
+        // Whole in itself, but nothing that says whose it is.
+        ("without a header", {
+            let tensor = Tensor::zeros((200, 10), candle_core::DType::F32, &Device::Cpu).unwrap();
+            safetensors::serialize([("logits", tensor)], None).unwrap()
+        }),
+    ];
+    for (case, bytes) in cases {
+        let (_copy, store) = copy_of(&folder);
+        fs::write(dir(&store, &teacher).join(TRAIN), bytes).unwrap();
+        assert_eq!(run_counting(&student, &data, &store).unwrap().1, work(0, 1), "{case}");
+        assert!(outcome(&store, &student) == expected, "{case}");
+        assert!(fs::read(dir(&store, &teacher).join(TRAIN)).unwrap() == file(TRAIN), "{case}");
+    }
+}
+
+#[test]
+fn student_of_replayed_images_learns_what_one_learns_whose_teacher_looks_at_every_batch() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let student = |seed, replays| {
+        let student = RunConfig { seed, ..alone("plane2", Protocol::Code, 2, &data) };
+        cropped(taught(student, &teacher), replays)
+    };
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    let run = |config| run_counting(&config, &data, &store).unwrap();
+    // Replayed forms come from the streams of seed 0, so that a run of that seed sees the same images without replays.
+    let ((replayed, kept), (live, looked)) = (run(student(0, Some(2))), run(student(0, None)));
+    assert_eq!((kept, looked), (work(0, 3), work(0, 0)));
+    assert!((replayed.test.loss - live.test.loss).abs() < 1e-5, "{replayed:?}, {live:?}");
+    let (replayed, live) = (replayed.teachers.unwrap(), live.teachers.unwrap());
+    assert!((replayed.kl - live.kl).abs() < 1e-5, "{replayed:?}, {live:?}");
+    // Another seed draws other forms only where they are not replayed.
+    let (replayed, live) = (run(student(1, Some(2))).0, run(student(1, None)).0);
+    assert!((replayed.test.loss - live.test.loss).abs() > 1e-5, "{replayed:?}, {live:?}");
+}
+
+#[test]
+fn four_epochs_of_two_forms_need_two_looks_and_resume_bit_for_bit() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let student = cropped(taught(alone("plane2", Protocol::Code, 4, &data), &teacher), Some(2));
+    let (folder, unbroken) = store();
+    run(&teacher, &data, &unbroken).unwrap();
+    let (_copy, broken) = copy_of(&folder);
+    assert_eq!(run_counting(&student, &data, &unbroken).unwrap().1, work(0, 3));
+    let forms = [0, 1].map(|form| format!("logits-train-200-replay{form}-cpu.safetensors"));
+    assert_eq!(kept(&unbroken, &teacher), [&[TEST.to_owned()], &forms[..]].concat());
+
+    let mut starts = 0;
+    while let Err(error) = run_for(5, &student, &data, &broken) {
+        assert!(matches!(error, Error::Stopped), "{error}");
+        starts += 1;
+        assert!(starts < 10);
+    }
+    assert!(starts > 3);
+    assert!(outcome(&broken, &student) == outcome(&unbroken, &student));
+    assert_eq!(kept(&broken, &teacher), kept(&unbroken, &teacher));
+}
+
+#[test]
+fn network_sees_other_images_in_the_second_form_than_in_the_first() {
+    let data = shapes();
+    let (_folder, store) = store();
+    let loss = |replays| {
+        let config = cropped(alone("plane2", Protocol::Code, 2, &data), replays);
+        run(&config, &data, &store).unwrap();
+        let records = store.records(&config.id().unwrap()).unwrap();
+        [&records[0], &records[1]].map(|record| match record {
+            takd_distill::Record::Epoch(epoch) => epoch.train_loss,
+            takd_distill::Record::Step(step) => panic!("14 steps have no line: {step:?}"),
+        })
+    };
+    let (one, two) = (loss(Some(1)), loss(Some(2)));
+    assert_eq!(one[0], two[0]);
+    assert_ne!(one[1], two[1]);
+}
+
+#[test]
+fn replays_of_what_is_not_augmented_change_nothing() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let plain = taught(alone("plane2", Protocol::Code, 2, &data), &teacher);
+    let recipe = Recipe { replays: NonZeroUsize::new(1), ..plain.recipe.clone() };
+    let replayed = RunConfig { recipe, ..plain.clone() };
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    let [first, second] = [&plain, &replayed].map(|config| timeless(run(config, &data, &store).unwrap()));
+    assert_eq!((first.test, first.teachers), (second.test, second.teachers));
+    assert!(files(&store, &plain)[1] == files(&store, &replayed)[1]);
+    assert_eq!(replayed.recipe.simplified(), plain.recipe);
+}
+
+#[test]
+fn teacher_that_scales_pixels_otherwise_is_asked_only_where_its_logits_are_kept() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    let student = taught(alone("plane2", Protocol::Code, 1, &data), &teacher);
+    let recipe = Recipe { normalization: Scale::Own, ..student.recipe.clone() };
+    let student = RunConfig { recipe, ..student };
+    let error = run(&cropped(student.clone(), None), &data, &store).unwrap_err();
+    assert!(matches!(&error, Error::Config(problem) if problem.contains("plane4")), "{error}");
+    run(&cropped(student.clone(), Some(1)), &data, &store).unwrap();
+    run(&student, &data, &store).unwrap();
+    // As the teacher was trained to see them.
+    assert!(close(&kept_logits(&store, &teacher, TRAIN), &own_logits(&store, &teacher, &data, None)));
+}
+
+#[test]
+fn student_waits_for_who_works_on_its_teacher_and_says_so() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let student = taught(alone("plane2", Protocol::Code, 1, &data), &teacher);
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    let claim = File::options().write(true).open(dir(&store, &teacher).join("claim")).unwrap();
+    claim.try_lock().unwrap();
+    // Nobody need wait for ever.
+    let id = teacher.id().unwrap();
+    let waiting = |event: Event<'_>| matches!(event, Event::Waiting(run) if *run == id);
+    assert!(matches!(run_until(waiting, &student, &data, &store), Err(Error::Stopped)));
+    let mut told = 0;
+    let ends = |event: Event<'_>| {
+        told += usize::from(matches!(event, Event::Waiting(_)));
+        if told == 2 {
+            claim.unlock().unwrap();
+        }
+        false
+    };
+    thread::scope(|scope| {
+        let student = scope.spawn(|| run_until(ends, &student, &data, &store));
+        let started = std::time::Instant::now();
+        while !student.is_finished() {
+            assert!(started.elapsed() < Duration::from_secs(60), "it waits for nobody");
+            thread::sleep(Duration::from_millis(10));
+        }
+        student.join().unwrap().unwrap();
+    });
+    assert!(told >= 2);
+}

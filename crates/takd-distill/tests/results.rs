@@ -1,0 +1,151 @@
+//! The numbers that a run reports, and what it says when they cease to be numbers.
+
+mod common;
+
+use candle_core::{D, Device};
+use candle_nn::ModuleT;
+use common::{alone, dir, run, shapes, store, taught};
+use takd_datasets::{Augmentation, BatchConfig, Dataset, Images, batches};
+use takd_distill::{
+    Distillation, EpochRecord, Error, LrFrom, Pick, Protocol, Recipe, Record, RunConfig, Scale, Status, Store,
+};
+use takd_models::Network;
+
+/// The accuracy of the network in a finished run's file, by the networks' own crate.
+fn accuracy(store: &Store, config: &RunConfig, data: &Dataset, images: &Images, indices: &[u32]) -> f64 {
+    let path = store.model(&config.id().unwrap()).unwrap();
+    let (network, _) = Network::load(config.model, 10, &path, &Device::Cpu).unwrap();
+    let normalization = match config.recipe.normalization {
+        Scale::Own => data.normalization,
+        Scale::PublishedCode => takd_datasets::Normalization::PUBLISHED_CODE,
+    };
+    let all = BatchConfig { batch_size: indices.len(), augmentation: Augmentation::None, normalization };
+    let batch = batches(images, indices, &all, 0, 0, &Device::Cpu).next().unwrap().unwrap();
+    let found = network.forward_t(&batch.images, false).unwrap().argmax(D::Minus1).unwrap().to_vec1::<u32>().unwrap();
+    let labels = batch.labels.to_vec1::<u32>().unwrap();
+    found.iter().zip(&labels).filter(|(found, label)| found == label).count() as f64 / labels.len() as f64
+}
+
+fn epochs(store: &Store, config: &RunConfig) -> Vec<EpochRecord> {
+    let records = store.records(&config.id().unwrap()).unwrap().into_iter();
+    let epoch = |record| match record {
+        Record::Epoch(epoch) => Some(epoch),
+        Record::Step(_) => None,
+    };
+    records.filter_map(epoch).collect()
+}
+
+#[test]
+fn reported_accuracies_are_those_of_the_network_in_the_runs_file() {
+    let data = shapes();
+    let (_folder, store) = store();
+    let test: Vec<u32> = (0..100).collect();
+    for (model, protocol) in [("plane2", Protocol::Code), ("plane4", Protocol::Sound), ("resnet8", Protocol::Paper)] {
+        let config = alone(model, protocol, 3, &data);
+        let result = run(&config, &data, &store).unwrap();
+        assert_eq!(result.test.images, 100);
+        assert_eq!(result.test.accuracy, accuracy(&store, &config, &data, &data.test, &test), "{model}");
+        if protocol == Protocol::Sound {
+            let (_, held_out) = data.train.stratified_holdout(20, 0);
+            let held_out: Vec<u32> = held_out.into_iter().map(|index| index as u32).collect();
+            let expected = accuracy(&store, &config, &data, &data.train, &held_out);
+            let found = result.held_out.unwrap();
+            assert_eq!((found.images, found.accuracy), (20, expected));
+        } else {
+            assert_eq!(result.held_out, None);
+        }
+    }
+}
+
+#[test]
+fn best_epoch_is_the_first_with_the_greatest_test_accuracy_and_the_last_epoch_is_the_last() {
+    let data = shapes();
+    let (_folder, store) = store();
+    let mut earlier_than_the_last = 0;
+    for seed in 0..4 {
+        let best = RunConfig { seed, ..alone("plane2", Protocol::Code, 4, &data) };
+        let result = run(&best, &data, &store).unwrap();
+        let accuracies: Vec<f64> = epochs(&store, &best).iter().map(|epoch| epoch.test.unwrap().accuracy).collect();
+        assert_eq!(accuracies.len(), 4);
+        let greatest = accuracies.iter().copied().fold(0.0, f64::max);
+        let first = accuracies.iter().position(|&accuracy| accuracy == greatest).unwrap();
+        assert_eq!((result.epoch, result.test.accuracy), (first + 1, greatest), "{accuracies:?}");
+        assert_eq!(result.test, epochs(&store, &best)[first].test.unwrap());
+        earlier_than_the_last += usize::from(result.epoch < 4);
+
+        let last = RunConfig { recipe: Recipe { pick: Pick::LastEpoch, ..best.recipe.clone() }, ..best };
+        let result = run(&last, &data, &store).unwrap();
+        // The training is the same; only what is looked at and kept differs.
+        assert_eq!((result.epoch, result.test.accuracy), (4, accuracies[3]));
+        assert!(epochs(&store, &last).iter().all(|epoch| epoch.test.is_none()));
+    }
+    assert!(earlier_than_the_last > 0, "no run tells the best epoch from the last");
+}
+
+#[test]
+fn run_is_compared_with_its_teachers_exactly_where_it_has_any() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 3, &data);
+    let student = alone("plane2", Protocol::Code, 1, &data);
+    let (_folder, store) = store();
+    assert_eq!(run(&teacher, &data, &store).unwrap().teachers, None);
+    assert_eq!(run(&student, &data, &store).unwrap().teachers, None);
+    let learnt = taught(student.clone(), &teacher);
+    let compared = run(&learnt, &data, &store).unwrap().teachers.unwrap();
+    assert!(compared.kl > 0.0 && (0.0..=1.0).contains(&compared.agreement));
+    assert!((0.0..=10f64.ln() + 1e-9).contains(&compared.soft_target_entropy));
+    // Also where it does not listen.
+    let kd = learnt.distillation.unwrap();
+    let deaf = RunConfig { distillation: Some(Distillation { lambda: 0.0, ..kd }), ..student };
+    assert!(run(&deaf, &data, &store).unwrap().teachers.is_some());
+}
+
+#[test]
+fn run_that_diverges_says_when_and_at_which_learning_rate() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 1, &data);
+    let recipe = Recipe { lr: vec![LrFrom { epoch: 0, lr: 1e30 }], ..config.recipe.clone() };
+    let (_folder, store) = store();
+    let error = run(&RunConfig { recipe, ..config }, &data, &store).unwrap_err();
+    assert!(matches!(error, Error::Diverged { epoch: 1, step: 2.., .. }), "{error}");
+    assert!(error.to_string().contains("learning rate 1000000000000000000000000000000"), "{error}");
+}
+
+#[test]
+fn divergence_in_a_later_epoch_is_reported_and_leaves_the_earlier_checkpoint_whole() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 3, &data);
+    let lr = vec![LrFrom { epoch: 0, lr: 0.01 }, LrFrom { epoch: 1, lr: 1e30 }];
+    let config = RunConfig { recipe: Recipe { lr, ..config.recipe.clone() }, ..config };
+    let id = config.id().unwrap();
+    let (_folder, store) = store();
+    let last = dir(&store, &config).join("last.safetensors");
+    // The same again where it is started again: from the checkpoint, by no other way.
+    for _ in 0..2 {
+        let error = run(&config, &data, &store).unwrap_err();
+        let Error::Diverged { epoch: 2, step: 2, lr: 1e30, reason, checkpoint } = &error else { panic!("{error}") };
+        assert!(!reason.is_empty());
+        assert_eq!(*checkpoint, last);
+        assert!(error.to_string().contains(&last.display().to_string()), "{error}");
+        assert_eq!(store.verify(&id).unwrap(), []);
+        assert!(matches!(store.status(&id), Ok(Status::Unfinished { epoch: 1, running: false })));
+        let tensors = candle_core::safetensors::load(&last, &Device::Cpu).unwrap();
+        for (name, tensor) in tensors {
+            let numbers = tensor.to_dtype(candle_core::DType::F64).unwrap().flatten_all().unwrap();
+            assert!(numbers.to_vec1::<f64>().unwrap().iter().all(|number| number.is_finite()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn loss_that_is_no_number_is_reported_with_the_step_that_has_it() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    // The smallest temperature that is above 0: what it divides is infinite.
+    let distillation = Distillation { teachers: vec![teacher.id().unwrap()], lambda: 1.0, temperature: 5e-324 };
+    let student = RunConfig { distillation: Some(distillation), ..alone("plane2", Protocol::Code, 1, &data) };
+    let error = run(&student, &data, &store).unwrap_err();
+    assert!(matches!(&error, Error::Diverged { epoch: 1, step: 1, lr: 0.01, .. }), "{error}");
+}

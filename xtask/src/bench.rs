@@ -1,0 +1,72 @@
+//! `cargo xtask bench`: the crates' own benchmarks, in release, beside PyTorch where it is wanted.
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bench {
+    /// Training steps and evaluations of six networks, ours and PyTorch's in turns
+    Step,
+    /// The distillation loss at 10 to 151 936 classes, ours, candle's composite and PyTorch's in turns
+    Loss,
+    /// An epoch taught by kept logits against one without a teacher, and the wait for batches
+    Epoch,
+    /// Making batches, when they are asked for and ahead
+    Batches,
+}
+
+impl Bench {
+    /// The example that measures it, and its crate.
+    fn example(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Step => ("takd-ops", "bench_step"),
+            Self::Loss => ("takd-loss", "bench_loss"),
+            Self::Epoch => ("takd-distill", "bench_epoch"),
+            Self::Batches => ("takd-datasets", "bench_batches"),
+        }
+    }
+}
+
+/// Builds a benchmark and runs it with `args`; beside PyTorch from PyPI where `pytorch`.
+pub(crate) fn run(bench: Bench, pytorch: bool, args: &[OsString]) -> Result<()> {
+    let (package, example) = bench.example();
+    let mut command = Command::new(crate::cargo());
+    command.args(["run", "--release", "--package", package, "--example", example, "--manifest-path"]);
+    command.arg(crate::root().join("Cargo.toml")).arg("--");
+    if pytorch {
+        if !matches!(bench, Bench::Step | Bench::Loss) {
+            bail!("--pytorch is for `step` and `loss`: the others have nothing of PyTorch's beside them");
+        }
+        command.arg("--python").arg(python_with_pytorch()?);
+    }
+    let status = command.args(args).status().context("cannot start cargo")?;
+    std::process::exit(status.code().unwrap_or(1))
+}
+
+/// A Python of its own with PyTorch for the CPU, in the target folder; set up the first time.
+fn python_with_pytorch() -> Result<PathBuf> {
+    let folder = crate::target().join("pytorch");
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    if !has_pytorch(&python) {
+        eprintln!("setting up PyTorch in {} (once, about 200 MB from PyPI)", folder.display());
+        let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status();
+        if !made.context("cannot start python3, which --pytorch needs")?.success() {
+            bail!("python3 -m venv {} failed; --pytorch needs Python with its venv module", folder.display());
+        }
+        let mut pip = Command::new(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "torch", "numpy"]);
+        if !pip.status().context("cannot start pip")?.success() || !has_pytorch(&python) {
+            bail!("PyTorch could not be installed; try again, or without --pytorch");
+        }
+    }
+    Ok(python)
+}
+
+fn has_pytorch(python: &Path) -> bool {
+    let import = Command::new(python).args(["-c", "import torch, numpy"]).output();
+    import.is_ok_and(|output| output.status.success())
+}
