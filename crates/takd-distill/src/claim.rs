@@ -15,6 +15,9 @@ const WRITING: &str = ".writing-";
 const LOOKS: usize = 10;
 const A_LOOK: Duration = Duration::from_millis(5);
 
+/// How often a folder that comes and goes is made again, a few milliseconds in all.
+const MOVES: usize = 1_000;
+
 /// A run's folder while this process alone may write into it.
 pub(crate) struct Claimed {
     dir: PathBuf,
@@ -33,7 +36,7 @@ impl Claimed {
             fs::create_dir_all(&dir)?;
             File::options().write(true).create(true).truncate(false).open(&path)
         };
-        let (mut moves, mut looks) = (LOOKS, LOOKS);
+        let (mut moves, mut looks) = (MOVES, LOOKS);
         loop {
             let claim = match open() {
                 // Whoever removes the run takes the folder away between our two steps.
@@ -99,11 +102,12 @@ impl Claimed {
             // Readable by whom the user lets read other files, not by the user alone as temporary files are.
             #[cfg(unix)]
             builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let mut file = builder.tempfile_in(&self.dir)?;
-            file.write_all(bytes)?;
+            // The error names the file that is to be, not the one of the moment.
+            let mut file = builder.tempfile_in(&self.dir).map_err(|error| io::Error::from(error.kind()))?;
+            file.as_file_mut().write_all(bytes)?;
             file.as_file().sync_all()?;
             before()?;
-            file.persist(&path)?;
+            file.persist(&path).map_err(|error| error.error)?;
             // The rename itself must reach the disk too; not every system lets a folder be opened for that.
             if let Ok(dir) = File::open(&self.dir) {
                 dir.sync_all()?;

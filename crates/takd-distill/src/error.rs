@@ -86,7 +86,7 @@ pub enum Error {
     #[error(transparent)]
     Loss(#[from] takd_loss::Error),
     /// The event file for TensorBoard could not be written.
-    #[error(transparent)]
+    #[error("{0}; earlier results are whole, and the run goes on from its last checkpoint when started again")]
     Tensorboard(#[from] takd_tensorboard::Error),
     /// A tensor could not be computed.
     #[error(transparent)]

@@ -39,8 +39,6 @@ pub enum Status {
     Unfinished {
         /// Epochs that are over.
         epoch: usize,
-        /// Whether a process works on it at this moment.
-        running: bool,
     },
 }
 
@@ -187,15 +185,19 @@ impl Store {
         if let Some(result) = self.finished(id)? {
             return Ok(Status::Finished(result));
         }
-        let running = Claimed::is_claimed(&self.dir(id));
         for name in [LAST, PREVIOUS] {
             let path = self.dir(id).join(name);
             if let Some(bytes) = claim::read(&path)? {
                 let epoch = checkpoint::header(&path, &bytes, id)?.position.epoch;
-                return Ok(Status::Unfinished { epoch, running });
+                return Ok(Status::Unfinished { epoch });
             }
         }
-        Ok(Status::Unfinished { epoch: 0, running })
+        Ok(Status::Unfinished { epoch: 0 })
+    }
+
+    /// Whether a process works on a run at this moment.
+    pub fn is_running(&self, id: &RunId) -> bool {
+        Claimed::is_claimed(&self.dir(id))
     }
 
     /// What was measured while a run was trained, up to now.
@@ -225,13 +227,17 @@ impl Store {
     /// What is wrong with a run's files; nothing where every one is as it was written.
     ///
     /// A kill may leave a run without its last checkpoint, the one before or its result, and kept logits are computed when
-    /// they are wanted: that they are missing is no finding. Of an unfinished run that a process works on at this moment only
+    /// they are wanted: that they are missing is no finding, nor is a folder in which nothing was begun. Of an unfinished run that a process works on at this moment only
     /// the configuration, the checkpoints and kept logits are looked at.
     ///
     /// # Errors
     /// Where a file cannot be read.
     pub fn verify(&self, id: &RunId) -> Result<Vec<Finding>> {
         let dir = self.dir(id);
+        let begun = [CONFIG, METRICS, LAST, PREVIOUS, MODEL, RESULT].iter().any(|name| dir.join(name).exists());
+        if dir.is_dir() && !begun {
+            return Ok(Vec::new());
+        }
         let mut findings = Findings::default();
         let config = self.config(id).and_then(|config| config.ok_or_else(|| gone(&dir.join(CONFIG))));
         let config = findings.note(config)?;

@@ -5,7 +5,7 @@ mod common;
 use common::{alone, dir, names, outcome, run, run_for, run_until, shapes, store, taught, timeless};
 use std::fs::{self, File};
 use std::thread;
-use takd_distill::{Error, Event, Pass, Protocol, Recipe, RunConfig, Status};
+use takd_distill::{Error, Event, Pass, Protocol, Recipe, RunConfig};
 
 #[test]
 fn second_start_of_a_run_at_work_is_refused_at_once_and_has_the_result_afterwards() {
@@ -20,7 +20,7 @@ fn second_start_of_a_run_at_work_is_refused_at_once_and_has_the_result_afterward
             let second = thread::scope(|scope| scope.spawn(|| run(&config, &data, &store)).join().unwrap());
             assert!(matches!(&second, Err(Error::Claimed(run)) if *run == id), "{second:?}");
             assert!(matches!(store.remove(&id), Err(Error::Claimed(_))));
-            assert!(matches!(store.status(&id), Ok(Status::Unfinished { running: true, .. })));
+            assert!(store.is_running(&id));
             assert_eq!(store.verify(&id).unwrap(), []);
             asked += 1;
         }
@@ -133,7 +133,7 @@ fn claim_that_a_dead_process_left_binds_nobody_and_what_it_half_wrote_is_swept()
     let dir = dir(&store, &config);
     fs::write(dir.join("claim"), "process 1\n").unwrap();
     fs::write(dir.join(".writing-Ab3x"), "half of a checkpoi").unwrap();
-    assert!(matches!(store.status(&config.id().unwrap()), Ok(Status::Unfinished { running: false, .. })));
+    assert!(!store.is_running(&config.id().unwrap()));
     run(&config, &data, &store).unwrap();
     let left =
         ["claim", "config.toml", "events.out.tfevents.takd", "metrics.jsonl", "model.safetensors", "result.json"];

@@ -336,7 +336,7 @@ fn finished_run_that_is_trained_again_has_no_result_meanwhile() {
     let result = run(&config, &data, &store).unwrap();
     Damage::Removed.befall(&dir(&store, &config).join("model.safetensors"));
     run_for(10, &config, &data, &store).unwrap_err();
-    assert!(matches!(store.status(&id).unwrap(), Status::Unfinished { epoch: 1, running: false }));
+    assert!(matches!(store.status(&id).unwrap(), Status::Unfinished { epoch: 1 }));
     assert_eq!(run(&config, &data, &store).unwrap().test, result.test);
 }
 

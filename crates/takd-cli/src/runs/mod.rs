@@ -123,12 +123,13 @@ impl Summary {
         let problem = config.as_ref().err().or(status.as_ref().err()).map(ToString::to_string);
         let config = config.ok().flatten();
         let epochs = config.as_ref().map(|config| config.recipe.epochs);
-        let (state, epochs_done, test_accuracy) = match &status {
-            _ if problem.is_some() => (State::Damaged, None, None),
-            Ok(Status::Finished(result)) => (State::Finished, epochs, Some(result.test.accuracy)),
-            Ok(Status::Unfinished { epoch, running: true }) => (State::Running, Some(*epoch), None),
-            Ok(Status::Unfinished { epoch, .. }) => (State::Unfinished, Some(*epoch), None),
-            Err(_) => (State::Damaged, None, None),
+        let (state, epochs_done, test_accuracy) = match (&status, &problem) {
+            (Ok(Status::Finished(result)), None) => (State::Finished, epochs, Some(result.test.accuracy)),
+            // What is damaged is being repaired then.
+            (Ok(Status::Unfinished { epoch }), None) if store.is_running(id) => (State::Running, Some(*epoch), None),
+            _ if store.is_running(id) => (State::Running, None, None),
+            (Ok(Status::Unfinished { epoch }), None) => (State::Unfinished, Some(*epoch), None),
+            _ => (State::Damaged, None, None),
         };
         Self {
             id: id.clone(),

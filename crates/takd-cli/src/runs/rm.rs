@@ -5,7 +5,7 @@ use crate::output;
 use anyhow::{Result, bail};
 use std::fs;
 use std::path::Path;
-use takd_distill::{Error, RunId, Status, Store};
+use takd_distill::{Error, RunId, Store};
 
 /// Delete runs: their networks, results and measurements, and the logits that are kept for those they teach.
 ///
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let runs = named(&store, &args.runs)?;
     // All are looked at before the first is deleted.
     for id in &runs {
-        if let Ok(Status::Unfinished { running: true, .. }) = store.status(id) {
+        if store.is_running(id) {
             return Err(Error::Claimed(id.clone()).into());
         }
         let mut students = store.taught_by(id)?;
