@@ -58,7 +58,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMS")]
     replays: Option<NonZeroUsize>,
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 /// A run, for a script.

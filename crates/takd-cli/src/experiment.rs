@@ -45,6 +45,9 @@ pub(crate) struct Common {
     /// What to train on
     #[arg(long, value_enum, default_value_t = DeviceKind::Auto)]
     pub device: DeviceKind,
+    /// Processor threads to work with; results do not depend on it [default: one a core]
+    #[arg(long)]
+    pub threads: Option<NonZeroUsize>,
     /// Where runs and tables are kept
     #[arg(long, default_value = "results", value_name = "DIR")]
     pub out: PathBuf,
@@ -57,6 +60,14 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// Does `work` in the one pool of threads that everything parallel runs in. Within it, because from outside every
+    /// parallel loop would wake one thread more than there are cores.
+    pub(crate) fn in_pool<R: Send>(&self, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+        let threads = self.threads.map_or(0, NonZeroUsize::get);
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
+        rayon::scope(|_| work())
+    }
+
     /// The seeds asked for, each once.
     pub(crate) fn seeds_or(&self, default: &[u64]) -> Vec<u64> {
         let mut seeds = if self.seeds.is_empty() { default } else { &self.seeds }.to_vec();

@@ -50,8 +50,8 @@ fn main() -> ExitCode {
     // Shared by whatever writes to the terminal, so that no line lands within a bar.
     let screen = indicatif::MultiProgress::new();
     let ended = logging::install(&screen).and_then(|()| match &command {
-        Command::Distill(args) => distill::run(args, &screen),
-        Command::ReproduceTable1(args) => reproduce_table1::run(args, &screen),
+        Command::Distill(args) => args.common.in_pool(|| distill::run(args, &screen)),
+        Command::ReproduceTable1(args) => args.common.in_pool(|| reproduce_table1::run(args, &screen)),
         Command::Runs(command) => runs::run(command, &screen),
     });
     let Err(error) = ended else { return ExitCode::SUCCESS };

@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 5.0, value_parser = temperature)]
     temperature: f64,
     #[command(flatten)]
-    common: Common,
+    pub common: Common,
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {

@@ -77,3 +77,12 @@ fn equal_commands_end_in_equal_bytes_whatever_is_said_of_progress() {
     assert_eq!(text(&quiet.stderr), "");
     assert_equal_runs(&run_folders(two.path())[0], &run_folders(one.path())[0]);
 }
+
+#[test]
+fn number_of_threads_changes_no_byte() {
+    let [one, three] = [folder(), folder()];
+    for (out, threads) in [(&one, "1"), (&three, "3")] {
+        run(&mut distill(&["plane2"], out.path(), &["--epochs", "2", "--threads", threads]), 0);
+    }
+    assert_equal_runs(&run_folders(one.path())[0], &run_folders(three.path())[0]);
+}

@@ -31,6 +31,11 @@ use takd_ops::{SgdParams, sgd_step};
 const BATCH: usize = 128;
 
 fn main() -> Result<()> {
+    // In the pool, where training belongs.
+    rayon::scope(|_| measure())
+}
+
+fn measure() -> Result<()> {
     let (mut rounds, mut steps, mut models) = (5, 20, Vec::new());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {

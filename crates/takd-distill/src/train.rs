@@ -103,6 +103,10 @@ pub(crate) type Watch<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
 /// Files of an earlier start that are damaged are named in a warning ([`tracing`]); the run then goes on from the
 /// checkpoint before, or begins anew.
 ///
+/// The work is shared out in rayon's pool. Call it from within one (`rayon::scope`, `ThreadPool::install`): from outside,
+/// every parallel loop wakes one thread more than there are cores, which costs small networks a tenth to a half of their speed.
+/// No result depends on the number of threads.
+///
 /// # Errors
 /// Where the configuration makes no sense or is not for this data and device, a teacher is not finished, another process
 /// is at work on the run ([`Error::Claimed`], at once), the training diverges, or a file cannot be read or written.
