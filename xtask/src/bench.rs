@@ -9,9 +9,9 @@ use std::process::Command;
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bench {
-    /// Training steps and evaluations of six networks, ours and PyTorch's in turns
+    /// Training steps and evaluations of small networks; with --pytorch PyTorch's in turns
     Step,
-    /// The distillation loss at 10 to 151 936 classes, ours, candle's composite and PyTorch's in turns
+    /// The distillation loss at 10 to 151 936 classes, candle's composite in turns; with --pytorch PyTorch's too
     Loss,
     /// An epoch taught by kept logits against one without a teacher, and the wait for batches
     Epoch,
@@ -47,12 +47,12 @@ pub(crate) fn run(bench: Bench, pytorch: bool, args: &[OsString]) -> Result<()> 
     std::process::exit(status.code().unwrap_or(1))
 }
 
-/// A Python of its own with PyTorch for the CPU, in the target folder; set up the first time.
+/// A Python of its own with PyTorch, in the target folder; set up the first time.
 fn python_with_pytorch() -> Result<PathBuf> {
     let folder = crate::target().join("pytorch");
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     if !has_pytorch(&python) {
-        eprintln!("setting up PyTorch in {} (once, about 200 MB from PyPI)", folder.display());
+        eprintln!("setting up PyTorch in {} (once, some GB from PyPI on Linux)", folder.display());
         let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status();
         if !made.context("cannot start python3, which --pytorch needs")?.success() {
             bail!("python3 -m venv {} failed; --pytorch needs Python with its venv module", folder.display());

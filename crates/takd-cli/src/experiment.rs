@@ -31,7 +31,7 @@ pub(crate) struct Common {
     #[arg(long)]
     pub epochs: Option<NonZeroUsize>,
     /// Seeds, with commas between; one experiment each [default: 31]
-    #[arg(long, value_delimiter = ',', value_name = "SEED,…")]
+    #[arg(long, value_delimiter = ',', value_name = "SEED,…", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seeds: Vec<u64>,
     /// Use so many of the training images, the classes in their proportions [default: all]
     #[arg(long, value_name = "IMAGES")]

@@ -33,7 +33,7 @@ impl Claimed {
     pub(crate) fn try_claim(dir: PathBuf) -> Result<Option<Self>> {
         let path = dir.join(CLAIM);
         let open = || {
-            fs::create_dir_all(&dir)?;
+            make_folder(&dir)?;
             File::options().write(true).create(true).truncate(false).open(&path)
         };
         let (mut moves, mut looks) = (MOVES, LOOKS);
@@ -61,7 +61,9 @@ impl Claimed {
             if is_still(&claim, &path) {
                 // For people who look; whether it succeeds changes nothing.
                 let _ = claim.set_len(0).and_then(|()| writeln!(&claim, "process {}", std::process::id()));
-                return Ok(Some(Self { dir, claim }));
+                let claimed = Self { dir, claim };
+                claimed.sweep()?;
+                return Ok(Some(claimed));
             }
         }
     }
@@ -142,7 +144,7 @@ impl Claimed {
     }
 
     /// Removes what a kill left half written.
-    pub(crate) fn sweep(&self) -> Result<()> {
+    fn sweep(&self) -> Result<()> {
         let entries = fs::read_dir(&self.dir).map_err(Error::io("read the folder", &self.dir))?;
         for entry in entries.flatten() {
             if entry.file_name().to_string_lossy().starts_with(WRITING) {
@@ -157,6 +159,19 @@ impl Claimed {
 fn is_moving(error: &io::Error) -> bool {
     use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotFound};
     matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | NotFound)
+}
+
+/// Makes a folder where there is none, and lets no power failure take it away.
+pub(crate) fn make_folder(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(dir)?;
+    match dir.parent().map(File::open) {
+        Some(Ok(parent)) => parent.sync_all(),
+        // Not every system lets a folder be opened.
+        _ => Ok(()),
+    }
 }
 
 /// The file's bytes, or nothing where there is no such file.

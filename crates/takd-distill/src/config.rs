@@ -102,13 +102,16 @@ impl RunConfig {
     /// The run's id: the first 16 hexadecimal digits of the BLAKE3 hash of the configuration as JSON.
     ///
     /// # Errors
-    /// Where a number of the configuration is not finite.
+    /// Where a number of the configuration is not finite, or the seed above [`i64::MAX`], which TOML has no number for.
     pub fn id(&self) -> Result<RunId> {
         let recipe = &self.recipe;
         let of_kd = self.distillation.iter().flat_map(|kd| [kd.lambda, kd.temperature]);
         let rates = recipe.lr.iter().map(|piece| piece.lr);
         if !of_kd.chain(rates).chain([recipe.momentum, recipe.weight_decay]).all(f64::is_finite) {
             return Err(Error::Config("λ, τ, learning rates, momentum and weight decay must be finite".into()));
+        }
+        if i64::try_from(self.seed).is_err() {
+            return Err(Error::Config(format!("its seed {} is above {}", self.seed, i64::MAX)));
         }
         let json = serde_json::to_vec(self).map_err(Error::unwritable)?;
         Ok(RunId(blake3::hash(&json).to_hex()[..16].to_owned()))

@@ -76,7 +76,7 @@ pub enum Error {
     /// Something that has to be a number is none.
     #[error("{0}")]
     NotFinite(String),
-    /// Asked to stop; a checkpoint was written first.
+    /// Asked to stop. Once the training had begun, a checkpoint was written first; teachers' logits begin again.
     #[error("stopped; the same command goes on where this one left off")]
     Stopped,
     /// The data set could not be used.

@@ -79,6 +79,8 @@ impl KeptLogits {
                 None => std::thread::sleep(PATIENCE),
             }
         };
+        // While we waited it may have been damaged or deleted, and its network be that of an epoch on the way.
+        store.model(teacher)?;
         match Self::open(&path, teacher, &seen) {
             Ok(Some(kept)) => return Ok(kept),
             Ok(None) => {}

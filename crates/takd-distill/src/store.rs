@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 ///                 previous.safetensors           the one before, should the last be damaged; gone with it
 ///                 model.safetensors              the network of the epoch that counts
 ///                 result.json                    there exactly when the run is finished
-///                 logits-<images>.safetensors    this network's logits, computed once for all it teaches
+///                 logits-<images>….safetensors   this network's logits, computed once for all it teaches
 ///                 claim                          locked by the process that writes here
 /// ```
 ///
@@ -82,7 +82,7 @@ impl Store {
     /// # Errors
     /// Where the folder cannot be made.
     pub fn open(root: &Path) -> Result<Self> {
-        fs::create_dir_all(root).map_err(Error::io("make the folder", root))?;
+        claim::make_folder(root).map_err(Error::io("make the folder", root))?;
         Ok(Self { root: root.to_owned() })
     }
 
@@ -112,7 +112,9 @@ impl Store {
         let mut runs = self.runs()?;
         runs.retain(|id| id.as_str().starts_with(prefix));
         match <[RunId; 1]>::try_from(runs) {
-            Ok([id]) => Ok(id),
+            // Nothing at all is no beginning, even of the only one: it may be an unset variable.
+            Ok([id]) if !prefix.is_empty() => Ok(id),
+            Ok([_]) => Err(Error::Prefix { prefix: prefix.into(), found: 1, root: self.root.clone() }),
             Err(runs) => Err(Error::Prefix { prefix: prefix.into(), found: runs.len(), root: self.root.clone() }),
         }
     }
@@ -164,7 +166,10 @@ impl Store {
     pub(crate) fn is_tidy(&self, id: &RunId) -> bool {
         let dir = self.dir(id);
         let events = || self.records(id).and_then(|records| metrics::check_events(&dir.join(EVENTS), &records));
-        [LAST, PREVIOUS].iter().all(|name| !dir.join(name).exists()) && events().is_ok()
+        let whole =
+            |path: &PathBuf| claim::read(path).ok().flatten().is_some_and(|b| logits::check(path, &b, id).is_ok());
+        let kept = logits::files(&dir).is_ok_and(|files| files.iter().all(whole));
+        [LAST, PREVIOUS].iter().all(|name| !dir.join(name).exists()) && events().is_ok() && kept
     }
 
     /// The file of the network that a finished run ended with.
@@ -278,7 +283,7 @@ impl Store {
         }
         for teacher in config.into_iter().filter_map(|config| config.distillation).flat_map(|kd| kd.teachers) {
             if self.finished(&teacher).ok().flatten().is_none() {
-                let problem = "it is the teacher's run, and is not finished or damaged";
+                let problem = "it is the teacher's run, and is unfinished or damaged";
                 findings.note(Err::<(), _>(Error::damaged(&self.dir(&teacher), &problem)))?;
             }
         }

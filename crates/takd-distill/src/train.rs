@@ -1,9 +1,10 @@
 //! The training of one run, from its first step or from wherever it was left.
 
 use crate::checkpoint::{self, Position, Sums};
-use crate::claim::Claimed;
+use crate::claim::{self, Claimed};
 use crate::config::{DeviceType, NUMERICS, SPLIT_SEED};
 use crate::evaluate::{Evaluation, TeacherComparison, View};
+use crate::logits;
 use crate::metrics::{self, Metrics, STEPS_A_LINE};
 use crate::optimizer::Optimizer;
 use crate::seal;
@@ -134,7 +135,6 @@ pub fn train(
         (_, Some(result)) => return Ok(result),
         (claim, None) => return Err(claim.err().unwrap_or(Error::Claimed(id))),
     };
-    folder.sweep()?;
     if repaired(store.config(&id))?.is_none() {
         let text = toml::to_string(config).map_err(Error::unwritable)?;
         folder.write(CONFIG, text.as_bytes())?;
@@ -145,8 +145,9 @@ pub fn train(
         }
         return Ok(result);
     }
-    let (run, teaching) =
-        (Run::new(config, &id, data, &folder, device)?, Teaching::prepare(config, data, store, device, watch)?);
+    let teaching = Teaching::prepare(config, data, store, device, watch)?;
+    // What the run takes counts from here: not what its teachers' logits took, nor waiting for them.
+    let run = Run::new(config, &id, data, &folder, device)?;
     // A damaged one, or one without its network: while a run is at work it has none.
     folder.remove(RESULT)?;
     run.go_on(teaching.as_ref(), store, watch)
@@ -167,6 +168,14 @@ fn repaired<T>(found: Result<Option<T>>) -> Result<Option<T>> {
 fn tidy(folder: &Claimed, store: &Store, id: &RunId) -> Result<()> {
     folder.remove(LAST)?;
     folder.remove(PREVIOUS)?;
+    for path in logits::files(&store.dir(id))? {
+        if let Some(bytes) = claim::read(&path)?
+            && logits::check(&path, &bytes, id).is_err()
+        {
+            // Computed again for the next that it teaches.
+            claim::remove(&path)?;
+        }
+    }
     metrics::mend_events(folder, &store.records(id)?)
 }
 

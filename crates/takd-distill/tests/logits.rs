@@ -273,3 +273,20 @@ fn student_waits_for_who_works_on_its_teacher_and_says_so() {
     });
     assert!(told >= 2);
 }
+
+#[test]
+fn damaged_logits_go_when_the_teacher_is_started_again_as_the_error_says() {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let student = taught(alone("plane2", Protocol::Code, 1, &data), &teacher);
+    let (_folder, store) = store();
+    run(&teacher, &data, &store).unwrap();
+    run(&student, &data, &store).unwrap();
+    let id = teacher.id().unwrap();
+    let kept = |name: &String| name.starts_with("logits-");
+    let path = store.dir(&id).join(names(&store.dir(&id)).into_iter().find(kept).unwrap());
+    fs::write(&path, "no logits").unwrap();
+    assert_eq!(store.verify(&id).unwrap().len(), 1);
+    run(&teacher, &data, &store).unwrap();
+    assert_eq!(store.verify(&id).unwrap(), []);
+}

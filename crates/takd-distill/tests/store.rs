@@ -31,6 +31,10 @@ fn runs_are_the_folders_named_by_an_id_and_nothing_else() {
 #[test]
 fn run_is_found_by_the_beginning_of_its_id_if_that_is_enough() {
     let (folder, store) = store();
+    // An unset variable names no run, not even the only one.
+    fs::create_dir(folder.path().join("00aa000000000000")).unwrap();
+    assert!(matches!(store.find(""), Err(Error::Prefix { .. })));
+    fs::remove_dir(folder.path().join("00aa000000000000")).unwrap();
     for id in ["00aa000000000000", "00ab000000000000", "1000000000000000"] {
         fs::create_dir(folder.path().join(id)).unwrap();
     }

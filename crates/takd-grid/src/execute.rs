@@ -125,10 +125,9 @@ fn one(
     watch: &mut dyn FnMut(Happening<'_>) -> ControlFlow<()>,
 ) -> Result<Outcome> {
     let data = &data[&run.config.data.dataset];
-    clock.start();
     let result = train(&run.config, data, store, device, &mut |event| {
         match event {
-            Event::Started { done, .. } => clock.started_at = done,
+            Event::Started { done, .. } => clock.start(done),
             Event::Step { done, total, .. } => clock.step(run, done, total),
             _ => {}
         }
@@ -136,7 +135,7 @@ fn one(
     });
     match result {
         Ok(result) => Ok(Outcome::Finished(result)),
-        Err(error @ Error::Diverged { .. }) => Ok(Outcome::Diverged(error)),
+        Err(error @ (Error::Diverged { .. } | Error::NotFinite(_))) => Ok(Outcome::Diverged(error)),
         Err(error) => Err(error),
     }
 }
@@ -177,9 +176,9 @@ impl Clock {
         clock
     }
 
-    /// A run begins: what comes before its first step counts.
-    fn start(&mut self) {
-        self.started = Instant::now();
+    /// A run's steps begin: waiting and teachers' logits say nothing of how long those will take.
+    fn start(&mut self, done: usize) {
+        (self.started, self.started_at) = (Instant::now(), done);
     }
 
     /// A step was taken.

@@ -11,7 +11,8 @@ use takd_distill::{Finding, RunId, Store};
 /// Check every file of some runs, or of all, and say what helps where one is damaged.
 ///
 /// Every file carries a checksum, so that not a bit can change unnoticed. A damaged run is repaired by the command that
-/// trained it: that trains again what is damaged and nothing else, and ends in the same bits.
+/// trained it: that goes on from the last whole checkpoint, or trains the run again where it was finished, and ends in the
+/// same network.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
