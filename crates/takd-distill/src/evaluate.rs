@@ -135,16 +135,20 @@ impl TeacherComparison {
                 let softened = softmax(&teacher[row * classes..][..classes], temperature, row)?;
                 targets.iter_mut().zip(softened).for_each(|(sum, p)| *sum += p / teachers.len() as f64);
             }
-            let scaled: Vec<f32> = student.iter().map(|&logit| (f64::from(logit) / temperature) as f32).collect();
-            let log_normalizer = log_sum_exp(&scaled);
-            for (&p, &scaled) in targets.iter().zip(&scaled).filter(|&(&p, _)| p > 0.0) {
-                kl += p * (p.ln() - (f64::from(scaled) - log_normalizer));
+            let top = f64::from(student.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            let scaled: Vec<f64> = student.iter().map(|&logit| (f64::from(logit) - top) / temperature).collect();
+            let log_normalizer = scaled.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+            for (&p, &logit) in targets.iter().zip(&scaled).filter(|&(&p, _)| p > 0.0) {
+                kl += p * (p.ln() - (logit - log_normalizer));
                 entropy -= p * p.ln();
             }
             agreed +=
                 usize::from(largest(student.iter().map(|&logit| f64::from(logit))) == largest(targets.into_iter()));
         }
         let images = images as f64;
+        if !kl.is_finite() {
+            return Err(Error::NotFinite(format!("the divergence from the teacher at τ = {temperature} is {kl}")));
+        }
         Ok(Self { agreement: agreed as f64 / images, kl: kl / images, soft_target_entropy: entropy / images })
     }
 }
@@ -230,6 +234,9 @@ mod tests {
         assert!(matches!(Evaluation::of(&[f32::NAN, 0.], 2, [0].into_iter()), Err(Error::NotFinite(_))));
         let extreme = Evaluation::of(&[1e4, -1e4], 2, [1].into_iter())?;
         close(extreme.loss, 2e4);
+        // What no number can hold is an error, not a result that cannot be read again.
+        let tiny = TeacherComparison::of(&[1., 0.], &[vec![0., 1.]], 2, 1e-320);
+        assert!(matches!(tiny, Err(Error::NotFinite(_))));
         assert!(TeacherComparison::of(&[1e4, -1e4], &[vec![-1e4, 1e4]], 2, 0.1)?.kl.is_finite());
         Ok(())
     }

@@ -265,7 +265,7 @@ impl Recipe {
     pub fn forms(&self) -> Option<usize> {
         match self.augmentation {
             Augment::None => Some(1),
-            Augment::CropFlip => self.replays.map(NonZeroUsize::get),
+            Augment::CropFlip => self.replays.map(|replays| replays.get().min(self.epochs)),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::evaluate::View;
 use crate::logits::{KeptLogits, Seen};
-use crate::store::{CONFIG, gone};
-use crate::{Error, Recipe, Result, RunConfig, RunId, Store, TeacherComparison, Watch};
+use crate::store::{CONFIG, ModelHeader, gone};
+use crate::{Error, Recipe, Result, RunConfig, RunId, Store, TeacherComparison, Watch, claim, seal};
 use candle_core::{Device, Tensor};
 use candle_nn::ModuleT;
 use std::path::{Path, PathBuf};
@@ -152,6 +152,8 @@ impl Teaching {
 
 /// The network in a file, for evaluation only.
 pub(crate) fn load_frozen(model: ModelSpec, classes: usize, path: &Path, device: &Device) -> Result<Network> {
+    let bytes = claim::read(path)?.ok_or_else(|| gone(path))?;
+    seal::from_safetensors::<ModelHeader>(path, &bytes)?;
     let loaded = Network::load(model, classes, path, device);
     let (_, parameters) = loaded.map_err(|error| Error::damaged(path, &error))?;
     Ok(Network::new(model, classes, parameters.frozen_var_builder(device))?)
