@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         path,
         protocol: common.protocol,
         device: DeviceType::of(&device),
-        epochs: common.epochs.map(NonZeroUsize::get),
+        epochs: common.epochs.map(|epochs| epochs.get() as usize),
         replays: args.replays,
         seeds: common.seeds_or(&[31]),
         strengths: strengths.map(|(lambda, temperature)| Strength { lambda, temperature }).collect(),

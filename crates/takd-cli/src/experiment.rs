@@ -11,7 +11,7 @@ use signal_hook::{
     flag,
 };
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) struct Common {
     pub protocol: Protocol,
     /// Epochs of every run [default: the protocol's 150 or 160]
     #[arg(long)]
-    pub epochs: Option<NonZeroUsize>,
+    pub epochs: Option<NonZeroU32>,
     /// Seeds, with commas between; one experiment each [default: 31]
     #[arg(long, value_delimiter = ',', value_name = "SEED,…", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seeds: Vec<u64>,

@@ -4,7 +4,6 @@ use crate::experiment::{Common, complete, lambda, temperature};
 use crate::output;
 use anyhow::Result;
 use indicatif::MultiProgress;
-use std::num::NonZeroUsize;
 use takd_distill::DeviceType;
 use takd_grid::{Cell, Preset, Table1};
 
@@ -63,7 +62,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         cells,
         preset: *preset,
         protocol: common.protocol,
-        epochs: common.epochs.map(NonZeroUsize::get),
+        epochs: common.epochs.map(|epochs| epochs.get() as usize),
         seeds: common.seeds_or(&preset.seeds(common.protocol)),
         lambda: args.lambda,
         temperature: args.temperature,
