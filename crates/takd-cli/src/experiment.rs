@@ -147,7 +147,7 @@ pub(crate) fn complete(plan: &Plan, outcomes: &HashMap<RunId, Outcome>) -> Resul
         Outcome::NoTeacher => Some(format!("\n  {}: not begun, since its teacher has no result", run.name())),
     });
     let failures: String = failures.collect();
-    if failures.is_empty() { Ok(()) } else { anyhow::bail!("the table is not complete:{failures}") }
+    if failures.is_empty() { Ok(()) } else { anyhow::bail!("not every run has a result:{failures}") }
 }
 
 /// Set by Ctrl-C and SIGTERM; the second time the program ends at once.

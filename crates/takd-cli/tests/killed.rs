@@ -72,7 +72,7 @@ fn run_killed_at_twenty_random_moments_ends_in_the_bytes_of_an_undisturbed_one()
         ));
     }
     println!("seed {seed}; undisturbed {to_begin:.0?} + {to_train:.0?}; killed at {}", kills.join(", "));
-    assert!(hits >= 10, "only {hits} of {KILLS} kills hit the program at work");
+    assert!(hits >= 15, "only {hits} of {KILLS} kills hit the program at work");
 
     run(&mut distill(&["plane2"], broken.path(), &["--epochs", EPOCHS, "--quiet"]), 0);
     assert_equal_runs(&run_folders(broken.path())[0], &run_folders(whole.path())[0]);

@@ -97,26 +97,25 @@ impl Claimed {
     /// The same; `before` is done when the new file is whole and not yet in its place.
     pub(crate) fn write_before(&self, name: &str, bytes: &[u8], before: impl FnOnce() -> io::Result<()>) -> Result<()> {
         self.check()?;
-        let path = self.path(name);
+        // No other name is needed: nobody else writes here.
+        let (path, beside) = (self.path(name), self.path(&format!("{WRITING}{name}")));
         let write = || {
-            let mut builder = tempfile::Builder::new();
-            builder.prefix(WRITING);
-            // Readable by whom the user lets read other files, not by the user alone as temporary files are.
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            // The error names the file that is to be, not the one of the moment.
-            let mut file = builder.tempfile_in(&self.dir).map_err(|error| io::Error::from(error.kind()))?;
-            file.as_file_mut().write_all(bytes)?;
-            file.as_file().sync_all()?;
+            let mut file = File::create(&beside)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
             before()?;
-            file.persist(&path).map_err(|error| error.error)?;
+            fs::rename(&beside, &path)?;
             // The rename itself must reach the disk too; not every system lets a folder be opened for that.
             if let Ok(dir) = File::open(&self.dir) {
                 dir.sync_all()?;
             }
             Ok(())
         };
-        write().map_err(Error::io("write", &path))
+        write().map_err(|error| {
+            // On a full disk its room is wanted; what cannot be deleted now is swept later.
+            let _ = fs::remove_file(&beside);
+            Error::io("write", &path)(error)
+        })
     }
 
     /// The file's bytes, or nothing where there is no such file.
@@ -128,18 +127,27 @@ impl Claimed {
         remove(&self.path(name))
     }
 
-    /// Deletes the folder, the claim last: until then nobody else may begin in it.
-    pub(crate) fn remove_all(self) -> Result<()> {
+    /// Deletes the folder, the file called `first` before all others, the claim last: until then nobody else may begin in it.
+    pub(crate) fn remove_all(self, first: &str) -> Result<()> {
         let entries = fs::read_dir(&self.dir).map_err(Error::io("read the folder", &self.dir))?;
-        for entry in entries.flatten().filter(|entry| entry.file_name() != CLAIM) {
-            remove(&entry.path())?;
+        let paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        // Before anything is deleted.
+        if let Some(path) = paths.iter().find(|path| path.is_dir()) {
+            return Err(Error::io("delete", path)(io::Error::other(
+                "it is a folder that is not takd's; move it away first",
+            )));
         }
+        self.remove(first)?;
+        paths.iter().filter(|path| !path.ends_with(CLAIM)).try_for_each(|path| remove(path))?;
         self.check()?;
         self.remove(CLAIM)?;
-        match fs::remove_dir(&self.dir) {
+        let Self { dir, claim } = self;
+        // A file that is open keeps its folder on some systems.
+        drop(claim);
+        match fs::remove_dir(&dir) {
             // Somebody has begun anew.
             Err(error) if is_moving(&error) => Ok(()),
-            removed => removed.map_err(Error::io("delete", &self.dir)),
+            removed => removed.map_err(Error::io("delete", &dir)),
         }
     }
 
@@ -220,7 +228,7 @@ mod tests {
                     assert!(!taken.swap(true, Ordering::SeqCst), "another has it too");
                     fs::write(claimed.path("file"), "").map_err(Error::io("write", &claimed.dir))?;
                     taken.store(false, Ordering::SeqCst);
-                    claimed.remove_all()?;
+                    claimed.remove_all("file")?;
                 }
             }
             Ok::<_, Error>(())
@@ -246,7 +254,7 @@ mod tests {
                     for name in names {
                         assert_eq!(claimed.read(name)?, Some(vec![thread]), "another has deleted or written it");
                     }
-                    claimed.remove_all()?;
+                    claimed.remove_all("a")?;
                 }
             }
             Ok::<_, Error>(())

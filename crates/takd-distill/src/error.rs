@@ -46,8 +46,8 @@ pub enum Error {
     /// Another process works on the run.
     #[error("another process works on the run {0}; wait until it has ended, or stop it")]
     Claimed(RunId),
-    /// No run, or more than one, has an id that begins so.
-    #[error("{found} runs in {} have an id that begins with `{prefix}`; `takd runs ls` lists them", root.display())]
+    /// No run, or more than one, has an id that begins so, or nothing was given at all.
+    #[error("`{prefix}` does not tell one run in {}: {found} runs have an id that begins so; `takd runs ls` lists all", root.display())]
     Prefix {
         /// What was given.
         prefix: String,
@@ -59,7 +59,8 @@ pub enum Error {
     /// The loss, the logits or the gradients ceased to be numbers.
     #[error(
         "the training diverged in epoch {epoch}, step {step} (both from 1), at learning rate {lr}: {reason}; use \
-             a lower learning rate, λ or τ (last good checkpoint: {})", checkpoint.display()
+             a lower learning rate, λ or τ (last good checkpoint: {})",
+        checkpoint.as_ref().map_or("none yet".into(), |path| path.display().to_string())
     )]
     Diverged {
         /// Epoch, from 1.
@@ -70,8 +71,8 @@ pub enum Error {
         lr: f64,
         /// What ceased to be a number.
         reason: String,
-        /// What the run would go on from.
-        checkpoint: PathBuf,
+        /// What the run would go on from; nothing where it would begin anew.
+        checkpoint: Option<PathBuf>,
     },
     /// Something that has to be a number is none.
     #[error("{0}")]

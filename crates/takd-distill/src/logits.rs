@@ -45,6 +45,8 @@ impl Seen<'_> {
 #[derive(Serialize, Deserialize)]
 struct Header {
     run: RunId,
+    /// The file's name, which tells the images, their form and the device.
+    file: String,
     images: usize,
     classes: usize,
 }
@@ -71,6 +73,8 @@ impl KeptLogits {
         if let Ok(Some(kept)) = Self::open(&path, teacher, &seen) {
             return Ok(kept);
         }
+        // Before there is a claim, which would make a folder for a run that was deleted; and below again.
+        store.model(teacher)?;
         let folder = loop {
             match store.claim(teacher)? {
                 Some(folder) => break folder,
@@ -111,8 +115,8 @@ impl KeptLogits {
             )));
         }
         let tensor = Tensor::from_vec(logits, (images, classes), &Device::Cpu)?;
-        let header = Header { run: teacher.clone(), images, classes };
-        folder.write(&seen.file(), &seal::to_safetensors([(TENSOR.to_owned(), tensor)], &header)?)
+        let header = Header { run: teacher.clone(), file: seen.file(), images, classes };
+        folder.write(&header.file, &seal::to_safetensors([(TENSOR.to_owned(), tensor)], &header)?)
     }
 
     fn open(path: &Path, teacher: &RunId, seen: &Seen<'_>) -> Result<Option<Self>> {
@@ -175,8 +179,8 @@ pub(crate) fn check(path: &Path, bytes: &[u8], teacher: &RunId) -> Result<()> {
 /// The header, and where the numbers are.
 fn parse(path: &Path, bytes: &[u8], teacher: &RunId) -> Result<(Header, Range<usize>)> {
     let (header, tensors) = seal::from_safetensors::<Header>(path, bytes)?;
-    if header.run != *teacher {
-        return Err(Error::damaged(path, &format!("it belongs to run {}", header.run)));
+    if header.run != *teacher || !path.ends_with(&header.file) {
+        return Err(Error::damaged(path, &format!("it is {} of run {}", header.file, header.run)));
     }
     let tensor = tensors.tensor(TENSOR).map_err(|error| Error::damaged(path, &error))?;
     if tensor.shape() != [header.images, header.classes] || tensor.dtype() != safetensors::Dtype::F32 {

@@ -107,15 +107,17 @@ impl Store {
     /// The one run whose id begins with `prefix`.
     ///
     /// # Errors
-    /// Where there is none, or more than one.
+    /// Where there is none, or more than one, or `prefix` is empty.
     pub fn find(&self, prefix: &str) -> Result<RunId> {
         let mut runs = self.runs()?;
         runs.retain(|id| id.as_str().starts_with(prefix));
         match <[RunId; 1]>::try_from(runs) {
             // Nothing at all is no beginning, even of the only one: it may be an unset variable.
             Ok([id]) if !prefix.is_empty() => Ok(id),
-            Ok([_]) => Err(Error::Prefix { prefix: prefix.into(), found: 1, root: self.root.clone() }),
-            Err(runs) => Err(Error::Prefix { prefix: prefix.into(), found: runs.len(), root: self.root.clone() }),
+            found => {
+                let found = found.map_or_else(|runs| runs.len(), |one| one.len());
+                Err(Error::Prefix { prefix: prefix.into(), found, root: self.root.clone() })
+            }
         }
     }
 
@@ -148,7 +150,7 @@ impl Store {
         let Some(ResultFile { result, metrics }) = self.result_file(id)? else { return Ok(None) };
         let path = self.dir(id).join(METRICS);
         metrics::check(&path, &expected(&path)?, &metrics)?;
-        check_model(&self.dir(id).join(MODEL), id, |epoch| epoch == result.epoch)?;
+        model_bytes(&self.dir(id).join(MODEL), id, |epoch| epoch == result.epoch)?;
         Ok(Some(result))
     }
 
@@ -232,8 +234,8 @@ impl Store {
     /// What is wrong with a run's files; nothing where every one is as it was written.
     ///
     /// A kill may leave a run without its last checkpoint, the one before or its result, and kept logits are computed when
-    /// they are wanted: that they are missing is no finding, nor is a folder in which nothing was begun. Of an unfinished run that a process works on at this moment only
-    /// the configuration, the checkpoints and kept logits are looked at.
+    /// they are wanted: that they are missing is no finding, nor is a folder in which nothing was begun. Of an unfinished run
+    /// that a process works on at this moment only the configuration, the checkpoints and kept logits are looked at.
     ///
     /// # Errors
     /// Where a file cannot be read.
@@ -264,7 +266,7 @@ impl Store {
                 metrics::parse(&metrics, &lines)
             });
             records = findings.note(checked)?;
-            findings.note(check_model(&model, id, |epoch| epoch == result.epoch))?;
+            findings.note(model_bytes(&model, id, |epoch| epoch == result.epoch))?;
         } else if let Some(Header { position, metrics: extent, .. }) = &checkpoint
             && !Claimed::is_claimed(&dir)
         {
@@ -293,12 +295,12 @@ impl Store {
     /// Deletes a run.
     ///
     /// # Errors
-    /// [`Error::Claimed`] while a process works on it; where a file cannot be deleted.
+    /// [`Error::Claimed`] while a process works on it; where somebody has put a folder into its own, and nothing is deleted;
+    /// where a file cannot be deleted.
     pub fn remove(&self, id: &RunId) -> Result<()> {
         let Some(folder) = self.claim(id)? else { return Err(Error::Claimed(id.clone())) };
-        // First, so that what a kill leaves of the folder is not taken for a finished run.
-        folder.remove(RESULT)?;
-        folder.remove_all()
+        // The result first, so that what a kill leaves of the folder is not taken for a finished run.
+        folder.remove_all(RESULT)
     }
 }
 
@@ -330,12 +332,12 @@ fn expected(path: &Path) -> Result<Vec<u8>> {
     claim::read(path)?.ok_or_else(|| gone(path))
 }
 
-/// Fails unless the file holds the network of an epoch of run `id` that fits.
-fn check_model(path: &Path, id: &RunId, fits: impl FnOnce(usize) -> bool) -> Result<()> {
+/// The bytes of the file of a network, which is that of run `id` and of an epoch that fits.
+pub(crate) fn model_bytes(path: &Path, id: &RunId, fits: impl FnOnce(usize) -> bool) -> Result<Vec<u8>> {
     let bytes = expected(path)?;
     let (ModelHeader { run, epoch, .. }, _) = seal::from_safetensors::<ModelHeader>(path, &bytes)?;
     match run == *id && fits(epoch) {
-        true => Ok(()),
+        true => Ok(bytes),
         false => Err(Error::damaged(path, &format!("it is the network of run {run}, epoch {epoch}"))),
     }
 }
@@ -351,7 +353,7 @@ pub(crate) fn check_model_so_far(
     let picked = recipe.picked_epoch(epochs);
     match (1..=over).contains(&picked) {
         // The network of that epoch, or of one that the checkpoint does not know of and that will come again.
-        true => check_model(path, id, |epoch| epoch == picked || epoch > over),
+        true => model_bytes(path, id, |epoch| epoch == picked || epoch > over).map(drop),
         false => Ok(()),
     }
 }

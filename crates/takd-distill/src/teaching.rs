@@ -2,8 +2,8 @@
 
 use crate::evaluate::View;
 use crate::logits::{KeptLogits, Seen};
-use crate::store::{CONFIG, ModelHeader, gone};
-use crate::{Error, Recipe, Result, RunConfig, RunId, Store, TeacherComparison, Watch, claim, seal};
+use crate::store::{CONFIG, MODEL, gone, model_bytes};
+use crate::{Error, Recipe, Result, RunConfig, RunId, Store, TeacherComparison, Watch};
 use candle_core::{Device, Tensor};
 use candle_nn::ModuleT;
 use std::path::{Path, PathBuf};
@@ -32,13 +32,15 @@ struct Teacher {
     id: RunId,
     model: ModelSpec,
     recipe: Recipe,
+    /// The epoch whose network counts, and its file.
+    epoch: usize,
     path: PathBuf,
 }
 
 impl Teacher {
     /// The teacher of run `id` for a student of `config`.
     fn of(id: &RunId, student: &RunConfig, store: &Store) -> Result<Self> {
-        let path = store.model(id)?;
+        let result = store.finished(id)?.ok_or_else(|| Error::Unfinished { id: id.clone(), dir: store.dir(id) })?;
         let config = store.config(id)?.ok_or_else(|| gone(&store.dir(id).join(CONFIG)))?;
         if (config.data.dataset, &config.data.checksum) != (student.data.dataset, &student.data.checksum) {
             return Err(Error::Config(format!(
@@ -46,7 +48,12 @@ impl Teacher {
                 config.data.dataset, student.data.dataset
             )));
         }
-        Ok(Self { id: id.clone(), model: config.model, recipe: config.recipe, path })
+        let (epoch, path) = (result.epoch, store.dir(id).join(MODEL));
+        Ok(Self { id: id.clone(), model: config.model, recipe: config.recipe, epoch, path })
+    }
+
+    fn network(&self, classes: usize, device: &Device) -> Result<Network> {
+        load_frozen((self.model, classes), &self.path, (&self.id, self.epoch), device)
     }
 
     fn kept(
@@ -64,7 +71,7 @@ impl Teacher {
         // As the teacher itself was trained to see them.
         let view = View { images, normalization: self.recipe.normalization(data), device };
         let seen = Seen { split, view, augmentation, replay };
-        let mut network = || load_frozen(self.model, data.class_names.len(), &self.path, device);
+        let mut network = || self.network(data.class_names.len(), device);
         KeptLogits::open_or_compute(store, &self.id, seen, &mut network, watch)
     }
 }
@@ -105,8 +112,7 @@ impl Teaching {
                         other.model, other.id
                     )));
                 }
-                let network =
-                    |teacher: &Teacher| load_frozen(teacher.model, data.class_names.len(), &teacher.path, device);
+                let network = |teacher: &Teacher| teacher.network(data.class_names.len(), device);
                 Said::Live(teachers.iter().map(network).collect::<Result<_>>()?)
             }
         };
@@ -150,11 +156,15 @@ impl Teaching {
     }
 }
 
-/// The network in a file, for evaluation only.
-pub(crate) fn load_frozen(model: ModelSpec, classes: usize, path: &Path, device: &Device) -> Result<Network> {
-    let bytes = claim::read(path)?.ok_or_else(|| gone(path))?;
-    seal::from_safetensors::<ModelHeader>(path, &bytes)?;
-    let loaded = Network::load(model, classes, path, device);
+/// The network of a run's epoch, for evaluation only, from its file.
+pub(crate) fn load_frozen(
+    (model, classes): (ModelSpec, usize),
+    path: &Path,
+    (run, epoch): (&RunId, usize),
+    device: &Device,
+) -> Result<Network> {
+    let bytes = model_bytes(path, run, |found| found == epoch)?;
+    let loaded = Network::from_safetensors(model, classes, (path, &bytes), device);
     let (_, parameters) = loaded.map_err(|error| Error::damaged(path, &error))?;
     Ok(Network::new(model, classes, parameters.frozen_var_builder(device))?)
 }

@@ -105,7 +105,7 @@ pub(crate) type Watch<'a> = dyn FnMut(Event<'_>) -> ControlFlow<()> + 'a;
 /// checkpoint before, or begins anew.
 ///
 /// The work is shared out in rayon's pool. Call it from within one (`rayon::scope`, `ThreadPool::install`): from outside,
-/// every parallel loop wakes one thread more than there are cores, which costs small networks a tenth to a half of their speed.
+/// every parallel loop wakes one thread more than there are cores, which costs small networks a tenth of their speed and more.
 /// No result depends on the number of threads.
 ///
 /// # Errors
@@ -403,7 +403,7 @@ impl<'a> Run<'a> {
             step: (position.step + 1).min(self.steps),
             lr: self.config.recipe.lr_at(position.epoch),
             reason,
-            checkpoint: self.folder.path(LAST),
+            checkpoint: [LAST, PREVIOUS].map(|name| self.folder.path(name)).into_iter().find(|path| path.is_file()),
         }
     }
 
@@ -480,7 +480,8 @@ impl<'a> Run<'a> {
         let last = Position { epoch: self.config.recipe.epochs - 1, step: self.steps, ..Position::default() };
         // From its file, for it may be that of an epoch before the last.
         let path = self.folder.path(MODEL);
-        let network = load_frozen(self.config.model, self.network.classes(), &path, self.device)?;
+        let network = (self.config.model, self.network.classes());
+        let network = load_frozen(network, &path, (self.id, epoch), self.device)?;
         let (test, logits) = self.test(&network, last, watch)?;
         let teachers =
             teaching.map(|teaching| teaching.compare(&logits, self.data, store, self.device, watch)).transpose()?;

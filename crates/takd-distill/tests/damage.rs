@@ -2,15 +2,16 @@
 
 mod common;
 
+use candle_core::Device;
 use common::{
     Outcome, alone, copy_of, dir, names, outcome, run, run_counting, run_for, run_until, shapes, store, taught,
 };
 use std::fmt::Write;
 use std::fs;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use takd_datasets::epoch_order;
-use takd_distill::{Error, Event, Protocol, Recipe, RunConfig, Status, Store};
+use takd_distill::{Error, Event, LrFrom, Protocol, Recipe, RunConfig, Status, Store, train};
 use tempfile::TempDir;
 
 const EVENTS: &str = "events.out.tfevents.takd";
@@ -353,4 +354,32 @@ fn checkpoints_that_a_kill_left_in_a_finished_run_go_with_its_next_start() {
     assert_eq!(work.started_after, None);
     assert!(!last.exists());
     assert!(outcome(&store, &config) == expected);
+}
+
+#[test]
+fn network_that_rots_while_its_run_is_trained_is_noticed_before_a_result_is_made_of_it() {
+    let data = shapes();
+    // A rate that spoils what the first epoch has learnt, so that its network counts: written then, and read at the end.
+    let config = alone("plane2", Protocol::Code, 3, &data);
+    let lr = vec![LrFrom { epoch: 0, lr: 0.01 }, LrFrom { epoch: 1, lr: 1.0 }];
+    let config = RunConfig { recipe: Recipe { lr, ..config.recipe.clone() }, ..config };
+    let (_a, undisturbed) = store();
+    let result = run(&config, &data, &undisturbed).unwrap();
+    assert_eq!(result.epoch, 1);
+
+    let (_b, store) = store();
+    let model = dir(&store, &config).join("model.safetensors");
+    let rotting = train(&config, &data, &store, &Device::Cpu, &mut |event| {
+        if matches!(event, Event::Epoch(record) if record.epoch == 3) {
+            let mut bytes = fs::read(&model).unwrap();
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            fs::write(&model, bytes).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    let error = rotting.unwrap_err();
+    assert!(matches!(&error, Error::Damaged { path, .. } if *path == model), "{error}");
+    assert_eq!(store.finished(&config.id().unwrap()).unwrap(), None);
+    assert_eq!(run(&config, &data, &store).unwrap().test, result.test);
 }

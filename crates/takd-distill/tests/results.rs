@@ -109,6 +109,8 @@ fn run_that_diverges_says_when_and_at_which_learning_rate() {
     let error = run(&RunConfig { recipe, ..config }, &data, &store).unwrap_err();
     assert!(matches!(error, Error::Diverged { epoch: 1, step: 2.., .. }), "{error}");
     assert!(error.to_string().contains("learning rate 1000000000000000000000000000000"), "{error}");
+    // In the first epoch there is nothing to go on from.
+    assert!(error.to_string().contains("last good checkpoint: none yet"), "{error}");
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn divergence_in_a_later_epoch_is_reported_and_leaves_the_earlier_checkpoint_who
         let error = run(&config, &data, &store).unwrap_err();
         let Error::Diverged { epoch: 2, step: 2, lr: 1e30, reason, checkpoint } = &error else { panic!("{error}") };
         assert!(!reason.is_empty());
-        assert_eq!(*checkpoint, last);
+        assert_eq!(checkpoint.as_ref(), Some(&last));
         assert!(error.to_string().contains(&last.display().to_string()), "{error}");
         assert_eq!(store.verify(&id).unwrap(), []);
         assert!(matches!(store.status(&id), Ok(Status::Unfinished { epoch: 1 })));

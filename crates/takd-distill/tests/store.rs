@@ -171,6 +171,23 @@ fn verify_of_what_was_never_begun_says_so_and_makes_nothing() {
     assert_eq!(store.verify(&id).unwrap(), []);
 }
 
+#[test]
+fn removing_a_run_into_which_somebody_put_a_folder_is_refused_before_anything_is_deleted() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 1, &data);
+    let (_folder, store) = store();
+    let result = run(&config, &data, &store).unwrap();
+    let id = config.id().unwrap();
+    let plots = store.dir(&id).join("plots");
+    fs::create_dir(&plots).unwrap();
+    let error = store.remove(&id).unwrap_err();
+    assert!(error.to_string().contains(&plots.display().to_string()), "{error}");
+    assert_eq!(store.finished(&id).unwrap(), Some(result));
+    fs::remove_dir(&plots).unwrap();
+    store.remove(&id).unwrap();
+    assert!(!store.dir(&id).exists());
+}
+
 /// Takes the right to write from a folder and all in it, or gives it back.
 #[cfg(unix)]
 fn set_writable(path: &Path, writable: bool) {

@@ -57,9 +57,31 @@ impl Network {
         path: &Path,
         device: &Device,
     ) -> std::result::Result<(Self, Parameters), CheckpointError> {
+        Self::over(Parameters::load(path)?, spec, classes, path, device)
+    }
+
+    /// [`Network::load`] from the bytes of a file, for who has read and checked them; `path` is for errors.
+    ///
+    /// # Errors
+    /// Where they are no whole safetensors file, or another network's.
+    pub fn from_safetensors(
+        spec: ModelSpec,
+        classes: usize,
+        (path, bytes): (&Path, &[u8]),
+        device: &Device,
+    ) -> std::result::Result<(Self, Parameters), CheckpointError> {
+        Self::over(Parameters::from_safetensors(path, bytes)?, spec, classes, path, device)
+    }
+
+    fn over(
+        parameters: Parameters,
+        spec: ModelSpec,
+        classes: usize,
+        path: &Path,
+        device: &Device,
+    ) -> std::result::Result<(Self, Parameters), CheckpointError> {
         let damaged =
             |error: candle_core::Error| CheckpointError::Damaged { path: path.to_owned(), reason: error.to_string() };
-        let parameters = Parameters::load(path)?;
         let found = parameters.checkpoint_layout();
         let expected = layout(spec, classes).map_err(damaged)?;
         if let Some(misfit) = difference(&found, &expected) {

@@ -41,11 +41,16 @@ impl Parameters {
     /// Where the file is missing or damaged.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         let bytes = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })?;
+        Self::from_safetensors(path, &bytes)
+    }
+
+    /// The same from the file's bytes; `path` is for errors.
+    pub(crate) fn from_safetensors(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
         // Its own errors say it more shortly than candle's around them.
-        safetensors::SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+        safetensors::SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
         let tensors =
-            candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|error| damaged(error.to_string()))?;
+            candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|error| damaged(error.to_string()))?;
         Ok(Self {
             vars: Arc::default(),
             source: Source::Checkpoint { path: path.to_owned(), tensors: Arc::new(tensors) },

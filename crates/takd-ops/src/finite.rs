@@ -28,7 +28,7 @@ pub fn all_finite(tensor: &Tensor) -> Result<bool> {
     }
     drop(storage);
     // 0 times a number is 0, and NaN times anything else.
-    let sum = tensor.to_dtype(DType::F32)?.affine(0.0, 0.0)?.sum_all()?.to_scalar::<f32>()?;
+    let sum = tensor.affine(0.0, 0.0)?.sum_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?;
     Ok(sum == 0.0)
 }
 
@@ -53,6 +53,7 @@ mod tests {
             let tensor = Tensor::from_slice(&values, n, &Device::Cpu)?;
             assert!(!all_finite(&tensor)?, "{value} at {at}");
             assert!(!all_finite(&tensor.to_dtype(DType::F64)?)?, "{value} at {at} as f64");
+            assert!(all_finite(&Tensor::new(&[f64::MAX], &Device::Cpu)?)?);
             let spread = tensor.unsqueeze(1)?.broadcast_as((n, 2))?;
             assert!(!all_finite(&spread)?, "{value} at {at}, not contiguous");
         }

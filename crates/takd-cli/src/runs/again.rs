@@ -23,7 +23,9 @@ pub(super) fn command(id: &RunId, store: &Store, out: &Path) -> Option<String> {
     let own = distill(&stages, wanted).or_else(|| table(&stages, wanted))?;
     let RunConfig { seed, device, recipe, .. } = wanted;
     let (device, epochs, out) = (device.as_str(), recipe.epochs, quoted(&out.display().to_string()));
-    Some(format!("takd {own} --epochs {epochs} --seeds {seed} --device {device} --out {out}"))
+    // What a folder of images was called, no run knows.
+    let folder = if wanted.data.dataset.is_builtin() { "" } else { "  # and its --data-dir, if it had one" };
+    Some(format!("takd {own} --epochs {epochs} --seeds {seed} --device {device} --out {out}{folder}"))
 }
 
 /// The run's path, the first stage alone: those of one stage are taught alike.
