@@ -2,11 +2,12 @@
 //! turns with them where `--python` names an interpreter that has it. One JSON line a network and mode.
 //!
 //! ```text
-//! cargo run --release -p takd-ops --example bench_step -- [--python PATH] [--compile] [--rounds 5] [plane2 resnet20 …]
+//! cargo run --release -p takd-ops --example bench_step -- --help
 //! ```
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{Linear, Module, VarBuilder, VarMap};
+use clap::{Parser, ValueEnum};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
@@ -14,6 +15,43 @@ use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, SgdParams, The
 
 const BATCH: usize = 128;
 const SGD: SgdParams = SgdParams { lr: 0.01, momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
+
+/// Times training steps and evaluations of small networks, PyTorch's in turns with them.
+#[derive(Parser)]
+struct Options {
+    /// plane2, plane4, plane10, or resnet8, resnet14, …
+    #[arg(default_values = ["plane2", "plane4", "plane10", "resnet8", "resnet20", "resnet110"])]
+    networks: Vec<String>,
+    /// What is timed: one alone suits a profiler
+    #[arg(long, default_value = "both")]
+    mode: Mode,
+    /// How many times each takes its turn
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// A Python that has PyTorch
+    #[arg(long)]
+    python: Option<String>,
+    /// PyTorch's networks compiled too, not only run eagerly
+    #[arg(long)]
+    compile: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    Train,
+    Eval,
+    Both,
+}
+
+impl Mode {
+    fn passes(self) -> &'static [bool] {
+        match self {
+            Self::Train => &[true],
+            Self::Eval => &[false],
+            Self::Both => &[true, false],
+        }
+    }
+}
 
 struct Block {
     first: ConvBn,
@@ -215,28 +253,18 @@ fn median(times: &mut [f64]) -> f64 {
 fn main() -> Result<()> {
     // In the pool, as a training program should be: from outside it every parallel loop would wake a thread more than there
     // are cores.
-    rayon::scope(|_| measure())
+    let options = Options::parse();
+    rayon::scope(|_| measure(&options))
 }
 
-fn measure() -> Result<()> {
-    let (mut rounds, mut python, mut compile, mut names) = (5, None, false, Vec::new());
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--rounds" => rounds = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(rounds),
-            "--python" => python = arguments.next(),
-            "--compile" => compile = true,
-            _ => names.push(argument),
-        }
-    }
-    if names.is_empty() {
-        names = ["plane2", "plane4", "plane10", "resnet8", "resnet20"].map(String::from).to_vec();
-    }
-    let mut rival = python.as_deref().map(Rival::start).transpose()?;
+fn measure(options: &Options) -> Result<()> {
+    let Options { networks, rounds, compile, .. } = options;
+    let (rounds, compile) = (*rounds, *compile);
+    let mut rival = options.python.as_deref().map(Rival::start).transpose()?;
     let (mut training, mut evaluation) = (Vec::new(), Vec::new());
-    for name in &names {
+    for name in networks {
         let trainer = Trainer::new(name)?;
-        for train in [true, false] {
+        for &train in options.mode.passes() {
             let mut ours = Vec::new();
             let mut theirs: Vec<(&str, bool, Vec<f64>)> = Vec::new();
             if rival.is_some() {
@@ -275,6 +303,9 @@ fn measure() -> Result<()> {
         }
     }
     for (mode, ratios) in [("train", training), ("eval", evaluation)] {
+        if ratios.is_empty() {
+            continue;
+        }
         let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp();
         println!(r#"{{"mode": "{mode}", "geometric_mean_ratio": {mean:.3}}}"#);
     }
