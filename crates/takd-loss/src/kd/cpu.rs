@@ -10,7 +10,7 @@
 //! The logits are read once; their exponentials wait in a cache for step 4. No result depends on the number of threads.
 
 use super::numbers::{Logit, Number};
-use super::simd::{BLOCK, GradBlock, LANES, LARGEST_POWER, Share, StudentBlock, TakeOff, TeacherBlock};
+use super::simd::{Ahead, BLOCK, GradBlock, LANES, LARGEST_POWER, Share, StudentBlock, TakeOff, TeacherBlock};
 use super::{Target, Terms};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -212,15 +212,18 @@ fn row<S: Logit, T: Logit>(
     room.teacher_sums.fill(TeacherSums::EMPTY);
     let (student_maxima, teacher_maxima) = room.maxima.split_at_mut(blocks);
     for (number, block) in student.chunks(BLOCK).enumerate() {
+        let ahead = Ahead::of(block);
         let block = S::widen(block, &mut room.student);
-        let part = student_sums(arch, block, exponentials, &mut room.powers[number * step..], width);
+        let powers = &mut room.powers[number * step..];
+        let part = student_sums(arch, (block, ahead, sums.max), exponentials, powers, width);
         student_maxima[number] = part.max;
         sums = sums.merge(part, terms);
         for (teacher, sums) in room.teacher_sums.iter_mut().enumerate() {
             let logits = &batch.teachers[teacher][first + number * BLOCK..][..block.len()];
+            let ahead = Ahead::of(logits);
             let logits = T::widen(logits, &mut room.teacher);
             let powers = &mut room.powers[teacher_array(teacher) + number * step..];
-            let part = teacher_sums(arch, logits, (block, part.max), terms, powers);
+            let part = teacher_sums(arch, (logits, ahead, sums.max), (block, part.max), terms, powers);
             teacher_maxima[teacher * blocks + number] = part.max;
             *sums = sums.merge(part, terms);
         }
@@ -293,40 +296,40 @@ pub(super) struct TeacherSums {
     cross: f64,
 }
 
-/// Step 1 for the student: leaves the block's exponentials in `powers`, and where there are two kinds, the KL term's
-/// `width` further on.
+/// Step 1 for the student, whose block stands before the one ahead of it and whose maximum so far is `floor`: leaves the
+/// block's exponentials in `powers`, and where there are two kinds, the KL term's `width` further on.
 pub(super) fn student_sums(
     arch: Arch,
-    block: &[f32],
+    (logits, ahead, floor): (&[f32], Ahead, f32),
     exponentials: Exponentials,
     powers: &mut [f32],
     width: usize,
 ) -> StudentSums {
-    let count = block.len();
+    let count = logits.len();
     match exponentials {
         Exponentials::One { rate, power } => {
-            let sums = StudentBlock { logits: block, rate, power, powers }.sums(arch);
+            let sums = StudentBlock { logits, ahead, floor, rate, power, powers }.sums(arch);
             StudentSums { max: sums.max, ce: sums.ce, kl: sums.kl, distance: sums.distance, count }
         }
         Exponentials::Two { ce, kl } => {
             let (ce_powers, kl_powers) = powers.split_at_mut(width);
-            let ce = StudentBlock { logits: block, rate: ce, power: 1, powers: ce_powers }.sums(arch);
-            let kl = StudentBlock { logits: block, rate: kl, power: 1, powers: kl_powers }.sums(arch);
+            let ce = StudentBlock { logits, ahead, floor, rate: ce, power: 1, powers: ce_powers }.sums(arch);
+            let kl = StudentBlock { logits, ahead, floor, rate: kl, power: 1, powers: kl_powers }.sums(arch);
             StudentSums { max: ce.max, ce: ce.kl, kl: kl.kl, distance: ce.distance, count }
         }
     }
 }
 
-/// Step 1 for a teacher, whose block stands beside the student's and its maximum: leaves its exponentials in `powers`.
+/// Step 1 for a teacher, as [`student_sums`]; beside its block stand the student's and what that counts from.
 fn teacher_sums(
     arch: Arch,
-    block: &[f32],
+    (logits, ahead, floor): (&[f32], Ahead, f32),
     (student_logits, student_max): (&[f32], f32),
     terms: &Terms,
     powers: &mut [f32],
 ) -> TeacherSums {
     let rate = (LOG2_E / terms.temperature) as f32;
-    let sums = TeacherBlock { logits: block, rate, powers, student_logits, student_max }.sums(arch);
+    let sums = TeacherBlock { logits, ahead, floor, rate, powers, student_logits, student_max }.sums(arch);
     TeacherSums { max: sums.max, student_max, kl: sums.kl, cross: sums.cross }
 }
 

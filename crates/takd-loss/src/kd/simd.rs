@@ -16,18 +16,50 @@ pub(super) const LARGEST_POWER: usize = 8;
 
 /// Step 1 for a block of the student's logits.
 ///
-/// Leaves `2^(rate·d)` of each in `powers`, d being its distance to the block's maximum. The cross-entropy's
-/// exponentials are these to the `power`-th: where τ is a small whole number, `exp d = exp(d/τ)^τ`.
+/// Leaves `2^(rate·d)` of each in `powers`, d being its distance to the greater of `floor` and the block's maximum. The
+/// cross-entropy's exponentials are these to the `power`-th: where τ is a small whole number, `exp d = exp(d/τ)^τ`.
 pub(super) struct StudentBlock<'a> {
     pub logits: &'a [f32],
+    pub ahead: Ahead,
+    pub floor: f32,
     pub rate: f32,
     /// 1 to [`LARGEST_POWER`].
     pub power: usize,
     pub powers: &'a mut [f32],
 }
 
+/// Logits that the next loop will read: brought into the first-level cache while this one computes, since at many classes
+/// each loop would else wait for memory before it can begin.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    at: *const i8,
+    number_bytes: usize,
+}
+
+impl Ahead {
+    /// The block after this one: of the same row or of the next, and past the last row's end nothing that is ever read.
+    pub(super) fn of<N>(block: &[N]) -> Ahead {
+        Ahead { at: block.as_ptr().wrapping_add(BLOCK).cast(), number_bytes: size_of::<N>() }
+    }
+
+    /// What belongs to the `index`-th vector.
+    #[inline(always)]
+    fn fetch<S: Simd>(self, index: usize) {
+        let at = self.at.wrapping_add(index * S::F32_LANES * self.number_bytes);
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint, which does nothing where the address is not mapped.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(at);
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+}
+
 /// What a [`StudentBlock`] comes down to.
 pub(super) struct StudentBlockSums {
+    /// What d counts from.
     pub max: f32,
     /// `Σ 2^(rate·d)`.
     pub kl: f64,
@@ -64,14 +96,15 @@ impl WithSimd for StudentBlock<'_> {
 impl StudentBlock<'_> {
     #[inline(always)]
     fn run<S: Simd, const POWER: usize>(self, simd: S) -> StudentBlockSums {
-        let max = max(simd, self.logits);
+        let max = max(simd, self.logits).max(self.floor);
         let top = simd.splat_f32s(max);
         let exp2 = Exp2::new(simd, self.rate);
         let zero = simd.splat_f32s(0.0);
         let (head, tail) = S::as_simd_f32s(self.logits);
         let powers = S::as_mut_simd_f32s(self.powers).0;
         let (mut kl, mut ce, mut distance) = (zero, zero, zero);
-        for (x, kept) in head.iter().zip(powers.iter_mut()) {
+        for (index, (x, kept)) in head.iter().zip(powers.iter_mut()).enumerate() {
+            self.ahead.fetch::<S>(index);
             let d = simd.sub_f32s(*x, top);
             let power = exp2.of(d);
             *kept = power;
@@ -97,17 +130,21 @@ impl StudentBlock<'_> {
     }
 }
 
-/// Step 1 for a block of a teacher's logits, which stands beside the student's. Leaves `2^(rate·d)` of each in `powers`.
+/// Step 1 for a block of a teacher's logits, which stands beside the student's. Leaves `2^(rate·d)` of each in `powers`, d
+/// being its distance to the greater of `floor` and the block's maximum.
 pub(super) struct TeacherBlock<'a> {
     pub logits: &'a [f32],
+    pub ahead: Ahead,
+    pub floor: f32,
     pub rate: f32,
     pub powers: &'a mut [f32],
     pub student_logits: &'a [f32],
     pub student_max: f32,
 }
 
-/// What a [`TeacherBlock`] comes down to; d and d_s are distances to the teacher's and the student's maximum.
+/// What a [`TeacherBlock`] comes down to; d_s is the student's distance to its maximum.
 pub(super) struct TeacherBlockSums {
+    /// What d counts from.
     pub max: f32,
     /// `Σ 2^(rate·d)`.
     pub kl: f64,
@@ -126,7 +163,7 @@ impl WithSimd for TeacherBlock<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> TeacherBlockSums {
-        let max = max(simd, self.logits);
+        let max = max(simd, self.logits).max(self.floor);
         let (top, student_top) = (simd.splat_f32s(max), simd.splat_f32s(self.student_max));
         let exp2 = Exp2::new(simd, self.rate);
         let zero = simd.splat_f32s(0.0);
@@ -134,7 +171,8 @@ impl WithSimd for TeacherBlock<'_> {
         let (student_head, student_tail) = S::as_simd_f32s(self.student_logits);
         let powers = S::as_mut_simd_f32s(self.powers).0;
         let (mut kl, mut cross) = (zero, zero);
-        for ((t, s), kept) in head.iter().zip(student_head).zip(powers.iter_mut()) {
+        for (index, ((t, s), kept)) in head.iter().zip(student_head).zip(powers.iter_mut()).enumerate() {
+            self.ahead.fetch::<S>(index);
             let d = simd.sub_f32s(*t, top);
             let power = exp2.of(d);
             *kept = power;

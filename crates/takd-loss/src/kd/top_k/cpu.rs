@@ -9,7 +9,7 @@ use crate::kd::cpu::{
     Exponentials, NotFiniteRow, Room, Shares, StudentSums, each_row, exp, in_tasks, max_f64, row_loss, student_sums,
 };
 use crate::kd::numbers::{Logit, Number};
-use crate::kd::simd::{BLOCK, GradBlock, LOWEST, Largest, Share};
+use crate::kd::simd::{Ahead, BLOCK, GradBlock, LOWEST, Largest, Share};
 use crate::kd::{Target, Terms};
 use std::mem::MaybeUninit;
 
@@ -135,10 +135,11 @@ fn row<S: Logit>(
         let start = number * BLOCK;
         let holes = before(to_come, start + block.len());
         to_come = &to_come[holes.len()..];
+        let ahead = Ahead::of(block);
         let block = S::widen(block, &mut room.student);
         let powers = &mut room.powers[number * step..];
         let part = match holes {
-            [] => student_sums(arch, block, exponentials, powers, width),
+            [] => student_sums(arch, (block, ahead, tail.max), exponentials, powers, width),
             _ if holes.len() == block.len() => StudentSums::EMPTY,
             _ => {
                 // A listed logit makes way for one so low that its exponential is nothing.
@@ -149,9 +150,10 @@ fn row<S: Logit>(
                 if top.is_nan() || top.abs() > LARGEST {
                     return None;
                 }
+                let top = top.max(tail.max);
                 let low = top + LOWEST / slowest;
                 holes.iter().for_each(|hole| holed[hole.class - start] = low);
-                let mut part = student_sums(arch, holed, exponentials, powers, width);
+                let mut part = student_sums(arch, (holed, ahead, tail.max), exponentials, powers, width);
                 part.count -= holes.len();
                 part.distance -= holes.len() as f64 * f64::from(low - top);
                 part
