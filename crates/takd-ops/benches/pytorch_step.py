@@ -1,7 +1,10 @@
 """Times training steps and evaluations in PyTorch, one request a line.
 
 Request:  {"model": "plane2", "mode": "train", "layout": "channels_last", "compile": false, "batch": 128, "steps": 5}
-Answer:   {"ms": [16.8, ...]}, or {"error": "..."}
+Answer:   {"ms": [16.8, ...], "peak_kib": [400000, 500000]}, or {"error": "..."}
+
+`ms` are the times of `steps` steps, one step before them not counted. `peak_kib` is the most memory resident, when PyTorch
+was loaded and by now; nulls where the system does not tell.
 """
 
 import json
@@ -62,6 +65,14 @@ def resnet(depth):
     return nn.Sequential(*layers)
 
 
+def peak_kib():
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return None
+
+
 class Task:
     def __init__(self, request):
         torch.manual_seed(0)
@@ -92,6 +103,7 @@ def main():
     # Every network, mode and layout is compiled in this one process; past the limit PyTorch would quietly run eagerly.
     torch._dynamo.config.recompile_limit = 1000
     tasks = {}
+    loaded_kib = peak_kib()
     for line in sys.stdin:
         try:
             request = json.loads(line)
@@ -104,7 +116,7 @@ def main():
                 start = time.perf_counter()
                 task.step()
                 times.append(1000 * (time.perf_counter() - start))
-            answer = {"ms": times}
+            answer = {"ms": times, "peak_kib": [loaded_kib, peak_kib()]}
         except Exception as error:  # noqa: BLE001 the asker decides what to do without this variant
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}
         print(json.dumps(answer), flush=True)

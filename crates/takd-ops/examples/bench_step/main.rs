@@ -1,0 +1,234 @@
+//! Times training steps (forward, cross-entropy, backward, SGD) and evaluations of small networks at batch 128, and
+//! PyTorch's in turns with them where `--python` names an interpreter that has it; or compares their memory.
+//!
+//! ```text
+//! cargo run --release -p takd-ops --example bench_step -- --help
+//! ```
+//!
+//! A line a network and mode:
+//!
+//! - `ms`: the median of a step's times over all turns; `images/s` and `GFLOP/s` follow from it;
+//! - GFLOP: multiplications and additions of the convolutions and linear layers as direct sums. A step of training counts
+//!   three times a forward pass, less the gradient of the images. Winograd's algorithm does the same with fewer;
+//! - `matmul`: the share that GFLOP/s is of candle's own at the product of two 1024×1024 matrices;
+//! - `fma`: the share of multiply-adds on registers alone, which no algorithm of direct sums can exceed;
+//! - `copy`: the share that the least bytes a second are of the rate at which large buffers are copied, read and
+//!   written counted both. The least are each layer's inputs and output once a forward pass, and in a backward pass those
+//!   once more with their gradients; a layer is a convolution with its normalisation, ReLU, pool and residual;
+//! - `PyTorch`: the median of its best variant, and `ratio` how many times as long as `ms` that is.
+//!
+//! The machine's rates are the best of those measured in the turns of all networks so far. Threads are rayon's: set
+//! `RAYON_NUM_THREADS`.
+
+mod machine;
+mod memory;
+mod network;
+mod pytorch;
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use machine::Machine;
+use network::{BATCH, Task, Work};
+use pytorch::{LAYOUTS, PyTorch, Variant};
+use serde_json::{Map, json};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+/// Times training steps and evaluations of small networks, PyTorch's in turns with them
+///
+/// The source's head says what the columns mean.
+#[derive(Parser)]
+struct Options {
+    /// plane2, plane4, plane10, or resnet8, resnet14, …
+    #[arg(default_values = ["plane2", "plane4", "plane10", "resnet8", "resnet20", "resnet110"])]
+    networks: Vec<String>,
+    /// What is timed: one alone suits a profiler
+    #[arg(long, default_value = "both")]
+    mode: Mode,
+    /// How many times each takes its turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// A Python that has PyTorch
+    #[arg(long)]
+    python: Option<PathBuf>,
+    /// PyTorch's networks compiled too, not only run eagerly
+    #[arg(long)]
+    compile: bool,
+    /// PyTorch's networks run eagerly only, even where --compile is given
+    #[arg(long)]
+    eager: bool,
+    /// Peak memory of a few steps in fresh processes instead of time (Linux; PyTorch's eager)
+    #[arg(long)]
+    memory: bool,
+    /// Lines of JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    #[arg(long, hide = true)]
+    memory_child: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    Train,
+    Eval,
+    Both,
+}
+
+impl Mode {
+    fn passes(self) -> &'static [bool] {
+        match self {
+            Self::Train => &[true],
+            Self::Eval => &[false],
+            Self::Both => &[true, false],
+        }
+    }
+
+    fn name(train: bool) -> &'static str {
+        if train { "train" } else { "eval" }
+    }
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    // In the pool, as a training program should be: from outside it every parallel loop would wake a thread more than there
+    // are cores.
+    rayon::scope(|_| {
+        if options.memory_child {
+            return memory::child(&options.networks[0], options.mode.passes()[0]);
+        }
+        if options.memory { memory::compare(&options) } else { measure(&options) }
+    })
+}
+
+/// A network's medians in one mode.
+struct Timing<'a> {
+    network: &'a str,
+    mode: &'static str,
+    work: Work,
+    ms: f64,
+    pytorch: Vec<(Variant, f64)>,
+}
+
+fn measure(options: &Options) -> Result<()> {
+    let mut machine = Machine::new()?;
+    let mut rival = options.python.as_deref().map(PyTorch::start).transpose()?;
+    let mut variants = Vec::new();
+    if rival.is_some() {
+        for layout in LAYOUTS {
+            variants.push(Variant { layout, compile: false });
+            if options.compile && !options.eager {
+                variants.push(Variant { layout, compile: true });
+            }
+        }
+    }
+    if !options.json {
+        let pytorch = if rival.is_some() { " PyTorch   ratio" } else { "" };
+        println!("network    mode        ms  images/s  GFLOP/s  matmul   fma  copy {pytorch}");
+    }
+    let mut ratios: [Vec<f64>; 2] = Default::default();
+    for network in &options.networks {
+        for &train in options.mode.passes() {
+            let task = Task::new(network, train)?;
+            let mode = Mode::name(train);
+            let mut ours = Vec::new();
+            let mut theirs = vec![Vec::new(); variants.len()];
+            // A quarter of a second a turn; its first step, in the caches of whoever came before, does not count.
+            let once = task.times(1)?[0];
+            let steps = ((250.0 / once) as usize).clamp(3, 50);
+            for round in 1..=options.rounds {
+                progress(&format!("{network} {mode}: round {round} of {}", options.rounds));
+                machine.measure()?;
+                ours.extend(task.times(steps)?);
+                if let Some(rival) = &mut rival {
+                    for (&variant, times) in variants.iter().zip(&mut theirs) {
+                        if let Some(answer) = rival.ask(network, mode, variant, steps)? {
+                            let ms = answer["ms"].as_array().context("PyTorch told no times")?;
+                            times.extend(ms.iter().filter_map(|ms| ms.as_f64()));
+                        }
+                    }
+                }
+            }
+            progress("");
+            let mut timing = Timing { network, mode, work: task.work()?, ms: median(&mut ours), pytorch: vec![] };
+            for (&variant, times) in variants.iter().zip(&mut theirs) {
+                if !times.is_empty() {
+                    timing.pytorch.push((variant, median(times)));
+                }
+            }
+            if let Some((_, best)) = timing.pytorch_best() {
+                ratios[usize::from(!train)].push(best / timing.ms);
+            }
+            timing.print(&machine, options.json);
+        }
+    }
+    let means = ratios.map(|ratios| geometric_mean(&ratios));
+    let Machine { matmul, fma, copy, .. } = machine;
+    if options.json {
+        println!("{}", json!({"matmul_gflop_s": matmul, "fma_gflop_s": fma, "copy_gb_s": copy}));
+        println!("{}", json!({"geometric_mean_ratio": {"train": means[0], "eval": means[1]}}));
+        return Ok(());
+    }
+    for (train, mean) in [true, false].into_iter().zip(means) {
+        if let Some(mean) = mean {
+            println!("geometric mean of the ratios, {}: {mean:.2}", Mode::name(train));
+        }
+    }
+    let threads = rayon::current_num_threads();
+    println!("{threads} threads: matmul {matmul:.0} GFLOP/s, fma {fma:.0} GFLOP/s, copy {copy:.1} GB/s");
+    Ok(())
+}
+
+impl Timing<'_> {
+    fn pytorch_best(&self) -> Option<(Variant, f64)> {
+        self.pytorch.iter().copied().min_by(|(_, a), (_, b)| a.total_cmp(b))
+    }
+
+    fn print(&self, machine: &Machine, as_json: bool) {
+        let Self { network, mode, ms, .. } = self;
+        let best = self.pytorch_best();
+        let images = 1e3 * BATCH as f64 / ms;
+        let gflop = self.work.flop / ms / 1e6;
+        let shares = [gflop / machine.matmul, gflop / machine.fma, self.work.bytes / ms / 1e6 / machine.copy];
+        if as_json {
+            let variants: Map<_, _> = self.pytorch.iter().map(|(variant, ms)| (variant.name(), json!(ms))).collect();
+            let line = json!({
+                "network": network,
+                "mode": mode,
+                "ms": ms,
+                "images_s": images,
+                "gflop_s": gflop,
+                "matmul_share": shares[0],
+                "fma_share": shares[1],
+                "copy_share": shares[2],
+                "pytorch_best_ms": best.map(|(_, ms)| ms),
+                "ratio": best.map(|(_, best)| best / ms),
+                "pytorch_ms": variants,
+            });
+            println!("{line}");
+            return;
+        }
+        let [matmul, fma, copy] = shares.map(|share| format!("{:.0}%", 100.0 * share));
+        print!("{network:10} {mode:5} {ms:8.2} {images:9.0} {gflop:8.1} {matmul:>7} {fma:>5} {copy:>5}");
+        if let Some((variant, best)) = best {
+            print!(" {best:8.2} {:6.2}  {}", best / ms, variant.name());
+        }
+        println!();
+    }
+}
+
+/// One line of a terminal, written over.
+fn progress(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
+    }
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn geometric_mean(ratios: &[f64]) -> Option<f64> {
+    let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
+    (!ratios.is_empty()).then(|| (sum / ratios.len() as f64).exp())
+}
