@@ -9,7 +9,8 @@ use std::process::Command;
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bench {
-    /// Training steps and evaluations of small networks; with --pytorch PyTorch's in turns
+    /// Training steps and evaluations of small networks, or with `-- --memory` their peak memory; with --pytorch PyTorch's
+    /// in turns, compiled too but for `-- --eager`
     Step,
     /// The distillation loss at 10 to 151 936 classes, candle's composite in turns; with --pytorch PyTorch's too
     Loss,
@@ -42,6 +43,10 @@ pub(crate) fn run(bench: Bench, pytorch: bool, args: &[OsString]) -> Result<()> 
             bail!("--pytorch is for `step` and `loss`: the others have nothing of PyTorch's beside them");
         }
         command.arg("--python").arg(python_with_pytorch()?);
+        if bench == Bench::Step {
+            // PyTorch at its best. `-- --eager` is the way out.
+            command.arg("--compile");
+        }
     }
     let status = command.args(args).status().context("cannot start cargo")?;
     std::process::exit(status.code().unwrap_or(1))

@@ -37,7 +37,7 @@ enum Task {
         /// Measure PyTorch in turns with it, set up from PyPI in the target folder the first time (some GB on Linux)
         #[arg(long)]
         pytorch: bool,
-        /// The benchmark's own options, described at the head of its source
+        /// The benchmark's own options, described at the head of its source; those of `step` by `-- --help`
         #[arg(last = true)]
         args: Vec<OsString>,
     },
@@ -48,7 +48,8 @@ enum Task {
 const BENCH_EXAMPLES: &str = "\
 Examples:
   cargo xtask bench epoch
-  cargo xtask bench step --pytorch -- --compile plane2 resnet20
+  cargo xtask bench step --pytorch -- --mode train plane2 resnet20
+  cargo xtask bench step --pytorch -- --memory
   cargo xtask bench loss --pytorch -- 128x10 1024x32000";
 
 /// What is takd's own to understand.
