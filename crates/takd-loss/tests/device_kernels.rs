@@ -1,10 +1,11 @@
-//! The CUDA and the Metal kernel, without their devices: compiled as C++ with a shim and held to the CPU kernel, and the
-//! CUDA one compiled by nvcc. Each test says so and passes where its compiler is missing.
+//! The CUDA and the Metal kernel, without their devices: compiled as C++ with a shim and held to PyTorch's values and to the
+//! CPU kernel, and the CUDA one compiled by nvcc. Each test says so and passes where its compiler is missing.
 
 mod common;
 
 use candle_core::{DType, Tensor};
-use common::{CPU, labels, logits, relative_distance, scalar, values, var};
+use common::{CPU, golden, kd_of, labels, logits, relative_distance, scalar, values, var};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use takd_loss::{Batch, Dgkd, DistillationLoss, KdLoss, Reduction};
@@ -265,6 +266,38 @@ fn shim_agrees(which: &str) {
     }
 }
 
+fn shim_agrees_with_pytorch(which: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(shim) = Shim::build(which, DType::F32, DType::F32, directory.path()) else {
+        return;
+    };
+    let golden = golden();
+    let fused = |settings: &Value| matches!(settings["loss"].as_str(), Some("kd" | "dense"));
+    let cases: Vec<_> = golden.cases.iter().filter(|(_, settings)| fused(settings)).collect();
+    assert!(cases.len() > 30);
+    for (name, settings) in cases {
+        let tensor = |part: &str| golden.tensors.get(&format!("{name}.{part}"));
+        let narrow = |tensor: &Tensor| tensor.to_dtype(DType::F32).unwrap();
+        let case = Case {
+            kd: kd_of(settings),
+            student: narrow(tensor("student").unwrap()),
+            teachers: (0..).map_while(|i| tensor(&format!("teacher{i}"))).map(narrow).collect(),
+            labels: tensor("labels").unwrap().clone(),
+            weights: tensor("weights").map(narrow),
+            upstream: None,
+        };
+        for (threads, rows) in [(32, 8), (64, 1)] {
+            let (status, losses, grad) = shim.run(&case, threads, rows);
+            assert_eq!(status, u32::MAX, "{which} {name}");
+            let losses = Tensor::new(losses, &CPU).unwrap();
+            let apart = relative_distance(&losses, tensor("loss").unwrap());
+            assert!(apart < 4e-6, "{which} {name}: losses {apart:e} apart");
+            let apart = relative_distance(&grad, tensor("grad").unwrap());
+            assert!(apart < 4e-6, "{which} {name}: gradients {apart:e} apart");
+        }
+    }
+}
+
 fn shim_names_bad_rows(which: &str) {
     let directory = tempfile::tempdir().unwrap();
     let Some(shim) = Shim::build(which, DType::F32, DType::F32, directory.path()) else {
@@ -323,6 +356,16 @@ fn shim_leaves_a_gradient_with_upstream_one(which: &str) {
     assert_eq!(values(&grad), values(&student)); // what was there before
     let expected = KdLoss::default().forward(&student, &student, &case.labels).unwrap();
     assert!((losses[0] - scalar(&expected)).abs() < 1e-5);
+}
+
+#[test]
+fn cuda_kernel_agrees_with_pytorch() {
+    shim_agrees_with_pytorch("cuda");
+}
+
+#[test]
+fn metal_kernel_agrees_with_pytorch() {
+    shim_agrees_with_pytorch("metal");
 }
 
 #[test]

@@ -6,32 +6,11 @@
 mod common;
 
 use candle_core::{DType, Tensor};
-use common::{CPU, gradient, relative_distance, scalar, var};
-use serde_json::Value;
-use std::collections::HashMap;
+use common::{Golden, golden, gradient, kd_of, read, relative_distance, scalar, var};
 use std::path::{Path, PathBuf};
 use takd_loss::{
     Batch, Dgkd, Dist, DistillationLoss, Dkd, KdLoss, MultiTeacherKd, Reduction, StandardizedKd, cross_entropy,
 };
-
-struct Golden {
-    tensors: HashMap<String, Tensor>,
-    /// Name and settings.
-    cases: Vec<(String, Value)>,
-}
-
-fn read(path: &Path) -> Golden {
-    let bytes = std::fs::read(path).unwrap();
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
-    let mut cases: Vec<_> = header
-        .metadata()
-        .iter()
-        .flatten()
-        .filter_map(|(name, settings)| Some((name.clone(), serde_json::from_str(settings).ok()?)))
-        .collect();
-    cases.sort_by(|a, b| a.0.cmp(&b.0));
-    Golden { tensors: candle_core::safetensors::load(path, &CPU).unwrap(), cases }
-}
 
 fn hold_to_large(golden: &Golden) {
     let cases = golden
@@ -77,25 +56,13 @@ fn agrees_with_pytorch_on_the_large_file() {
 
 #[test]
 fn every_loss_agrees_with_its_paper_s_equation() {
-    let golden = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/golden.safetensors"));
+    let golden = golden();
     assert!(golden.cases.len() > 30);
     for (name, settings) in &golden.cases {
         let tensor = |part: &str| golden.tensors.get(&format!("{name}.{part}"));
         let number = |key: &str| settings[key].as_f64();
-        let reduction = match settings["reduction"].as_str() {
-            None | Some("batchmean") => Reduction::BatchMean,
-            Some("mean") => Reduction::Mean,
-            Some("sum") => Reduction::Sum,
-            Some(_) => Reduction::None,
-        };
-        let temperature = number("temperature").unwrap();
-        let kd = KdLoss {
-            temperature,
-            lambda: number("lam").unwrap_or(0.0),
-            reduction,
-            label_smoothing: number("smoothing").unwrap_or(0.0),
-            ignore_index: settings["ignore"].as_i64(),
-        };
+        let kd = kd_of(settings);
+        let temperature = kd.temperature;
         let w = || number("w").unwrap();
         let loss: Box<dyn DistillationLoss> = match settings["loss"].as_str().unwrap() {
             "kd" => Box::new(kd),

@@ -221,6 +221,9 @@ fn an_empty_batch_has_no_loss() {
         let (loss, grad) = kd.forward_and_grad(&none, &none, &no_labels).unwrap();
         assert!(values(&loss).iter().all(|&loss| loss == 0.0));
         assert_eq!(grad.dims(), [0, 5]);
+        let student = var(&none, DType::F32);
+        let loss = kd.forward(&student, &none, &no_labels).unwrap();
+        assert_eq!(gradient(&loss, &student).unwrap().dims(), [0, 5]);
     }
 }
 
@@ -257,6 +260,19 @@ fn the_largest_finite_numbers_are_still_numbers() {
     let loss = kd(4.0, 0.5).forward(&student, &teacher, &Tensor::new(&[0u32], &CPU).unwrap()).unwrap();
     assert!(!scalar(&loss).is_nan());
     assert_eq!(values(&gradient(&loss, &student).unwrap()), [2.0, -2.0, 0.0]); // λτ(p' − q)
+}
+
+#[test]
+fn what_is_far_below_the_largest_counts_for_nothing() {
+    for dtype in [DType::F32, DType::F64] {
+        let student = var(&Tensor::zeros((1, 2), DType::F64, &CPU).unwrap(), dtype);
+        for low in [-1e4f64, -1e20, -1e38] {
+            let teacher = Tensor::new(&[[0.0, low]], &CPU).unwrap().to_dtype(dtype).unwrap();
+            let loss = kd(1.0, 1.0).forward(&student, &teacher, &Tensor::new(&[0u32], &CPU).unwrap()).unwrap();
+            assert!((scalar(&loss) - 2f64.ln()).abs() < 1e-6, "{low:e}, {dtype:?}: {loss}");
+            assert_eq!(values(&gradient(&loss, &student).unwrap()), [-0.5, 0.5]);
+        }
+    }
 }
 
 #[test]

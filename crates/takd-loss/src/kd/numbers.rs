@@ -1,7 +1,6 @@
 //! The types logits may have, and blocks of them worked on as f32.
 
 use super::simd::BLOCK;
-use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use pulp::Arch;
 use std::mem::MaybeUninit;
@@ -88,62 +87,77 @@ impl Logit for f32 {
     }
 }
 
-impl Logit for f16 {
-    type Room = Room;
+/// A number of 16 bits, whose conversions the compiler can vectorise: it calls no function and has no branch.
+trait Half: Number {
+    fn widened(self) -> f32;
 
-    fn room() -> Room {
-        Room::new()
+    /// To nearest, ties to even. Of NaN, which no gradient is, any number.
+    fn narrowed(value: f32) -> Self;
+}
+
+impl Half for f16 {
+    #[inline(always)]
+    fn widened(self) -> f32 {
+        // The exponent counts from 15 instead of 127: a product mends that, exactly, below the normal numbers too.
+        const TO_127: f32 = f32::from_bits((127 + 112) << 23);
+        let (sign, magnitude) = (self.to_bits() & 0x8000, self.to_bits() & 0x7fff);
+        let value = f32::from_bits(u32::from(magnitude) << 13) * TO_127;
+        let not_finite = if magnitude >= 0x7c00 { 0x7f80_0000 } else { 0 };
+        f32::from_bits(value.to_bits() | not_finite | (u32::from(sign) << 16))
     }
 
-    fn widen<'a>(block: &'a [f16], room: &'a mut Room) -> &'a [f32] {
-        let wide = &mut room.logits[..block.len()];
-        block.convert_to_f32_slice(wide);
-        wide
-    }
-
-    fn narrow(
-        block: &mut [MaybeUninit<f16>],
-        room: &mut Room,
-        fill: impl FnOnce(&mut [MaybeUninit<f32>]) -> &mut [f32],
-    ) {
-        let wide = fill(&mut room.grad[..block.len()]);
-        zeroed(block).convert_from_f32_slice(wide);
+    #[inline(always)]
+    fn narrowed(value: f32) -> f16 {
+        const SMALLEST_NORMAL: u32 = 113 << 23; // 2^-14
+        let magnitude = value.to_bits() & 0x7fff_ffff;
+        let rounded = (magnitude + 0xfff + ((magnitude >> 13) & 1)).wrapping_sub(112 << 23) >> 13;
+        // The last bit of a half is worth 2^-24, as that of these is: the addition rounds.
+        let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
+        let bits = if magnitude < SMALLEST_NORMAL { subnormal } else { rounded.min(0x7c00) };
+        f16::from_bits((bits | ((value.to_bits() >> 16) & 0x8000)) as u16)
     }
 }
 
-impl Logit for bf16 {
+impl Half for bf16 {
+    #[inline(always)]
+    fn widened(self) -> f32 {
+        f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    #[inline(always)]
+    fn narrowed(value: f32) -> bf16 {
+        let bits = value.to_bits();
+        bf16::from_bits(((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16)
+    }
+}
+
+impl<H: Half> Logit for H {
     type Room = Room;
 
     fn room() -> Room {
         Room::new()
     }
 
-    fn widen<'a>(block: &'a [bf16], room: &'a mut Room) -> &'a [f32] {
+    fn widen<'a>(block: &'a [H], room: &'a mut Room) -> &'a [f32] {
         let wide = &mut room.logits[..block.len()];
         Arch::new().dispatch(
             #[inline(always)]
             || {
                 for (wide, narrow) in wide.iter_mut().zip(block) {
-                    *wide = f32::from_bits(u32::from(narrow.to_bits()) << 16);
+                    *wide = narrow.widened();
                 }
             },
         );
         wide
     }
 
-    fn narrow(
-        block: &mut [MaybeUninit<bf16>],
-        room: &mut Room,
-        fill: impl FnOnce(&mut [MaybeUninit<f32>]) -> &mut [f32],
-    ) {
+    fn narrow(block: &mut [MaybeUninit<H>], room: &mut Room, fill: impl FnOnce(&mut [MaybeUninit<f32>]) -> &mut [f32]) {
         let wide = fill(&mut room.grad[..block.len()]);
-        // Round to nearest, ties to even. The general conversion also minds NaN, which no gradient is, and is slow.
         Arch::new().dispatch(
             #[inline(always)]
             || {
                 for (narrow, wide) in block.iter_mut().zip(wide.iter()) {
-                    let bits = wide.to_bits();
-                    narrow.write(bf16::from_bits(((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16));
+                    narrow.write(H::narrowed(*wide));
                 }
             },
         );
@@ -162,31 +176,29 @@ impl Room {
     }
 }
 
-/// The memory, set to 0.
-pub(super) fn zeroed<N: Number>(memory: &mut [MaybeUninit<N>]) -> &mut [N] {
-    memory.fill(MaybeUninit::new(N::default()));
-    // SAFETY: the line above wrote all of it.
-    unsafe { &mut *(std::ptr::from_mut(memory) as *mut [N]) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn bf16_rounds_to_nearest_even() {
-        let values: Vec<f32> = (0..4096).map(|i| f32::from_bits(0x3f7f_0000 + 0x137 * i)).collect();
-        for block in values.chunks(BLOCK) {
-            let mut narrow = Vec::with_capacity(BLOCK);
-            bf16::narrow(&mut narrow.spare_capacity_mut()[..BLOCK], &mut bf16::room(), |wide| {
-                let wide = zeroed(wide);
-                wide.copy_from_slice(block);
-                wide
-            });
-            // SAFETY: `narrow` wrote the whole block.
-            unsafe { narrow.set_len(BLOCK) };
-            let expected: Vec<bf16> = block.iter().map(|&value| bf16::from_f32(value)).collect();
-            assert_eq!(narrow, expected);
+    fn every_f16_is_widened_as_it_is() {
+        for bits in 0..=u16::MAX {
+            let (half, wide) = (f16::from_bits(bits), f16::from_bits(bits).widened());
+            assert!(wide.to_bits() == half.to_f32_const().to_bits() || half.is_nan() && wide.is_nan(), "{half}");
+        }
+    }
+
+    #[test]
+    fn halves_are_rounded_to_nearest_even() {
+        // Every exponent and both signs; of the fractions those next to a tie and at it.
+        for high in 0..=u16::MAX {
+            for low in [0, 1, 0x0fff, 0x1000, 0x1001, 0x7fff, 0x8000, 0x8001, 0xffff] {
+                let value = f32::from_bits(u32::from(high) << 16 | low);
+                if !value.is_nan() {
+                    assert_eq!(f16::narrowed(value).to_bits(), f16::from_f32_const(value).to_bits(), "{value:e}");
+                    assert_eq!(bf16::narrowed(value).to_bits(), bf16::from_f32_const(value).to_bits(), "{value:e}");
+                }
+            }
         }
     }
 }

@@ -1,9 +1,13 @@
-//! What the tests share: random logits, and comparisons that say how far apart two tensors are.
+//! What the tests share: golden values, random logits, and comparisons that say how far apart two tensors are.
 
 #![allow(dead_code, missing_docs)] // each test binary uses its own part
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use rand_distr::{Distribution, Normal, Uniform};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::Path;
+use takd_loss::{KdLoss, Reduction};
 
 pub const CPU: Device = Device::Cpu;
 
@@ -53,4 +57,47 @@ pub fn relative_distance(a: &Tensor, b: &Tensor) -> f64 {
     let apart = norm(&mut a.iter().zip(&b).map(|(a, b)| a - b));
     let size = norm(&mut b.iter().copied());
     if size > 0.0 { apart / size } else { apart }
+}
+
+/// Values and gradients that PyTorch worked out.
+pub struct Golden {
+    pub tensors: HashMap<String, Tensor>,
+    /// Name and settings.
+    pub cases: Vec<(String, Value)>,
+}
+
+pub fn read(path: &Path) -> Golden {
+    let bytes = std::fs::read(path).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let mut cases: Vec<_> = header
+        .metadata()
+        .iter()
+        .flatten()
+        .filter_map(|(name, settings)| Some((name.clone(), serde_json::from_str(settings).ok()?)))
+        .collect();
+    cases.sort_by(|a, b| a.0.cmp(&b.0));
+    Golden { tensors: candle_core::safetensors::load(path, &CPU).unwrap(), cases }
+}
+
+/// The crate's own.
+pub fn golden() -> Golden {
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/golden.safetensors"))
+}
+
+/// The settings of a golden case that KD has.
+pub fn kd_of(settings: &Value) -> KdLoss {
+    let number = |key: &str| settings[key].as_f64();
+    let reduction = match settings["reduction"].as_str() {
+        None | Some("batchmean") => Reduction::BatchMean,
+        Some("mean") => Reduction::Mean,
+        Some("sum") => Reduction::Sum,
+        Some(_) => Reduction::None,
+    };
+    KdLoss {
+        temperature: number("temperature").unwrap(),
+        lambda: number("lam").unwrap_or(0.0),
+        reduction,
+        label_smoothing: number("smoothing").unwrap_or(0.0),
+        ignore_index: settings["ignore"].as_i64(),
+    }
 }
