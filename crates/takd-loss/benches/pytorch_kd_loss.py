@@ -3,15 +3,15 @@
 Protocol, JSON lines over standard input and output:
 
     <- {"ready": "torch 2.15.0", "threads": 2, "device": "cpu"}          once, when loaded
-    -> {"batch": 128, "classes": 10, "dtype": "f32", "temperature": 4.0, "lambda": 0.5, "repeats": 5}
-    <- {"seconds": [0.000196, ...], "loss": 2.31}                        one entry a repeat, sorted as they ran
+    -> {"batch": 128, "classes": 10, "dtype": "f32", "temperature": 4.0, "lambda": 0.5, "seconds": 0.25}
+    <- {"seconds": [0.000196, ...], "loss": 2.31}                        one entry a call, sorted as they ran
     <- {"error": "..."}                                                  instead, where the request failed
 
 It ends when its standard input does. Arguments: --threads N (default: PyTorch's choice), --device cpu|cuda|mps,
 --compile (torch.compile around the loss).
 
 The logits come from a fixed seed, and are made anew only when batch, classes or dtype change. One untimed call goes
-before the timed ones. The loss is the composite everybody writes:
+before the timed ones, which go on for as many seconds as asked for. The loss is the composite everybody writes:
 
     (1 - lambda) * cross_entropy(s, y) + lambda * tau^2 * kl_div(log_softmax(s / tau), softmax(t / tau), "batchmean")
 """
@@ -77,16 +77,19 @@ def main():
                 inputs = None  # the old ones go before the new ones come
                 made, inputs = wanted, make_inputs(*wanted, arguments.device)
             student, teacher, labels = inputs
-            seconds = []
-            for repeat in range(request.get("repeats", 1) + 1):
+            seconds, warm, end = [], False, 0.0
+            while not seconds or time.perf_counter() < end:
                 student.grad = None
                 synchronise(arguments.device)
                 start = time.perf_counter()
                 loss = loss_of(student, teacher, labels, request.get("temperature", 4.0), request.get("lambda", 0.5))
                 loss.backward()
                 synchronise(arguments.device)
-                if repeat > 0:
-                    seconds.append(time.perf_counter() - start)
+                now = time.perf_counter()
+                if warm:
+                    seconds.append(now - start)
+                else:
+                    warm, end = True, now + request.get("seconds", 0.25)
             answer({"seconds": seconds, "loss": loss.item()})
         except Exception as error:  # the asker decides what a failed request means
             answer({"error": f"{type(error).__name__}: {error}"})

@@ -10,22 +10,26 @@
 //! One JSON line a shape:
 //!
 //! ```text
-//! {"batch": 128, "classes": 10, "dtype": "f32", "threads": 2, "ours_ms": .., "ours_grad_ms": .., "candle_ms": ..,
-//!  "pytorch_ms": .., "pytorch": "torch 2.15.0", "candle_ratio": .., "pytorch_ratio": .., "copy_gb_s": .., "copy_share": ..}
+//! {"batch": 128, "classes": 10, "dtype": "f32", "threads": 2, "pytorch": "torch 2.15.0", "copy_gb_s": ..,
+//!  "ours": {"ms": .., "gb_s": .., "copy_share": ..}, "ours_grad": {..}, "candle": {.., "ratio": ..}, "pytorch_eager": {..}}
 //! ```
 //!
-//! - `ours_ms`: `KdLoss::forward` and `backward`, through candle's autograd, which adds the gradient to zeros;
-//! - `ours_grad_ms`: `KdLoss::forward_and_grad`, the kernel alone;
-//! - `candle_ms`: the same loss as a chain of candle operations, and `backward`;
-//! - `pytorch_ms`: PyTorch's composite and `backward`, in `benches/pytorch_kd_loss.py` with as many threads; null without it;
-//! - `candle_ratio`, `pytorch_ratio`: how many times as long as `ours_ms` they took;
+//! - `ours`: `KdLoss::forward` and candle's `backward`, which adds the gradient to a tensor of zeros;
+//! - `ours_grad`: `KdLoss::forward_and_grad`, which gives the same loss and gradient without autograd;
+//! - `candle`: the loss as a chain of candle operations, and `backward`;
+//! - `pytorch_eager`: PyTorch's composite and `backward`, in `benches/pytorch_kd_loss.py` with as many threads;
+//! - `ratio`: how many times as long as `ours` it took; `ratio_to_grad`: as `ours_grad`;
+//! - `gb_s`: bytes a second of the three passes that no loss can avoid: student read, teacher read, gradient written;
 //! - `copy_gb_s`: bytes read and written a second when as many threads copy a logits tensor to memory already touched;
-//! - `copy_share`: the kernel's share of that, counting the three passes that it cannot avoid: student, teacher, gradient.
+//! - `copy_share`: `gb_s` over `copy_gb_s`. A batch that fits in a cache is copied there too.
 //!
-//! A time is the best of all turns' medians: the machine's other work only ever adds to it. Threads are rayon's: set
-//! `RAYON_NUM_THREADS`. Logits are N(0, 3²) from a fixed seed; τ = 4, λ = 0.5.
+//! Each contender has its turn in each of several rounds, a turn being one call to warm up and then calls for a quarter of a
+//! second. A time is the best of the turns' medians: the machine's other work only ever adds to it. All of it runs inside
+//! rayon's pool, as training does; its threads are set by `RAYON_NUM_THREADS`. Logits are N(0, 3²) from a fixed seed; τ = 4,
+//! λ = 0.5.
 
 use anyhow::{Context, Result, bail, ensure};
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use rand_distr::{Distribution, Normal, Uniform};
 use rayon::prelude::*;
@@ -33,8 +37,11 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use takd_loss::{KdLoss, reference};
+
+/// How long a contender's turn lasts.
+const TURN: Duration = Duration::from_millis(250);
 
 const SHAPES: [(usize, usize); 5] = [(128, 10), (128, 100), (256, 1000), (1024, 32_000), (512, 151_936)];
 
@@ -43,36 +50,44 @@ fn main() -> Result<()> {
     let mut pytorch = options.python.as_deref().map(PyTorch::start).transpose()?;
     for &(batch, classes) in &options.shapes {
         let inputs = Inputs::new(batch, classes, &options.dtype)?;
-        // About a fifth of a second a contender and turn, in turns, so that a slow moment of the machine meets all of them.
-        let repeats = (8_000_000 / (batch * classes)).clamp(1, 200);
         let mut best = [f64::INFINITY; 5];
         for _ in 0..options.turns {
             let mut keep = |contender: usize, seconds: Vec<f64>| best[contender] = best[contender].min(median(seconds));
-            keep(0, inputs.ours(repeats)?);
+            rayon::scope(|_| -> Result<()> {
+                keep(0, time(|| inputs.ours())?);
+                keep(1, time(|| inputs.ours_grad())?);
+                keep(2, time(|| inputs.candle())?);
+                keep(4, time(inputs.copy())?);
+                Ok(())
+            })?;
             if let Some(pytorch) = &mut pytorch {
-                keep(3, pytorch.measure(&inputs, repeats)?);
+                keep(3, pytorch.measure(&inputs)?);
             }
-            keep(1, inputs.ours_grad(repeats)?);
-            keep(2, inputs.candle(repeats)?);
-            keep(4, inputs.copy(repeats)?);
         }
         let [ours, ours_grad, candle, torch, copy] = best;
-        let torch = torch.is_finite().then_some(torch);
-        let tensor_bytes = (batch * classes * inputs.teacher.dtype().size_in_bytes()) as f64;
+        let tensor_gb = (batch * classes * inputs.teacher.dtype().size_in_bytes()) as f64 / 1e9;
+        let copy_gb_s = 2.0 * tensor_gb / copy;
+        let line = |seconds: f64| {
+            let gb_s = 3.0 * tensor_gb / seconds;
+            json!({ "ms": short(seconds * 1e3), "gb_s": short(gb_s), "copy_share": short(gb_s / copy_gb_s) })
+        };
+        let rival = |seconds: f64| {
+            let mut line = line(seconds);
+            line["ratio"] = json!(short(seconds / ours));
+            line["ratio_to_grad"] = json!(short(seconds / ours_grad));
+            line
+        };
         let line = json!({
             "batch": batch,
             "classes": classes,
             "dtype": options.dtype,
             "threads": rayon::current_num_threads(),
-            "ours_ms": ours * 1e3,
-            "ours_grad_ms": ours_grad * 1e3,
-            "candle_ms": candle * 1e3,
-            "pytorch_ms": torch.map(|torch| torch * 1e3),
             "pytorch": pytorch.as_ref().map(|pytorch| pytorch.version.as_str()),
-            "candle_ratio": candle / ours,
-            "pytorch_ratio": torch.map(|torch| torch / ours),
-            "copy_gb_s": 2.0 * tensor_bytes / copy / 1e9,
-            "copy_share": (3.0 / ours_grad) / (2.0 / copy),
+            "copy_gb_s": short(copy_gb_s),
+            "ours": line(ours),
+            "ours_grad": line(ours_grad),
+            "candle": rival(candle),
+            "pytorch_eager": pytorch.as_ref().map(|_| rival(torch)),
         });
         println!("{line}");
     }
@@ -146,26 +161,26 @@ impl Inputs {
         })
     }
 
-    fn ours(&self, repeats: usize) -> Result<Vec<f64>> {
-        time(repeats, || Ok(LOSS.forward(&self.student, &self.teacher, &self.labels)?.backward()?))
+    fn ours(&self) -> Result<GradStore> {
+        Ok(LOSS.forward(&self.student, &self.teacher, &self.labels)?.backward()?)
     }
 
-    fn ours_grad(&self, repeats: usize) -> Result<Vec<f64>> {
-        time(repeats, || Ok(LOSS.forward_and_grad(&self.student, &self.teacher, &self.labels)?))
+    fn ours_grad(&self) -> Result<(Tensor, Tensor)> {
+        Ok(LOSS.forward_and_grad(&self.student, &self.teacher, &self.labels)?)
     }
 
-    fn candle(&self, repeats: usize) -> Result<Vec<f64>> {
-        time(repeats, || Ok(reference::kd_loss(&LOSS, &self.student, &self.teacher, &self.labels, None)?.backward()?))
+    fn candle(&self) -> Result<GradStore> {
+        Ok(reference::kd_loss(&LOSS, &self.student, &self.teacher, &self.labels, None)?.backward()?)
     }
 
-    fn copy(&self, repeats: usize) -> Result<Vec<f64>> {
+    fn copy(&self) -> impl FnMut() -> Result<u8> + use<> {
         let from = vec![1u8; self.batch * self.classes * self.teacher.dtype().size_in_bytes()];
         let mut to = vec![2u8; from.len()];
-        time(repeats, || {
+        move || {
             let part = from.len().div_ceil(rayon::current_num_threads()).max(1 << 14);
             to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| to.copy_from_slice(from));
-            Ok(std::hint::black_box(to.last().copied()))
-        })
+            Ok(to[0])
+        }
     }
 }
 
@@ -177,17 +192,22 @@ const LOSS: KdLoss = KdLoss {
     ignore_index: None,
 };
 
-/// Seconds of each repeat, after one that is not counted.
-fn time<T>(repeats: usize, mut run: impl FnMut() -> Result<T>) -> Result<Vec<f64>> {
+/// Seconds of each call, after one that is not counted.
+fn time<T>(mut run: impl FnMut() -> Result<T>) -> Result<Vec<f64>> {
     drop(run()?);
-    (0..repeats)
-        .map(|_| {
-            let start = Instant::now();
-            let result = run()?;
-            drop(std::hint::black_box(result));
-            Ok(start.elapsed().as_secs_f64())
-        })
-        .collect()
+    let mut seconds = Vec::new();
+    let turn = Instant::now();
+    while seconds.is_empty() || turn.elapsed() < TURN {
+        let start = Instant::now();
+        drop(std::hint::black_box(run()?));
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    Ok(seconds)
+}
+
+/// Three digits are more than a measurement is worth.
+fn short(value: f64) -> f64 {
+    format!("{value:.2e}").parse().expect("a number, written as one")
 }
 
 fn median(mut seconds: Vec<f64>) -> f64 {
@@ -227,10 +247,10 @@ impl PyTorch {
         Ok(serde_json::from_str(&line)?)
     }
 
-    fn measure(&mut self, inputs: &Inputs, repeats: usize) -> Result<Vec<f64>> {
+    fn measure(&mut self, inputs: &Inputs) -> Result<Vec<f64>> {
         let Inputs { batch, classes, dtype, .. } = inputs;
         let request = json!({
-            "batch": batch, "classes": classes, "dtype": dtype, "repeats": repeats,
+            "batch": batch, "classes": classes, "dtype": dtype, "seconds": TURN.as_secs_f64(),
             "temperature": LOSS.temperature, "lambda": LOSS.lambda,
         });
         writeln!(self.requests, "{request}")?;
