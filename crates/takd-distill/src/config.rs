@@ -9,7 +9,7 @@ use takd_models::ModelSpec;
 
 /// Version of the arithmetic: raised whenever equal configurations would no longer end in equal bits, so that their
 /// runs are not taken for one another.
-pub const NUMERICS: u32 = 1;
+pub const NUMERICS: u32 = 2;
 
 /// A run's configuration. The run is a pure function of it, and [`RunConfig::id`] is its hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 //! connected layers.
 
 use crate::network::linear;
-use candle_core::{Module, ModuleT as _, Result, Tensor};
+use candle_core::{Module, Result, Tensor};
 use candle_nn::{Linear, VarBuilder};
 use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, Then};
 
@@ -112,11 +112,9 @@ impl PlainCnn {
             let then = if *pool { Then::ReluMaxPool } else { Then::Relu };
             features = layer.forward_features(&features, then, train)?;
         }
-        // The fully connected weights count their inputs channel by channel, as PyTorch flattens.
-        let mut flat = features.to_tensor()?.permute((0, 3, 1, 2))?.flatten_from(1)?;
-        if let Some(hidden) = &self.hidden {
-            flat = hidden.forward(&flat)?.relu()?;
+        match &self.hidden {
+            Some(hidden) => self.logits.forward(&features.linear(hidden)?.relu()?),
+            None => features.linear(&self.logits),
         }
-        self.logits.forward_t(&flat, train)
     }
 }

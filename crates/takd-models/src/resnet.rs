@@ -4,7 +4,7 @@
 use crate::network::linear;
 use candle_core::{Module, Result, Tensor};
 use candle_nn::{Linear, VarBuilder};
-use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, Then, global_avg_pool};
+use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, Then};
 
 /// `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ impl Resnet {
         for block in &self.blocks {
             features = block.forward_t(&features, train)?;
         }
-        self.fc.forward(&global_avg_pool(&features.to_tensor()?)?)
+        self.fc.forward(&features.global_avg_pool()?)
     }
 }
 

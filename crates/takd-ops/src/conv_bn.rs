@@ -7,6 +7,7 @@ use crate::features::{Backward, Features, Inner, LayerOp, Node, ParamGrads, Slot
 use crate::{BatchNorm, Conv2d, max_pool2d, reference};
 use candle_core::{Device, Result, Tensor, Var, bail};
 use std::sync::{Arc, PoisonError};
+use tracing::trace_span;
 
 /// What follows the batch normalisation of a [`ConvBn`] layer; `T` is the kind of activations, [`Tensor`] or
 /// [`Features`].
@@ -106,7 +107,7 @@ impl ConvBn {
             Then::ReluMaxPool => Follow::ReluMaxPool,
             Then::AddRelu(_) => Follow::AddRelu,
         };
-        let plan = self.plan(input.dims)?;
+        let plan = self.plan(input.dims, train)?;
         let [batch, ..] = input.dims;
         let (height, width) = followed(&plan, follow);
         let dims = [batch, height, width, plan.c_out];
@@ -129,7 +130,8 @@ impl ConvBn {
         let bias = self.conv.bias.as_ref().map(numbers).transpose()?;
         let (node, handle);
         if train {
-            let (y, moments) = with_values(&self.conv.weight, |weight| convolve(&plan, &input.data, weight, batch))?;
+            let (y, moments) = trace_span!("convolve")
+                .in_scope(|| with_values(&self.conv.weight, |weight| convolve(&plan, &input.data, weight, batch)))?;
             let variance: Vec<f64> = moments.squares.iter().map(|squares| squares / moments.count).collect();
             let inv_std: Vec<f32> = variance.iter().map(|v| (1.0 / (v + BatchNorm::EPS).sqrt()) as f32).collect();
             let mean: Vec<f32> = moments.mean.iter().map(|&mean| mean as f32).collect();
@@ -147,7 +149,10 @@ impl ConvBn {
                 Follow::Activation(activation) => {
                     Data::Lazy { y: y.clone(), scale: scale.clone(), shift: shift.clone(), activation }
                 }
-                _ => Data::Dense(finish(&plan, &y, [&scale, &shift], follow, residual_data, batch)),
+                _ => Data::Dense(
+                    trace_span!("follow")
+                        .in_scope(|| finish(&plan, &y, [&scale, &shift], follow, residual_data, batch)),
+                ),
             };
             node = Node::new(dims, data);
             let op = TrainOp {
@@ -177,8 +182,10 @@ impl ConvBn {
             let shift = |c: usize| beta[c] + (bias_of(c) - mean[c]) * scale(c);
             let channels = 0..plan.c_out;
             let scale_shift = [&Repeated::new(channels.clone().map(scale)), &Repeated::new(channels.map(shift))];
-            let output = with_values(&self.conv.weight, |weight| {
-                convolve_finish(&plan, &input.data, weight, scale_shift, follow, residual_data, batch)
+            let output = trace_span!("convolve and follow").in_scope(|| {
+                with_values(&self.conv.weight, |weight| {
+                    convolve_finish(&plan, &input.data, weight, scale_shift, follow, residual_data, batch)
+                })
             })?;
             node = Node::new(dims, Data::Dense(output));
             let op = EvalOp {
@@ -196,7 +203,7 @@ impl ConvBn {
         Ok(Features(Inner::Fast { node, handle }))
     }
 
-    fn plan(&self, [_, height, width, c_in]: [usize; 4]) -> Result<Plan> {
+    fn plan(&self, [_, height, width, c_in]: [usize; 4], train: bool) -> Result<Plan> {
         let (weight, params) = (&self.conv.weight, self.conv.params);
         let (c_out, w_in, k_h, k_w) = weight.dims4()?;
         let one_each = [&self.bn.weight, &self.bn.bias, &self.bn.running_mean, &self.bn.running_var];
@@ -206,7 +213,7 @@ impl ConvBn {
         if weight.dims().contains(&0) {
             bail!("ConvBn: weight {:?} has no elements", weight.dims())
         }
-        let plan = Plan::new(crate::cpu::arch(), [height, width, c_in], [c_out, k_h, k_w], params);
+        let plan = Plan::new(crate::cpu::arch(), [height, width, c_in], [c_out, k_h, k_w], params, train);
         match plan {
             Some(plan) if c_in == w_in => Ok(plan),
             _ => bail!(
@@ -267,14 +274,16 @@ impl Backward for TrainOp {
             output: &self.output.data,
         };
         let mut grad = self.output.take_grad();
-        let norm = layer.norm_grads(&mut grad);
+        let norm = trace_span!("gradients of the normalisation").in_scope(|| layer.norm_grads(&mut grad));
         let mut d_input = self.d_input.then(|| match self.input.grad().take() {
             Some(sum) => (sum, true),
             None => (crate::cpu::buffer::Buffer::any(self.input.len()), false),
         });
-        let d_weight = with_values(&self.weight, |weight| {
-            let d_input = d_input.as_mut().map(|(buffer, add)| (buffer, *add));
-            layer.conv_grads(&grad, &norm, weight, d_input)
+        let d_weight = trace_span!("gradients of the convolution").in_scope(|| {
+            with_values(&self.weight, |weight| {
+                let d_input = d_input.as_mut().map(|(buffer, add)| (buffer, *add));
+                layer.conv_grads(&grad, &norm, weight, d_input)
+            })
         })?;
         if let Some((d_input, _)) = d_input {
             *self.input.grad() = Some(d_input);

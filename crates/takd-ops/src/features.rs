@@ -79,7 +79,7 @@ impl Node {
         }
     }
 
-    fn to_vec(&self) -> Vec<f32> {
+    pub(crate) fn to_vec(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.len()];
         self.data.read(0, &mut values);
         values
@@ -145,7 +145,7 @@ fn token() -> (CpuStorage, Shape) {
     (CpuStorage::F32(vec![0.0]), Shape::from(()))
 }
 
-fn token_grad() -> Result<Option<Tensor>> {
+pub(crate) fn token_grad() -> Result<Option<Tensor>> {
     Tensor::zeros((), DType::F32, &Device::Cpu).map(Some)
 }
 

@@ -7,6 +7,7 @@ mod conv_bn;
 mod cpu;
 mod features;
 mod finite;
+mod head;
 mod layers;
 pub mod reference;
 mod sgd;

@@ -286,6 +286,56 @@ fn results_do_not_depend_on_the_number_of_threads() -> Result<()> {
     Ok(())
 }
 
+/// The two heads of a network behind a layer whose normalisation is still to be done, and their gradients.
+fn heads(dims: &[usize; 4], outputs: usize, seed: u64, dtype: DType) -> Result<Vec<Tensor>> {
+    let channels = dims[3];
+    let make = |dims: &[usize], name: &str| Var::from_tensor(&random(dims, seed, name)?.to_dtype(dtype)?);
+    let (input, kernel) = (make(dims, "input")?, make(&[channels, channels, 1, 1], "kernel")?);
+    let constant = |value: f64| Tensor::full(value, channels, &Device::Cpu)?.to_dtype(dtype);
+    let bn = BatchNorm {
+        weight: constant(1.0)?,
+        bias: constant(0.1)?,
+        running_mean: Var::from_tensor(&constant(0.0)?)?,
+        running_var: Var::from_tensor(&constant(1.0)?)?,
+        num_batches_tracked: Var::zeros((), DType::I64, &Device::Cpu)?,
+    };
+    let params = Conv2dParams { stride: 1, padding: 0 };
+    let layer = ConvBn { conv: Conv2d { weight: kernel.as_tensor().clone(), bias: None, params }, bn };
+    let features = layer.forward_features(&Features::new(&input)?, Then::Nothing, true)?;
+    let inputs = dims[1..].iter().product();
+    let (weight, bias) = (make(&[outputs, inputs], "weight")?, make(&[outputs], "bias")?);
+    let linear = |bias| features.linear(&candle_nn::Linear::new(weight.as_tensor().clone(), bias));
+    let (with, without) = (linear(Some(bias.as_tensor().clone()))?, linear(None)?);
+    let pooled = features.global_avg_pool()?;
+    let grads = ((with.sqr()?.sum_all()? + without.sqr()?.sum_all()?)? + pooled.sqr()?.sum_all()?)?.backward()?;
+    let of = |var: &Var| grads.get(var).cloned().ok_or_else(|| candle_core::Error::msg("no gradient"));
+    Ok(vec![with, without, pooled, of(&input)?, of(&kernel)?, of(&weight)?, of(&bias)?])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+
+    #[test]
+    fn heads_equal_the_reference(
+        dims in [2usize..6, 2usize..6, 1usize..6, 1usize..20], outputs in 1usize..12, seed in any::<u64>(),
+    ) {
+        let run = |dtype| heads(&dims, outputs, seed, dtype).map_err(|error| TestCaseError::fail(error.to_string()));
+        for (index, (found, expected)) in run(DType::F32)?.iter().zip(&run(DType::F64)?).enumerate() {
+            let off = distance(found, expected).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert!(off < 1e-3, "{index} off by {off}");
+        }
+    }
+}
+
+#[test]
+fn a_head_of_another_number_of_inputs_is_an_error_that_names_both() -> Result<()> {
+    let features = Features::new(&random(&[2, 4, 4, 3], 1, "input")?)?;
+    let layer = candle_nn::Linear::new(random(&[10, 47], 1, "weight")?, Some(random(&[10], 1, "bias")?));
+    let message = features.linear(&layer).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("48") && message.contains("[10, 47]"), "{message}");
+    Ok(())
+}
+
 #[test]
 fn a_branch_gets_the_sum_of_its_consumers_gradients() -> Result<()> {
     // x ─▶ a ─▶ b ─┬─▶ + ─▶ loss, as in a residual block.

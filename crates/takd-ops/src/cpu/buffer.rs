@@ -16,8 +16,8 @@ pub(crate) struct Buffer {
     len: usize,
 }
 
-/// Buffers not in use now. With those in use they never hold more than was in use at the busiest moment, so that they
-/// cost no memory at the peak.
+/// Buffers not in use now. With those in use they hold at most a quarter more than was in use at the busiest moment:
+/// enough that each size asked for in a step is still there in the next.
 struct Pool {
     free: Vec<Vec<Line>>,
     free_lines: usize,
@@ -72,9 +72,9 @@ impl Pool {
         Some(lines)
     }
 
-    /// Frees the buffers that waited longest until all together are within the peak.
+    /// Frees the buffers that waited longest until all together are within the limit.
     fn trim(&mut self) {
-        while self.free_lines > 0 && self.used_lines + self.free_lines > self.peak_lines {
+        while self.free_lines > 0 && self.used_lines + self.free_lines > self.peak_lines + self.peak_lines / 4 {
             self.free_lines -= self.free.remove(0).len();
         }
     }

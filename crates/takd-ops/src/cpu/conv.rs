@@ -10,18 +10,25 @@
 //! In such a copy the `k · c_in` numbers under one row of the kernel are neighbours, whatever c_in is: a first layer of
 //! 3 channels is no special case. A table gives each pixel's offset, so that a register tile takes any `MR` pixels.
 
-use super::tile::{Window, channel_block, outer_sums, store, window_sums, with_tile};
-use super::winograd::{Tables, Winograd};
+use super::buffer::Buffer;
+use super::tile::{Window, channel_block, outer_sums, store, window_sums, with_outer_tile, with_tile};
+use super::winograd::{Tiles, Winograd};
 use crate::Conv2dParams;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Pixels of output a group has at least.
 const GROUP_PIXELS: usize = 256;
 
-/// The same where tiles of 2×2 are taken, and the channels from which on they are: with fewer they save little, and the
-/// direct sum's rounding stays closer to PyTorch's.
-const WINOGRAD_PIXELS: usize = 384;
-const WINOGRAD_CHANNELS: usize = 64;
+/// The same where tiles of 2×2 and of 4×4 are taken, and the channels from which on they are worth it.
+const TILED_PIXELS: [usize; 2] = [384, 768];
+const TILED_CHANNELS: usize = 16;
+
+/// The channels from which on the forward pass in training takes tiles, of 2×2: the ReLU after it cuts at exactly 0, so
+/// that where the direct sum costs little more, its smaller error is worth more.
+const TILED_TRAIN_CHANNELS: usize = 64;
+
+/// Numbers of a transformed kernel from which on 2×2 beats 4×4: it is read again and again from memory.
+const WIDE_KERNEL: usize = 1 << 20;
 
 /// Pixels over which the weight gradient is summed in registers: as many as stay in the first-level cache.
 const RUN_PIXELS: usize = 128;
@@ -72,8 +79,10 @@ pub(crate) struct Plan {
     backward: Vec<Sweep>,
     /// Offset of each output pixel in the copy of the output's gradient.
     d_from: Vec<u32>,
-    /// Takes the place of the sweeps where the convolution allows it.
-    winograd: Option<Winograd>,
+    /// What takes the place of the forward sweep, the backward sweeps and the sum of the weights' gradient where it can.
+    tiled_forward: Option<Winograd>,
+    tiled_backward: Option<Winograd>,
+    tiled_weights: Option<Winograd>,
 }
 
 impl Plan {
@@ -83,17 +92,31 @@ impl Plan {
         [height, width, c_in]: [usize; 3],
         [c_out, kernel_h, kernel_w]: [usize; 3],
         params: Conv2dParams,
+        train: bool,
     ) -> Option<Self> {
         let Conv2dParams { stride, padding } = params;
         let (out_h, out_w) = (params.places(height, kernel_h)?, params.places(width, kernel_w)?);
         let padded = (height + 2 * padding, width + 2 * padding);
         let (block_out, block_in) = (channel_block(arch, c_out), channel_block(arch, c_in));
-        let tiled = (kernel_h, kernel_w, stride) == (3, 3, 1)
-            && [height, width, out_h, out_w].iter().all(|size| size.is_multiple_of(2))
-            && [c_in, c_out].iter().all(|&channels| channels >= WINOGRAD_CHANNELS)
+        let tileable = (kernel_h, kernel_w, stride) == (3, 3, 1)
+            && c_in.min(c_out) >= TILED_CHANNELS
             && c_in.is_multiple_of(block_in)
             && c_out.is_multiple_of(block_out);
-        let group_pixels = if tiled { WINOGRAD_PIXELS } else { GROUP_PIXELS };
+        let largest = if 36 * c_in * c_out < WIDE_KERNEL { 4 } else { 2 };
+        let size = |largest: usize, height: usize, width: usize| {
+            let fits = |size: &usize| tileable && height.is_multiple_of(*size) && width.is_multiple_of(*size);
+            [4, 2].into_iter().filter(|&size| size <= largest).find(fits)
+        };
+        let forward_size = match train {
+            true if c_in.min(c_out) < TILED_TRAIN_CHANNELS => None,
+            true => size(2, out_h, out_w),
+            false => size(largest, out_h, out_w),
+        };
+        let (backward_size, weights_size) = (size(largest, height, width), size(largest, out_h, out_w));
+        let group_pixels = match [forward_size, backward_size, weights_size].iter().flatten().max() {
+            None => GROUP_PIXELS,
+            Some(size) => TILED_PIXELS[size / 2 - 1],
+        };
         let group = group_pixels.div_ceil(out_h.checked_mul(out_w)?);
         let d_channels = c_out.next_multiple_of(block_out);
         let lo = kernel_h.max(kernel_w).div_ceil(stride).saturating_sub(1);
@@ -155,16 +178,22 @@ impl Plan {
                 });
             }
         }
-        let winograd = tiled.then(|| {
-            let d_row = d_size.1 * d_channels;
-            let tables = Tables {
-                input: (&forward.from, padded.1 * c_in),
-                output: (&forward.to, out_w * c_out),
-                d_windows: (&backward[0].from, d_row),
-                d_input: (&backward[0].to, width * c_in),
-                d_output: (&d_from, d_row),
-            };
-            Winograd::new((height, width), (out_h, out_w), [c_in, c_out], [block_in, block_out], &tables)
+        let (in_row, d_row) = (padded.1 * c_in, d_size.1 * d_channels);
+        let (in_tiles, out_tiles) = (height * width, out_h * out_w);
+        let tiled_forward = forward_size.map(|size| {
+            let from = Tiles::of(&forward.from, size, out_w, in_row);
+            let to = Tiles::of(&forward.to, size, out_w, out_w * c_out);
+            Winograd::new(size, from, to, out_tiles / (size * size), [c_in, c_out], block_out)
+        });
+        let tiled_backward = backward_size.map(|size| {
+            let from = Tiles::of(&backward[0].from, size, width, d_row);
+            let to = Tiles::of(&backward[0].to, size, width, width * c_in);
+            Winograd::new(size, from, to, in_tiles / (size * size), [c_out, c_in], block_in)
+        });
+        let tiled_weights = weights_size.map(|size| {
+            let from = Tiles::of(&forward.from, size, out_w, in_row);
+            let to = Tiles::of(&d_from, size, out_w, d_row);
+            Winograd::new(size, from, to, out_tiles / (size * size), [c_in, c_out], block_out)
         });
         Some(Self {
             arch,
@@ -186,7 +215,9 @@ impl Plan {
             forward,
             backward,
             d_from,
-            winograd,
+            tiled_forward,
+            tiled_backward,
+            tiled_weights,
         })
     }
 
@@ -235,48 +266,52 @@ impl Plan {
     }
 
     /// `[c_out, c_in, k, k]` as `[block][k][k][c_in][channels of the block]`, zeros after the last channel.
-    pub(crate) fn pack_forward(&self, weight: &[f32], packed: &mut Vec<f32>) {
-        if let Some(winograd) = &self.winograd {
-            return winograd.pack_forward(self.arch, weight, packed);
+    pub(crate) fn pack_forward(&self, weight: &[f32]) -> Buffer {
+        if let Some(winograd) = &self.tiled_forward {
+            return winograd.pack(self.arch, |i, o, tap| weight[(o * self.c_in + i) * 9 + tap]);
         }
-        packed.clear();
+        let (k_h, k_w) = self.kernel;
+        let mut packed = Buffer::zeros(k_h * k_w * self.c_in * self.d_channels);
+        let mut rows = packed.chunks_exact_mut(self.block_out);
         for block in (0..self.c_out).step_by(self.block_out) {
-            for y in 0..self.kernel.0 {
-                for x in 0..self.kernel.1 {
-                    for i in 0..self.c_in {
-                        packed.extend(
-                            (block..block + self.block_out)
-                                .map(|o| if o < self.c_out { weight[self.weight_index(o, i, y, x)] } else { 0.0 }),
-                        );
-                    }
-                }
-            }
-        }
-    }
-
-    /// The same turned around for the gradient of the input: for each sweep `[block of c_in][taps][c_out][channels]`.
-    pub(crate) fn pack_backward(&self, weight: &[f32], packed: &mut Vec<f32>) {
-        if let Some(winograd) = &self.winograd {
-            return winograd.pack_backward(self.arch, weight, packed);
-        }
-        packed.clear();
-        for sweep in &self.backward {
-            for block in (0..self.c_in).step_by(self.block_in) {
-                for &y in &sweep.taps.0 {
-                    for &x in &sweep.taps.1 {
-                        for o in 0..self.d_channels {
-                            packed.extend((block..block + self.block_in).map(|i| {
-                                if o < self.c_out && i < self.c_in {
-                                    weight[self.weight_index(o, i, y, x)]
-                                } else {
-                                    0.0
-                                }
-                            }));
+            for y in 0..k_h {
+                for x in 0..k_w {
+                    for (i, row) in (0..self.c_in).zip(&mut rows) {
+                        for (o, packed) in (block..self.c_out).zip(row) {
+                            *packed = weight[self.weight_index(o, i, y, x)];
                         }
                     }
                 }
             }
         }
+        packed
+    }
+
+    /// The same turned around for the gradient of the input: for each sweep `[block of c_in][taps][c_out][channels]`.
+    pub(crate) fn pack_backward(&self, weight: &[f32]) -> Buffer {
+        if let Some(winograd) = &self.tiled_backward {
+            return winograd.pack(self.arch, |o, i, tap| weight[(o * self.c_in + i) * 9 + 8 - tap]);
+        }
+        let channels = self.c_in.next_multiple_of(self.block_in);
+        let taps: usize = self.backward.iter().map(|sweep| sweep.taps.0.len() * sweep.taps.1.len()).sum();
+        let mut packed = Buffer::zeros(taps * self.d_channels * channels);
+        let mut rows = packed.chunks_exact_mut(self.block_in);
+        for sweep in &self.backward {
+            for block in (0..self.c_in).step_by(self.block_in) {
+                for &y in &sweep.taps.0 {
+                    for &x in &sweep.taps.1 {
+                        for (o, row) in (0..self.d_channels).zip(&mut rows) {
+                            if o < self.c_out {
+                                for (i, packed) in (block..self.c_in).zip(row) {
+                                    *packed = weight[self.weight_index(o, i, y, x)];
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        packed
     }
 
     /// The convolution of `images ≤ group` images: `output` is theirs, `[images, height', width', c_out]`.
@@ -293,9 +328,10 @@ impl Plan {
         let blocks = Blocks { channels: self.c_out, block: self.block_out, add: false };
         assert!(input.len() >= self.input_len() && images <= self.group);
         assert!(output.len() >= images * self.image_lens().1);
-        if let Some(winograd) = &self.winograd {
+        if let Some(winograd) = &self.tiled_forward {
+            let (from, to) = (input.as_ptr(), output.as_mut_ptr());
             // SAFETY: the tables' offsets stay within the lengths just checked.
-            return unsafe { winograd.forward(simd, images, input.as_ptr(), packed, output.as_mut_ptr(), room) };
+            return unsafe { winograd.convolve(simd, images, from, packed, to, false, room) };
         }
         assert!(packed.len() >= self.d_channels * self.forward.window.segments * self.forward.window.length);
         // SAFETY: the tables' offsets stay within the lengths just checked.
@@ -318,10 +354,10 @@ impl Plan {
         let blocks = Blocks { channels: self.c_in, block: self.block_in, add };
         assert!(d_output.len() >= self.d_len() && images <= self.group);
         assert!(d_input.len() >= images * self.image_lens().0);
-        if let Some(winograd) = &self.winograd {
+        if let Some(winograd) = &self.tiled_backward {
             let (from, to) = (d_output.as_ptr(), d_input.as_mut_ptr());
             // SAFETY: the tables' offsets stay within the lengths just checked.
-            return unsafe { winograd.backward(simd, images, from, packed, to, add, room) };
+            return unsafe { winograd.convolve(simd, images, from, packed, to, add, room) };
         }
         for one in &self.backward {
             let len = self.c_in.next_multiple_of(self.block_in) * one.window.segments * one.window.length;
@@ -333,13 +369,14 @@ impl Plan {
 
     /// Numbers of room the tiles need.
     pub(crate) fn room(&self) -> usize {
-        self.winograd.as_ref().map_or(0, Winograd::room)
+        let all = [&self.tiled_forward, &self.tiled_backward, &self.tiled_weights];
+        all.into_iter().flatten().map(Winograd::room).max().unwrap_or(0)
     }
 
     /// Numbers of a sum of weight gradients, `[k][k · c_in][c_out, rounded up]`, or as the tiles need it.
     pub(crate) fn d_weight_len(&self) -> usize {
-        if let Some(winograd) = &self.winograd {
-            return winograd.d_weight_len();
+        if let Some(winograd) = &self.tiled_weights {
+            return winograd.sums_len();
         }
         self.kernel.0 * self.kernel.1 * self.c_in * self.d_channels
     }
@@ -357,17 +394,18 @@ impl Plan {
     ) {
         assert!(input.len() >= self.input_len() && d_output.len() >= self.d_len() && images <= self.group);
         assert!(sums.len() >= self.d_weight_len());
-        if let Some(winograd) = &self.winograd {
+        if let Some(winograd) = &self.tiled_weights {
             // SAFETY: the tables' offsets stay within the lengths just checked.
-            return unsafe { winograd.d_weight(simd, images, input.as_ptr(), d_output.as_ptr(), sums, room) };
+            return unsafe { winograd.correlate(simd, images, input.as_ptr(), d_output.as_ptr(), sums, room) };
         }
-        with_tile!(simd: S, self.block_out, d_weight_tiles(self, images, input, d_output, sums));
+        let rows = self.forward.window.length;
+        with_outer_tile!(simd: S, self.block_out, rows, d_weight_tiles(self, images, input, d_output, sums));
     }
 
     /// Adds up the sums in their order, as `[c_out, c_in, k, k]`.
     pub(crate) fn unpack_d_weight(&self, sums: &[impl std::ops::Deref<Target = [f32]> + Sync]) -> Vec<f32> {
-        if let Some(winograd) = &self.winograd {
-            return winograd.unpack_d_weight(self.arch, sums);
+        if let Some(winograd) = &self.tiled_weights {
+            return winograd.unpack(self.arch, sums);
         }
         let mut d_weight = vec![0.0; self.c_out * self.c_in * self.kernel.0 * self.kernel.1];
         for sums in sums {

@@ -91,8 +91,7 @@ fn copy_input(plan: &Plan, input: &Data, first_image: usize, images: usize, copy
 
 /// `y`, the convolution's output without bias, and its moments.
 pub(crate) fn convolve(plan: &Plan, input: &Data, weight: &[f32], batch: usize) -> (Buffer, Moments) {
-    let mut packed = Vec::new();
-    plan.pack_forward(weight, &mut packed);
+    let packed = plan.pack_forward(weight);
     let (_, out_len) = plan.image_lens();
     let mut y = Buffer::any(batch * out_len);
     let moments: Vec<Moments> = y
@@ -209,8 +208,7 @@ pub(crate) fn convolve_finish(
     residual: Option<&Data>,
     batch: usize,
 ) -> Buffer {
-    let mut packed = Vec::new();
-    plan.pack_forward(weight, &mut packed);
+    let packed = plan.pack_forward(weight);
     let (h, w) = followed(plan, follow);
     let len = h * w * plan.c_out;
     let mut output = Buffer::any(batch * len);
@@ -325,17 +323,14 @@ impl Trained<'_> {
             constant: Repeated::new(channels.map(constant)),
         };
 
-        let mut packed = Vec::new();
         let add = d_input.as_ref().is_some_and(|(_, add)| *add);
         let groups = self.batch.div_ceil(plan.group);
         let chunks = (D_WEIGHT_LEN / plan.d_weight_len().max(1)).clamp(*CHUNKS.start(), *CHUNKS.end());
         let chunk_images = groups.div_ceil(chunks) * plan.group;
         let chunk_count = self.batch.div_ceil(chunk_images);
+        let packed = if d_input.is_some() { plan.pack_backward(weight) } else { Buffer::any(0) };
         let d_inputs: Vec<Option<&mut [f32]>> = match d_input {
-            Some((d_input, _)) => {
-                plan.pack_backward(weight, &mut packed);
-                d_input.chunks_mut(chunk_images * plan.image_lens().0).map(Some).collect()
-            }
+            Some((d_input, _)) => d_input.chunks_mut(chunk_images * plan.image_lens().0).map(Some).collect(),
             None => (0..chunk_count).map(|_| None).collect(),
         };
         let sums: Vec<Buffer> = d_inputs

@@ -54,6 +54,19 @@ macro_rules! with_large_tile {
 }
 pub(crate) use with_large_tile;
 
+/// The same for sums over pixels, whose rows, one behind the other, number `$rows`: as many at once as leave few over.
+macro_rules! with_outer_tile {
+    ($simd:ident: $S:ident, $block:expr, $rows:expr, $run:ident($($argument:expr),* $(,)?)) => {
+        match ($S::F32_LANES, $block, $rows) {
+            (16, 32, 9) => $run::<$S, 9, 2>($simd, $($argument),*),
+            (16, 16, 9) => $run::<$S, 9, 1>($simd, $($argument),*),
+            (16, 16, 16..) => $run::<$S, 16, 1>($simd, $($argument),*),
+            _ => crate::cpu::tile::with_tile!($simd: $S, $block, $run($($argument),*)),
+        }
+    };
+}
+pub(crate) use with_outer_tile;
+
 /// One vector from memory.
 ///
 /// # Safety

@@ -1,0 +1,577 @@
+//! 3×3 convolutions of stride 1 with fewer multiplications: Winograd's F(2×2, 3×3) and F(4×4, 3×3) (Lavin and Gray 2016,
+//! arXiv 1509.09308), 16 for four outputs and 36 for sixteen instead of 36 and 144.
+//!
+//! A tile is M×M outputs; the N×N patch of inputs under it, `N = M + 2`, and the 3×3 kernel are transformed, and of the
+//! N² numbers each is a matrix product over the channels of its own:
+//!
+//! ```text
+//! patches [N²][tiles][c_from] · kernels [N²][c_from][c_to] = products [N²][tiles][c_to]  ──▶ tiles of M×M outputs
+//! ```
+//!
+//! The gradient of the input is the same with the kernel turned around. That of the weights is the transposed of these
+//! maps: patches and spread gradients `[N²][tiles][c_out]` give `[N²][c_in][c_out]`.
+
+#![allow(clippy::needless_range_loop, reason = "entries of small matrices are named by row and column")]
+
+mod transforms;
+
+use super::buffer::Buffer;
+use super::tile::{load, outer_sums, store, with_large_tile, with_outer_tile};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+use transforms::{Four, Tile, Two};
+
+/// Room of patches and products at a time, in numbers: together they should stay in the second-level cache.
+const BLOCK_LEN: usize = 200_000;
+
+/// Tiles at a time: enough that the kernels, read once for all of them, cost little; multiples of this are whole
+/// register tiles.
+const TILES: std::ops::RangeInclusive<usize> = 48..=96;
+const ROUND: usize = 24;
+
+/// Where tiles are.
+#[derive(Debug)]
+pub(crate) struct Tiles {
+    /// Offset of each tile's first number, group by group.
+    at: Vec<u32>,
+    /// Numbers from row to row.
+    row: usize,
+}
+
+impl Tiles {
+    /// Every `size`th pixel of every `size`th row of a table of pixels of rows of `width`; in memory `row` numbers apart.
+    pub(crate) fn of(pixels: &[u32], size: usize, width: usize, row: usize) -> Self {
+        let rows = pixels.chunks_exact(size * width);
+        Self { at: rows.flat_map(|rows| rows[..width].iter().step_by(size).copied()).collect(), row }
+    }
+}
+
+/// One convolution by tiles, or the sum of the weights' gradient.
+#[derive(Debug)]
+pub(crate) struct Winograd {
+    /// M.
+    size: usize,
+    /// The patches, and the tiles of outputs or of their gradients.
+    from: Tiles,
+    to: Tiles,
+    /// Tiles of one image.
+    tiles: usize,
+    /// Channels of both, and how many of the latter are worked on at once.
+    channels: [usize; 2],
+    block: usize,
+    /// Offsets of rows of so many numbers.
+    rows: [Vec<u32>; 2],
+}
+
+/// Calls `$self.$method::<$S, Tile, M, N>($arguments)` for the size of its tiles.
+macro_rules! with_size {
+    ($self:expr, $method:ident, [$($S:ident)?], ($($argument:expr),*)) => {
+        match $self.size {
+            2 => $self.$method::<$($S,)? Two, 2, 4>($($argument),*),
+            _ => $self.$method::<$($S,)? Four, 4, 6>($($argument),*),
+        }
+    };
+}
+
+impl Winograd {
+    /// `tiles` of an image, of `size` 2 or 4; the channels are whole blocks.
+    pub(crate) fn new(size: usize, from: Tiles, to: Tiles, tiles: usize, channels: [usize; 2], block: usize) -> Self {
+        let rows = channels.map(|channels| (0..*TILES.end()).map(|row| (row * channels) as u32).collect());
+        Self { size, from, to, tiles, channels, block, rows }
+    }
+
+    /// N².
+    fn points(&self) -> usize {
+        (self.size + 2) * (self.size + 2)
+    }
+
+    /// How many of `tiles` are worked on at a time, in parts as equal as can be.
+    fn tiles_at_once(&self, tiles: usize) -> usize {
+        let most = BLOCK_LEN / (self.points() * self.channels.iter().sum::<usize>()) / ROUND * ROUND;
+        let parts = tiles.div_ceil(most.clamp(*TILES.start(), *TILES.end()));
+        tiles.div_ceil(parts.max(1)).next_multiple_of(ROUND).min(*TILES.end())
+    }
+
+    /// Numbers from one of the N² matrices to the next; a line more than it holds, lest all fall on the same lines of
+    /// the cache.
+    fn matrix(tiles: usize, channels: usize) -> usize {
+        tiles * channels + 16
+    }
+
+    /// Numbers of room that [`Winograd::convolve`] and [`Winograd::correlate`] need.
+    pub(crate) fn room(&self) -> usize {
+        self.points() * self.channels.map(|channels| Self::matrix(*TILES.end(), channels)).iter().sum::<usize>()
+    }
+
+    /// The kernels for [`Winograd::convolve`], `kernel(from, to, tap)` transformed, as
+    /// `[block of to][N²][from][channels of the block]`.
+    pub(crate) fn pack(&self, arch: Arch, kernel: impl Fn(usize, usize, usize) -> f32 + Sync) -> Buffer {
+        with_size!(self, pack_as, [], (arch, kernel))
+    }
+
+    fn pack_as<T: Tile<M, N>, const M: usize, const N: usize>(
+        &self,
+        arch: Arch,
+        kernel: impl Fn(usize, usize, usize) -> f32 + Sync,
+    ) -> Buffer {
+        let ([c_from, c_to], block) = (self.channels, self.block);
+        let mut packed = Buffer::any(N * N * c_from * c_to);
+        packed.par_chunks_mut(N * N * c_from * block).enumerate().for_each(|(index, packed)| {
+            for from in 0..c_from {
+                for first in (0..block).step_by(LANES) {
+                    let count = LANES.min(block - first);
+                    let mut taps = [[[0.0; LANES]; 3]; 3];
+                    for c in 0..count {
+                        for tap in 0..9 {
+                            taps[tap / 3][tap % 3][c] = kernel(from, index * block + first + c, tap);
+                        }
+                    }
+                    let points = arch.dispatch(TransformKernels::<T, M, N>(&taps, std::marker::PhantomData));
+                    for (point, values) in points.as_flattened().iter().enumerate() {
+                        let at = (point * c_from + from) * block + first;
+                        packed[at..at + count].copy_from_slice(&values[..count]);
+                    }
+                }
+            }
+        });
+        packed
+    }
+
+    /// The convolution of `images` images, stored into or added to `target`.
+    ///
+    /// # Safety
+    /// The tables' offsets for `images` images lie within `source` and `target`.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) unsafe fn convolve<S: Simd>(
+        &self,
+        simd: S,
+        images: usize,
+        source: *const f32,
+        packed: &[f32],
+        target: *mut f32,
+        add: bool,
+        room: &mut [f32],
+    ) {
+        // SAFETY: the caller's.
+        unsafe { with_size!(self, convolve_as, [S], (simd, images, source, packed, target, add, room)) }
+    }
+
+    /// # Safety
+    /// As for [`Winograd::convolve`].
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn convolve_as<S: Simd, T: Tile<M, N>, const M: usize, const N: usize>(
+        &self,
+        simd: S,
+        images: usize,
+        source: *const f32,
+        packed: &[f32],
+        target: *mut f32,
+        add: bool,
+        room: &mut [f32],
+    ) {
+        let [c_from, c_to] = self.channels;
+        let tiles = images * self.tiles;
+        let at_once = self.tiles_at_once(tiles);
+        let matrices = [Self::matrix(at_once, c_from), Self::matrix(at_once, c_to)];
+        let (patches, products) = room.split_at_mut(N * N * matrices[0]);
+        debug_assert!(at_once.is_multiple_of(ROUND));
+        assert!(packed.len() >= N * N * c_from * c_to && products.len() >= N * N * matrices[1]);
+        for (from, to) in self.from.at[..tiles].chunks(at_once).zip(self.to.at[..tiles].chunks(at_once)) {
+            // SAFETY: the caller's for source and target; `at_once` tiles have room in the matrices.
+            unsafe {
+                let patches = patches.as_mut_ptr();
+                transform_patches::<S, T, M, N>(simd, from, self.from.row, c_from, source, patches, matrices[0]);
+                with_large_tile!(simd: S, self.block, multiply(
+                    N * N, from.len(), self.channels, matrices, patches, packed.as_ptr(), products.as_mut_ptr()
+                ));
+                let products = products.as_ptr();
+                if add {
+                    gather::<S, T, M, N, true>(simd, to, self.to.row, c_to, products, matrices[1], target);
+                } else {
+                    gather::<S, T, M, N, false>(simd, to, self.to.row, c_to, products, matrices[1], target);
+                }
+            }
+        }
+    }
+
+    /// Numbers of a sum of transformed weight gradients, `[N²][c_from][c_to]`.
+    pub(crate) fn sums_len(&self) -> usize {
+        self.points() * self.channels.iter().product::<usize>()
+    }
+
+    /// Adds the transformed weight gradient of `images` images to `sums`.
+    ///
+    /// # Safety
+    /// The tables' offsets for `images` images lie within `source` and `gradient`.
+    #[inline(always)]
+    pub(crate) unsafe fn correlate<S: Simd>(
+        &self,
+        simd: S,
+        images: usize,
+        source: *const f32,
+        gradient: *const f32,
+        sums: &mut [f32],
+        room: &mut [f32],
+    ) {
+        // SAFETY: the caller's.
+        unsafe { with_size!(self, correlate_as, [S], (simd, images, source, gradient, sums, room)) }
+    }
+
+    /// # Safety
+    /// As for [`Winograd::correlate`].
+    #[inline(always)]
+    unsafe fn correlate_as<S: Simd, T: Tile<M, N>, const M: usize, const N: usize>(
+        &self,
+        simd: S,
+        images: usize,
+        source: *const f32,
+        gradient: *const f32,
+        sums: &mut [f32],
+        room: &mut [f32],
+    ) {
+        let [c_from, c_to] = self.channels;
+        let tiles = images * self.tiles;
+        let at_once = self.tiles_at_once(tiles);
+        let matrices = [Self::matrix(at_once, c_from), Self::matrix(at_once, c_to)];
+        let (patches, spread) = room.split_at_mut(N * N * matrices[0]);
+        assert!(sums.len() >= self.sums_len() && spread.len() >= N * N * matrices[1]);
+        for (from, to) in self.from.at[..tiles].chunks(at_once).zip(self.to.at[..tiles].chunks(at_once)) {
+            // SAFETY: the caller's for source and gradient; `at_once` tiles have room in the matrices.
+            unsafe {
+                let (patches, spread) = (patches.as_mut_ptr(), spread.as_mut_ptr());
+                transform_patches::<S, T, M, N>(simd, from, self.from.row, c_from, source, patches, matrices[0]);
+                spread_gradients::<S, T, M, N>(simd, to, self.to.row, c_to, gradient, spread, matrices[1]);
+                with_outer_tile!(simd: S, self.block, c_from, outer_products(
+                    self, from.len(), matrices, patches, spread, sums.as_mut_ptr()
+                ));
+            }
+        }
+    }
+
+    /// Adds up the sums in their order and transforms them back, as `[c_to, c_from, 3, 3]`.
+    pub(crate) fn unpack(&self, arch: Arch, sums: &[impl std::ops::Deref<Target = [f32]> + Sync]) -> Vec<f32> {
+        with_size!(self, unpack_as, [], (arch, sums))
+    }
+
+    fn unpack_as<T: Tile<M, N>, const M: usize, const N: usize>(
+        &self,
+        arch: Arch,
+        sums: &[impl std::ops::Deref<Target = [f32]> + Sync],
+    ) -> Vec<f32> {
+        let [c_from, c_to] = self.channels;
+        let mut d_weight = vec![0.0; 9 * c_from * c_to];
+        d_weight.par_chunks_mut(LANES * c_from * 9).enumerate().for_each(|(part, d_weight)| {
+            let outputs = d_weight.len() / (c_from * 9);
+            for i in 0..c_from {
+                let mut points = [[[0.0f32; LANES]; N]; N];
+                for (point, total) in points.as_flattened_mut().iter_mut().enumerate() {
+                    let start = (point * c_from + i) * c_to + part * LANES;
+                    for sums in sums {
+                        for (total, value) in total.iter_mut().zip(&sums[start..start + outputs]) {
+                            *total += value;
+                        }
+                    }
+                }
+                let taps = arch.dispatch(TransformBack::<T, M, N>(&points, std::marker::PhantomData));
+                for (tap, values) in taps.as_flattened().iter().enumerate() {
+                    for (o, value) in values.iter().take(outputs).enumerate() {
+                        d_weight[(o * c_from + i) * 9 + tap] = *value;
+                    }
+                }
+            }
+        });
+        d_weight
+    }
+}
+
+/// Kernels transformed side by side.
+const LANES: usize = 16;
+
+struct TransformKernels<'a, T, const M: usize, const N: usize>(&'a [[[f32; LANES]; 3]; 3], std::marker::PhantomData<T>);
+
+impl<T: Tile<M, N>, const M: usize, const N: usize> WithSimd for TransformKernels<'_, T, M, N> {
+    type Output = [[[f32; LANES]; N]; N];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        let mut points = [[[0.0; LANES]; N]; N];
+        for c in 0..LANES {
+            let mut rows = [[0.0; 3]; N];
+            for x in 0..3 {
+                let column = T::kernel([self.0[0][x][c], self.0[1][x][c], self.0[2][x][c]]);
+                for y in 0..N {
+                    rows[y][x] = column[y];
+                }
+            }
+            for y in 0..N {
+                let row = T::kernel(rows[y]);
+                for x in 0..N {
+                    points[y][x][c] = row[x];
+                }
+            }
+        }
+        points
+    }
+}
+
+struct TransformBack<'a, T, const M: usize, const N: usize>(&'a [[[f32; LANES]; N]; N], std::marker::PhantomData<T>);
+
+impl<T: Tile<M, N>, const M: usize, const N: usize> WithSimd for TransformBack<'_, T, M, N> {
+    type Output = [[[f32; LANES]; 3]; 3];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        let mut taps = [[[0.0; LANES]; 3]; 3];
+        for c in 0..LANES {
+            let mut rows = [[0.0; N]; 3];
+            for x in 0..N {
+                let mut column = [0.0; N];
+                for y in 0..N {
+                    column[y] = self.0[y][x][c];
+                }
+                let column = T::kernel_transposed(column);
+                for y in 0..3 {
+                    rows[y][x] = column[y];
+                }
+            }
+            for y in 0..3 {
+                let row = T::kernel_transposed(rows[y]);
+                for x in 0..3 {
+                    taps[y][x][c] = row[x];
+                }
+            }
+        }
+        taps
+    }
+}
+
+/// The patches at `at` of `source` as `[N²][tiles][channels]`.
+///
+/// # Safety
+/// N×N pixels of `channels` numbers can be read at each offset, `N² · matrix` numbers written at `patches`.
+#[inline(always)]
+unsafe fn transform_patches<S: Simd, T: Tile<M, N>, const M: usize, const N: usize>(
+    simd: S,
+    at: &[u32],
+    row: usize,
+    channels: usize,
+    source: *const f32,
+    patches: *mut f32,
+    matrix: usize,
+) {
+    let zero = simd.splat_f32s(0.0);
+    for (tile, &at) in at.iter().enumerate() {
+        for c in (0..channels).step_by(S::F32_LANES) {
+            let mut rows = [[zero; N]; N];
+            for x in 0..N {
+                let mut column = [zero; N];
+                for y in 0..N {
+                    // SAFETY: the caller's.
+                    column[y] = unsafe { load::<S>(source.add(at as usize + y * row + x * channels + c)) };
+                }
+                let column = T::patch(simd, column);
+                for y in 0..N {
+                    rows[y][x] = column[y];
+                }
+            }
+            for (y, row) in rows.into_iter().enumerate() {
+                for (x, value) in T::patch(simd, row).into_iter().enumerate() {
+                    // SAFETY: the caller's.
+                    unsafe { store::<S>(patches.add((N * y + x) * matrix + tile * channels + c), value) };
+                }
+            }
+        }
+    }
+}
+
+/// The M×M gradients at `at` of `source` as `[N²][tiles][channels]`.
+///
+/// # Safety
+/// M×M pixels of `channels` numbers can be read at each offset, `N² · matrix` numbers written at `spread`.
+#[inline(always)]
+unsafe fn spread_gradients<S: Simd, T: Tile<M, N>, const M: usize, const N: usize>(
+    simd: S,
+    at: &[u32],
+    row: usize,
+    channels: usize,
+    source: *const f32,
+    spread: *mut f32,
+    matrix: usize,
+) {
+    let zero = simd.splat_f32s(0.0);
+    for (tile, &at) in at.iter().enumerate() {
+        for c in (0..channels).step_by(S::F32_LANES) {
+            let mut rows = [[zero; M]; N];
+            for x in 0..M {
+                let mut column = [zero; M];
+                for y in 0..M {
+                    // SAFETY: the caller's.
+                    column[y] = unsafe { load::<S>(source.add(at as usize + y * row + x * channels + c)) };
+                }
+                let column = T::spread(simd, column);
+                for y in 0..N {
+                    rows[y][x] = column[y];
+                }
+            }
+            for (y, row) in rows.into_iter().enumerate() {
+                for (x, value) in T::spread(simd, row).into_iter().enumerate() {
+                    // SAFETY: the caller's.
+                    unsafe { store::<S>(spread.add((N * y + x) * matrix + tile * channels + c), value) };
+                }
+            }
+        }
+    }
+}
+
+/// The tiles of M×M outputs from `[N²][tiles][channels]` products, stored or added at `at` of `target`.
+///
+/// # Safety
+/// M×M pixels of `channels` numbers can be read and written at each offset, `N² · matrix` numbers read at `products`.
+#[inline(always)]
+unsafe fn gather<S: Simd, T: Tile<M, N>, const M: usize, const N: usize, const ADD: bool>(
+    simd: S,
+    at: &[u32],
+    row: usize,
+    channels: usize,
+    products: *const f32,
+    matrix: usize,
+    target: *mut f32,
+) {
+    let zero = simd.splat_f32s(0.0);
+    for (tile, &at) in at.iter().enumerate() {
+        for c in (0..channels).step_by(S::F32_LANES) {
+            let mut rows = [[zero; N]; M];
+            for x in 0..N {
+                let mut column = [zero; N];
+                for y in 0..N {
+                    // SAFETY: the caller's.
+                    column[y] = unsafe { load::<S>(products.add((N * y + x) * matrix + tile * channels + c)) };
+                }
+                let column = T::outputs(simd, column);
+                for y in 0..M {
+                    rows[y][x] = column[y];
+                }
+            }
+            for (y, values) in rows.into_iter().enumerate() {
+                for (x, value) in T::outputs(simd, values).into_iter().enumerate() {
+                    // SAFETY: the caller's.
+                    unsafe {
+                        let to = target.add(at as usize + y * row + x * channels + c);
+                        let value = if ADD { simd.add_f32s(load::<S>(to), value) } else { value };
+                        store::<S>(to, value);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The N² matrix products.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn multiply<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    points: usize,
+    tiles: usize,
+    channels: [usize; 2],
+    matrices: [usize; 2],
+    patches: *const f32,
+    packed: *const f32,
+    products: *mut f32,
+) {
+    // Where the compiler knows the distance of the rows it needs one pointer for all of them, which counts where the
+    // sums are short.
+    match channels[0] {
+        16 => multiply_deep::<S, MR, NV, 16>(simd, points, tiles, channels, matrices, patches, packed, products),
+        32 => multiply_deep::<S, MR, NV, 32>(simd, points, tiles, channels, matrices, patches, packed, products),
+        64 => multiply_deep::<S, MR, NV, 64>(simd, points, tiles, channels, matrices, patches, packed, products),
+        _ => multiply_deep::<S, MR, NV, 0>(simd, points, tiles, channels, matrices, patches, packed, products),
+    }
+}
+
+/// The same over `DEPTH` channels, or any number of them where it is 0.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn multiply_deep<S: Simd, const MR: usize, const NV: usize, const DEPTH: usize>(
+    simd: S,
+    points: usize,
+    tiles: usize,
+    [c_from, c_to]: [usize; 2],
+    matrices: [usize; 2],
+    patches: *const f32,
+    packed: *const f32,
+    products: *mut f32,
+) {
+    let depth = if DEPTH == 0 { c_from } else { DEPTH };
+    let block = NV * S::F32_LANES;
+    for point in 0..points {
+        let patches = patches.wrapping_add(point * matrices[0]);
+        let products = products.wrapping_add(point * matrices[1]);
+        for first in (0..c_to).step_by(block) {
+            let kernels = packed.wrapping_add((first * points + point * block) * depth);
+            // The last rows may be of no tile: the matrices have room for whole register tiles.
+            for tile in (0..tiles).step_by(MR) {
+                let rows = patches.wrapping_add(tile * depth);
+                let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
+                for k in 0..depth {
+                    let mut kernel = [simd.splat_f32s(0.0); NV];
+                    for v in 0..NV {
+                        // SAFETY: the packed kernels of this point and block, whole.
+                        kernel[v] = unsafe { load::<S>(kernels.add(k * block + v * S::F32_LANES)) };
+                    }
+                    for i in 0..MR {
+                        // SAFETY: rows of patches.
+                        let x = simd.splat_f32s(unsafe { *rows.add(i * depth + k) });
+                        for v in 0..NV {
+                            sums[i][v] = simd.mul_add_e_f32s(x, kernel[v], sums[i][v]);
+                        }
+                    }
+                }
+                for (i, sums) in sums.into_iter().enumerate() {
+                    for (v, sum) in sums.into_iter().enumerate() {
+                        let at = products.wrapping_add((tile + i) * c_to + first + v * S::F32_LANES);
+                        // SAFETY: a whole block of channels.
+                        unsafe { store::<S>(at, sum) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `sums[point] += patches[point]ᵀ · spread[point]`.
+#[inline(always)]
+fn outer_products<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    winograd: &Winograd,
+    tiles: usize,
+    matrices: [usize; 2],
+    patches: *const f32,
+    spread: *const f32,
+    sums: *mut f32,
+) {
+    let [c_in, c_out] = winograd.channels;
+    let (x_at, y_at) = (&winograd.rows[0][..tiles], &winograd.rows[1][..tiles]);
+    for point in 0..winograd.points() {
+        for first in (0..c_out).step_by(NV * S::F32_LANES) {
+            for row in (0..c_in).step_by(MR) {
+                // SAFETY: whole tiles of channels but for the last rows, whose reads past `c_in` end in the line after
+                // the matrix at the latest, and of which nothing is written.
+                unsafe {
+                    outer_sums::<S, MR, NV>(
+                        simd,
+                        patches.add(point * matrices[0] + row),
+                        x_at,
+                        spread.add(point * matrices[1] + first),
+                        y_at,
+                        sums.add((point * c_in + row) * c_out + first),
+                        c_out,
+                        c_in - row,
+                    );
+                }
+            }
+        }
+    }
+}
