@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 
 /// Numbers in a block: a row is worked on in blocks so that what one loop reads is still in the first-level cache for
 /// the next.
-pub(super) const BLOCK: usize = 1024;
+pub(super) const BLOCK: usize = 2048;
 
 /// The most lanes a vector has on any processor. Buffers of exponentials hold whole vectors.
 pub(super) const LANES: usize = 16;
@@ -421,7 +421,7 @@ impl<S: Simd> Exp2<S> {
         // The integer goes to where a float keeps its exponent.
         let exponent = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(rounded), simd.splat_u32s(23));
         let power = simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(power), exponent));
-        simd.select_f32s(simd.less_than_f32s(d, lowest), simd.splat_f32s(0.0), power)
+        simd.select_f32s(simd.less_than_or_equal_f32s(lowest, d), power, simd.splat_f32s(0.0))
     }
 }
 
