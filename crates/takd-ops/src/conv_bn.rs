@@ -1,8 +1,9 @@
 //! [`ConvBn`]: convolution, batch normalisation and what follows them, as one layer.
 
+use crate::cpu::channels::Repeated;
 use crate::cpu::conv::Plan;
 use crate::cpu::layer::{Follow, Shared, Trained, convolve, convolve_finish, finish, followed};
-use crate::cpu::norm::{Activation, Data, Repeated};
+use crate::cpu::norm::{Activation, Data};
 use crate::features::{Backward, Features, Inner, LayerOp, Node, ParamGrads, Slot, param_handle, with_values};
 use crate::{BatchNorm, Conv2d, max_pool2d, reference};
 use candle_core::{Device, Result, Tensor, Var, bail};
@@ -318,7 +319,7 @@ impl Backward for EvalOp {
         let variable = |tensor: &Tensor| Var::from_tensor(&tensor.copy()?);
         let activations = |node: &Node| {
             let mut values = vec![0.0; node.len()];
-            node.data.read(0, &mut values);
+            node.data.copy_to(0, &mut values);
             Var::from_vec(values, node.dims.to_vec(), &Device::Cpu)
         };
         let ConvBn { conv, bn } = &self.layer;

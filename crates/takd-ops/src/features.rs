@@ -81,7 +81,7 @@ impl Node {
 
     pub(crate) fn to_vec(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.len()];
-        self.data.read(0, &mut values);
+        self.data.copy_to(0, &mut values);
         values
     }
 }

@@ -57,7 +57,7 @@ impl CustomOp1 for MeanOfPixels {
         means.par_chunks_mut(channels).enumerate().for_each(|(image, means)| {
             let mut row = vec![0.0; width * channels];
             for y in 0..height {
-                node.data.read((image * height + y) * row.len(), &mut row);
+                node.data.copy_to((image * height + y) * row.len(), &mut row);
                 for pixel in row.chunks_exact(channels) {
                     means.iter_mut().zip(pixel).for_each(|(mean, value)| *mean += value);
                 }

@@ -25,7 +25,7 @@ const TILED_CHANNELS: usize = 16;
 
 /// The channels from which on the forward pass in training takes tiles, of 2×2: the ReLU after it cuts at exactly 0, so
 /// that where the direct sum costs little more, its smaller error is worth more.
-const TILED_TRAIN_CHANNELS: usize = 64;
+const TILED_TRAIN_CHANNELS: usize = 32;
 
 /// Numbers of a transformed kernel from which on 2×2 beats 4×4: it is read again and again from memory.
 const WIDE_KERNEL: usize = 1 << 20;

@@ -11,10 +11,10 @@
 //! Sums run over fixed chunks of the batch and are added in their order: results do not depend on the threads.
 
 use super::buffer::Buffer;
+use super::channels::{Repeated, Sums};
 use super::conv::Plan;
 use super::norm::{
-    Activation, Data, GradSums, Moments, Repeated, add_relu, mask, normalise, relu_grad, relu_max_pool,
-    relu_max_pool_grad, through,
+    Activation, Data, Moments, add_grads, add_relu, mask, normalise, relu_max_pool, relu_max_pool_grad, through,
 };
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -75,7 +75,7 @@ trait Work<'a, T> {
 
 /// Reads a group's input into its padded copy.
 #[inline(always)]
-fn copy_input(plan: &Plan, input: &Data, first_image: usize, images: usize, copy: &mut [f32]) {
+fn copy_input<S: Simd>(simd: S, plan: &Plan, input: &Data, first_image: usize, images: usize, copy: &mut [f32]) {
     let (image_len, _) = plan.image_lens();
     let (copy_len, _) = plan.copy_lens();
     let row_len = plan.width * plan.c_in;
@@ -84,7 +84,7 @@ fn copy_input(plan: &Plan, input: &Data, first_image: usize, images: usize, copy
         let copy = &mut copy[image * copy_len..(image + 1) * copy_len];
         plan.clear_border(copy);
         for y in 0..plan.height {
-            input.read(start + y * row_len, &mut copy[plan.inside(y)]);
+            input.read(simd, start + y * row_len, &mut copy[plan.inside(y)]);
         }
     }
 }
@@ -117,9 +117,9 @@ impl Work<'_, Moments> for Convolve<'_> {
         let Self { plan, input, packed, group, y } = self;
         let images = y.len() / plan.image_lens().1;
         let copy = room(&mut scratch.input, plan.input_len());
-        copy_input(plan, input, group * plan.group, images, copy);
+        copy_input(simd, plan, input, group * plan.group, images, copy);
         plan.forward(simd, images, copy, packed, y, room(&mut scratch.tiles, plan.room()));
-        Moments::of(y, plan.c_out)
+        Moments::of(simd, y, plan.c_out)
     }
 }
 
@@ -133,10 +133,11 @@ pub(crate) fn followed(plan: &Plan, follow: Follow) -> (usize, usize) {
 
 /// An image's rows: normalised, and what follows.
 #[inline(always)]
-fn finish_image(
+fn finish_image<S: Simd>(
+    simd: S,
     plan: &Plan,
     y: &[f32],
-    [scale, shift]: [&Repeated; 2],
+    scale_shift: [&Repeated; 2],
     follow: Follow,
     residual: Option<(&Data, usize)>,
     output: &mut [f32],
@@ -144,19 +145,19 @@ fn finish_image(
     let c = plan.c_out;
     let row_len = plan.out_w * c;
     match follow {
-        Follow::Activation(activation) => normalise(y, scale, shift, activation, output),
+        Follow::Activation(activation) => normalise(simd, y, scale_shift, activation, output),
         Follow::AddRelu => {
             for (row, (y, output)) in y.chunks(row_len).zip(output.chunks_mut(row_len)).enumerate() {
                 if let Some((residual, start)) = residual {
-                    residual.read(start + row * row_len, output);
+                    residual.read(simd, start + row * row_len, output);
                 }
-                add_relu(y, scale, shift, output);
+                add_relu(simd, y, scale_shift, output);
             }
         }
         Follow::ReluMaxPool => {
             for (rows, output) in y.chunks(2 * row_len).zip(output.chunks_exact_mut(plan.out_w / 2 * c)) {
                 let (top, bottom) = rows.split_at(row_len);
-                relu_max_pool([top, bottom], c, scale, shift, output);
+                relu_max_pool([top, bottom], c, scale_shift, output);
             }
         }
     }
@@ -192,9 +193,9 @@ struct Finish<'b> {
 
 impl Work<'_, ()> for Finish<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S, _: &mut Scratch) {
+    fn run<S: Simd>(self, simd: S, _: &mut Scratch) {
         let Self { plan, y, scale_shift, follow, residual, output } = self;
-        finish_image(plan, y, scale_shift, follow, residual, output);
+        finish_image(simd, plan, y, scale_shift, follow, residual, output);
     }
 }
 
@@ -239,11 +240,11 @@ impl Work<'_, ()> for ConvolveFinish<'_> {
         let images = output.len() / len;
         let copy = room(&mut scratch.input, plan.input_len());
         let y = room(&mut scratch.output, plan.group * y_len);
-        copy_input(plan, input, group * plan.group, images, copy);
+        copy_input(simd, plan, input, group * plan.group, images, copy);
         plan.forward(simd, images, copy, packed, y, room(&mut scratch.tiles, plan.room()));
         for (image, (y, output)) in y.chunks(y_len).zip(output.chunks_mut(len)).enumerate() {
             let residual = residual.map(|residual| (residual, (group * plan.group + image) * len));
-            finish_image(plan, y, scale_shift, follow, residual, output);
+            finish_image(simd, plan, y, scale_shift, follow, residual, output);
         }
     }
 }
@@ -358,59 +359,50 @@ impl Trained<'_> {
         plan.unpack_d_weight(&sums)
     }
 
-    /// Hands each row of an image on.
+    /// Hands on the gradient in front of the ReLU and pool of an image, two rows of it and of y at a time.
     #[inline(always)]
-    fn each_dz(&self, image: usize, grad: &[f32], rows: &mut Vec<f32>, each: &mut impl EachRow) {
-        let Self { plan, scale_shift: [scale, shift], .. } = *self;
+    fn each_pair<S: Simd>(&self, simd: S, y: &[f32], grad: &[f32], rows: &mut Vec<f32>, each: &mut impl EachPair) {
+        let Self { plan, scale_shift, .. } = *self;
         let c = plan.c_out;
-        let row_len = plan.out_w * c;
-        let y = &self.y[image * plan.image_lens().1..][..plan.image_lens().1];
-        match self.follow {
-            Follow::Activation(Activation::Relu) => {
-                let dz = room(rows, row_len);
-                for (row, (y, grad)) in y.chunks(row_len).zip(grad.chunks(row_len)).enumerate() {
-                    relu_grad(grad, y, scale, shift, dz);
-                    each.row(row, dz, y);
-                }
+        let (row_len, pooled_len) = (plan.out_w * c, plan.out_w / 2 * c);
+        let dz = room(rows, 2 * row_len);
+        for (pair, y) in y.chunks(2 * row_len).enumerate() {
+            if y.len() < 2 * row_len {
+                // A last odd row is in no block, nor is a last odd column.
+                dz[..row_len].fill(0.0);
+            } else {
+                let (d_top, d_bottom) = dz.split_at_mut(row_len);
+                d_top[2 * pooled_len..].fill(0.0);
+                d_bottom[2 * pooled_len..].fill(0.0);
+                let (top, bottom) = y.split_at(row_len);
+                let grad = &grad[pair * pooled_len..(pair + 1) * pooled_len];
+                relu_max_pool_grad(grad, [top, bottom], c, scale_shift, [d_top, d_bottom]);
             }
-            Follow::Activation(Activation::Identity) | Follow::AddRelu => {
-                for (row, (y, grad)) in y.chunks(row_len).zip(grad.chunks(row_len)).enumerate() {
-                    each.row(row, grad, y);
-                }
-            }
-            Follow::ReluMaxPool => {
-                let pooled_len = plan.out_w / 2 * c;
-                let (d_top, d_bottom) = room(rows, 2 * row_len).split_at_mut(row_len);
-                for (pair, y) in y.chunks(2 * row_len).enumerate() {
-                    if y.len() < 2 * row_len {
-                        d_top.fill(0.0);
-                        each.row(2 * pair, d_top, y);
-                        break;
-                    }
-                    // A last odd column is in no block.
-                    d_top[2 * pooled_len..].fill(0.0);
-                    d_bottom[2 * pooled_len..].fill(0.0);
-                    let (top, bottom) = y.split_at(row_len);
-                    let grad = &grad[pair * pooled_len..(pair + 1) * pooled_len];
-                    relu_max_pool_grad(grad, [top, bottom], c, scale, shift, [d_top, d_bottom]);
-                    each.row(2 * pair, d_top, top);
-                    each.row(2 * pair + 1, d_bottom, bottom);
-                }
-            }
+            each.pair(simd, 2 * pair, &dz[..y.len()], y);
+        }
+    }
+
+    /// The convolution's output for an image.
+    fn y_of(&self, image: usize) -> &[f32] {
+        let len = self.plan.image_lens().1;
+        &self.y[image * len..(image + 1) * len]
+    }
+}
+
+impl Follow {
+    /// What the gradient that comes has still to go through, one number at a time.
+    fn pending(self) -> Activation {
+        match self {
+            Self::Activation(activation) => activation,
+            // The pool's gradient goes through both, the sum's has been masked.
+            Self::ReluMaxPool | Self::AddRelu => Activation::Identity,
         }
     }
 }
 
-/// What happens to a row of dz and of y. A trait, since a closure need not be compiled for the vectors around it.
-trait EachRow {
-    fn row(&mut self, index: usize, dz: &[f32], y: &[f32]);
-}
-
-impl EachRow for GradSums<'_> {
-    #[inline(always)]
-    fn row(&mut self, _: usize, dz: &[f32], y: &[f32]) {
-        self.add(dz, y);
-    }
+/// What happens to two rows of dz and of y. A trait, since a closure need not be compiled for the vectors around it.
+trait EachPair {
+    fn pair<S: Simd>(&mut self, simd: S, row: usize, dz: &[f32], y: &[f32]);
 }
 
 struct Mask<'b>(&'b mut [f32], &'b [f32]);
@@ -431,15 +423,31 @@ struct Sum<'b> {
 
 impl Work<'_, [Vec<f64>; 2]> for Sum<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S, scratch: &mut Scratch) -> [Vec<f64>; 2] {
+    fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) -> [Vec<f64>; 2] {
         let Self { layer, grad, group, mean } = self;
-        let plan = layer.plan;
+        let (plan, [scale, shift]) = (layer.plan, layer.scale_shift);
         let (h, w) = followed(plan, layer.follow);
-        let mut sums = GradSums::new(mean, plan.c_out);
+        let mut sums = PairSums { sums: Sums::new(plan.c_out), coefficients: [scale, shift, mean] };
         for (image, grad) in grad.chunks(h * w * plan.c_out).enumerate() {
-            layer.each_dz(group * plan.group + image, grad, &mut scratch.rows, &mut sums);
+            let y = layer.y_of(group * plan.group + image);
+            match layer.follow {
+                Follow::ReluMaxPool => layer.each_pair(simd, y, grad, &mut scratch.rows, &mut sums),
+                follow => add_grads(simd, &mut sums.sums, sums.coefficients, follow.pending(), [grad, y]),
+            }
         }
-        sums.finish()
+        sums.sums.finish()
+    }
+}
+
+struct PairSums<'b> {
+    sums: Sums,
+    coefficients: [&'b Repeated; 3],
+}
+
+impl EachPair for PairSums<'_> {
+    #[inline(always)]
+    fn pair<S: Simd>(&mut self, simd: S, _: usize, dz: &[f32], y: &[f32]) {
+        add_grads(simd, &mut self.sums, self.coefficients, Activation::Identity, [dz, y]);
     }
 }
 
@@ -469,11 +477,11 @@ impl Work<'_, ()> for Back<'_> {
         let (in_len, _) = plan.image_lens();
         for start in (0..images).step_by(plan.group) {
             let images = plan.group.min(images - start);
-            copy_input(plan, layer.input, first + start, images, copy);
+            copy_input(simd, plan, layer.input, first + start, images, copy);
             for image in 0..images {
                 let index = first + start + image;
                 let grad = &grad[index * grad_len..(index + 1) * grad_len];
-                copy_d_output(layer, index, grad, d_y, rows, &mut d_output[image * plan.copy_lens().1..]);
+                copy_d_output(simd, layer, index, grad, d_y, rows, &mut d_output[image * plan.copy_lens().1..]);
             }
             plan.d_weight(simd, images, copy, d_output, sums, tiles);
             if let Some(d_input) = &mut d_input {
@@ -485,27 +493,55 @@ impl Work<'_, ()> for Back<'_> {
 
 /// Computes the gradient of an image's convolution output into its padded copy.
 #[inline(always)]
-fn copy_d_output(layer: &Trained<'_>, image: usize, grad: &[f32], d_y: &DY, rows: &mut Vec<f32>, copy: &mut [f32]) {
+fn copy_d_output<S: Simd>(
+    simd: S,
+    layer: &Trained<'_>,
+    image: usize,
+    grad: &[f32],
+    d_y: &DY,
+    rows: &mut Vec<f32>,
+    copy: &mut [f32],
+) {
     let plan = layer.plan;
-    let line = plan.d_size.1 * plan.d_channels;
+    let (line, row_len) = (plan.d_size.1 * plan.d_channels, plan.out_w * plan.c_out);
     copy[..plan.lo * line].fill(0.0);
     copy[(plan.lo + plan.out_h) * line..plan.d_size.0 * line].fill(0.0);
-    let narrow = vec![0.0; if plan.c_out == plan.d_channels { 0 } else { plan.out_w * plan.c_out }];
-    layer.each_dz(image, grad, rows, &mut CopyRow { plan, d_y, narrow, copy });
+    let narrow = vec![0.0; if plan.c_out == plan.d_channels { 0 } else { row_len }];
+    let mut copy = CopyRow { layer, d_y, narrow, copy };
+    let y = layer.y_of(image);
+    match layer.follow {
+        Follow::ReluMaxPool => layer.each_pair(simd, y, grad, rows, &mut copy),
+        follow => {
+            for (row, (y, grad)) in y.chunks(row_len).zip(grad.chunks(row_len)).enumerate() {
+                copy.row(simd, row, follow.pending(), [grad, y]);
+            }
+        }
+    }
 }
 
 struct CopyRow<'b> {
-    plan: &'b Plan,
+    layer: &'b Trained<'b>,
     d_y: &'b DY,
     /// A row before its channels are filled up to whole blocks.
     narrow: Vec<f32>,
     copy: &'b mut [f32],
 }
 
-impl EachRow for CopyRow<'_> {
+impl EachPair for CopyRow<'_> {
     #[inline(always)]
-    fn row(&mut self, index: usize, dz: &[f32], y: &[f32]) {
-        let Self { plan, d_y, narrow, copy } = self;
+    fn pair<S: Simd>(&mut self, simd: S, row: usize, dz: &[f32], y: &[f32]) {
+        let row_len = self.layer.plan.out_w * self.layer.plan.c_out;
+        for (i, (dz, y)) in dz.chunks(row_len).zip(y.chunks(row_len)).enumerate() {
+            self.row(simd, row + i, Activation::Identity, [dz, y]);
+        }
+    }
+}
+
+impl CopyRow<'_> {
+    #[inline(always)]
+    fn row<S: Simd>(&mut self, simd: S, index: usize, pending: Activation, grad_y: [&[f32]; 2]) {
+        let Self { layer, d_y, narrow, copy } = self;
+        let plan = layer.plan;
         let (c, padded_c) = (plan.c_out, plan.d_channels);
         let line = plan.d_size.1 * padded_c;
         let inside = plan.lo * padded_c..(plan.lo + plan.out_w) * padded_c;
@@ -515,9 +551,9 @@ impl EachRow for CopyRow<'_> {
         let copy = &mut copy[inside];
         let coefficients = [&d_y.by_dz, &d_y.by_y, &d_y.constant];
         if c == padded_c {
-            through(dz, y, coefficients, copy);
+            through(simd, layer.scale_shift, coefficients, pending, grad_y, copy);
         } else {
-            through(dz, y, coefficients, narrow);
+            through(simd, layer.scale_shift, coefficients, pending, grad_y, narrow);
             for (pixel, narrow) in copy.chunks_exact_mut(padded_c).zip(narrow.chunks_exact(c)) {
                 pixel[..c].copy_from_slice(narrow);
                 pixel[c..].fill(0.0);

@@ -1,28 +1,8 @@
-//! Per-channel arithmetic over rows of channels-last numbers.
-//!
-//! Coefficients are repeated to a few hundred numbers, so that a loop runs over whole rows whatever the number of
-//! channels is, and the compiler turns it into vectors.
+//! What follows a convolution: normalisation, ReLU, pool and residual, and their gradients, per channel.
 
 use super::buffer::Buffer;
-
-/// Numbers to which coefficients are repeated at least.
-const PERIOD: usize = 256;
-
-/// Each channel's coefficient, again and again.
-#[derive(Clone, Debug)]
-pub(crate) struct Repeated(Vec<f32>);
-
-impl Repeated {
-    pub(crate) fn new(coefficients: impl ExactSizeIterator<Item = f32>) -> Self {
-        let times = PERIOD.div_ceil(coefficients.len().max(1));
-        let once: Vec<f32> = coefficients.collect();
-        Self(once.repeat(times))
-    }
-
-    fn period(&self) -> usize {
-        self.0.len()
-    }
-}
+use super::channels::{Add, Map, Repeated, Sums, map};
+use pulp::{Simd, WithSimd};
 
 /// ReLU that lets NaN through.
 #[inline(always)]
@@ -30,7 +10,12 @@ fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// `Some(relu)` or the identity, chosen outside the loops.
+#[inline(always)]
+fn relu_vector<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let zero = simd.splat_f32s(0.0);
+    simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
     Identity,
@@ -53,46 +38,80 @@ pub(crate) enum Data {
 impl Data {
     /// Writes the numbers from `start` (the first channel of a pixel) on.
     #[inline(always)]
-    pub(crate) fn read(&self, start: usize, to: &mut [f32]) {
+    pub(crate) fn read<S: Simd>(&self, simd: S, start: usize, to: &mut [f32]) {
         match self {
             Self::Dense(values) => to.copy_from_slice(&values[start..start + to.len()]),
             Self::Lazy { y, scale, shift, activation } => {
-                let y = &y[start..start + to.len()];
-                match activation {
-                    Activation::Identity => affine(y, scale, shift, |x| x, to),
-                    Activation::Relu => affine(y, scale, shift, relu, to),
-                }
+                normalise(simd, &y[start..start + to.len()], [scale, shift], *activation, to);
             }
         }
     }
+
+    /// The same outside of vectorised work.
+    pub(crate) fn copy_to(&self, start: usize, to: &mut [f32]) {
+        struct Read<'a>(&'a Data, usize, &'a mut [f32]);
+        impl WithSimd for Read<'_> {
+            type Output = ();
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) {
+                self.0.read(simd, self.1, self.2);
+            }
+        }
+        super::arch().dispatch(Read(self, start, to));
+    }
 }
 
-/// `to = then(scale · y + shift)`.
-#[inline(always)]
-fn affine(y: &[f32], scale: &Repeated, shift: &Repeated, then: impl Fn(f32) -> f32, to: &mut [f32]) {
-    for (y, to) in y.chunks(scale.period()).zip(to.chunks_mut(scale.period())) {
-        for (((to, &y), &scale), &shift) in to.iter_mut().zip(y).zip(&scale.0).zip(&shift.0) {
-            *to = then(y * scale + shift);
-        }
+/// `scale · y + shift`.
+#[derive(Clone, Copy)]
+struct Affine;
+
+impl Map<2, 1> for Affine {
+    #[inline(always)]
+    fn apply<S: Simd>(self, simd: S, [scale, shift]: [S::f32s; 2], [y]: [S::f32s; 1], _: S::f32s) -> S::f32s {
+        simd.mul_add_e_f32s(y, scale, shift)
+    }
+}
+
+/// `relu(scale · y + shift)`.
+#[derive(Clone, Copy)]
+struct AffineRelu;
+
+impl Map<2, 1> for AffineRelu {
+    #[inline(always)]
+    fn apply<S: Simd>(self, simd: S, k: [S::f32s; 2], y: [S::f32s; 1], old: S::f32s) -> S::f32s {
+        relu_vector(simd, Affine.apply(simd, k, y, old))
+    }
+}
+
+/// `relu(scale · y + shift + old)`.
+#[derive(Clone, Copy)]
+struct AffineAddRelu;
+
+impl Map<2, 1> for AffineAddRelu {
+    #[inline(always)]
+    fn apply<S: Simd>(self, simd: S, k: [S::f32s; 2], y: [S::f32s; 1], old: S::f32s) -> S::f32s {
+        relu_vector(simd, simd.add_f32s(Affine.apply(simd, k, y, old), old))
     }
 }
 
 /// `to = relu(scale · y + shift + to)`.
 #[inline(always)]
-pub(crate) fn add_relu(y: &[f32], scale: &Repeated, shift: &Repeated, to: &mut [f32]) {
-    for (y, to) in y.chunks(scale.period()).zip(to.chunks_mut(scale.period())) {
-        for (((to, &y), &scale), &shift) in to.iter_mut().zip(y).zip(&scale.0).zip(&shift.0) {
-            *to = relu(y * scale + shift + *to);
-        }
-    }
+pub(crate) fn add_relu<S: Simd>(simd: S, y: &[f32], scale_shift: [&Repeated; 2], to: &mut [f32]) {
+    map(simd, AffineAddRelu, scale_shift, [y], to);
 }
 
 /// `to = activation(scale · y + shift)`.
 #[inline(always)]
-pub(crate) fn normalise(y: &[f32], scale: &Repeated, shift: &Repeated, activation: Activation, to: &mut [f32]) {
+pub(crate) fn normalise<S: Simd>(
+    simd: S,
+    y: &[f32],
+    scale_shift: [&Repeated; 2],
+    activation: Activation,
+    to: &mut [f32],
+) {
     match activation {
-        Activation::Identity => affine(y, scale, shift, |x| x, to),
-        Activation::Relu => affine(y, scale, shift, relu, to),
+        Activation::Identity => map(simd, Affine, scale_shift, [y], to),
+        Activation::Relu => map(simd, AffineRelu, scale_shift, [y], to),
     }
 }
 
@@ -104,24 +123,35 @@ pub(crate) struct Moments {
     pub squares: Vec<f64>,
 }
 
+/// `y − origin` and its square.
+#[derive(Clone, Copy)]
+struct Distance;
+
+impl Add<1, 1> for Distance {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        [origin]: [S::f32s; 1],
+        [y]: [S::f32s; 1],
+        [sum, squares]: [S::f32s; 2],
+    ) -> [S::f32s; 2] {
+        let distance = simd.sub_f32s(y, origin);
+        [simd.add_f32s(sum, distance), simd.mul_add_e_f32s(distance, distance, squares)]
+    }
+}
+
 impl Moments {
     /// Of `[pixels, channels]` numbers.
     #[inline(always)]
-    pub(crate) fn of(y: &[f32], channels: usize) -> Self {
+    pub(crate) fn of<S: Simd>(simd: S, y: &[f32], channels: usize) -> Self {
         // Distances from the first pixel, so that a large mean does not swallow a small variance.
         let origin = Repeated::new(y[..channels].iter().copied());
-        let period = origin.period();
-        let (mut sums, mut squares) = (vec![0.0f32; period], vec![0.0f32; period]);
-        for y in y.chunks(period) {
-            for (((&y, &origin), sum), square) in y.iter().zip(&origin.0).zip(&mut sums).zip(&mut squares) {
-                let distance = y - origin;
-                *sum += distance;
-                *square += distance * distance;
-            }
-        }
+        let mut sums = Sums::new(channels);
+        sums.add(simd, Distance, [&origin], [y]);
         let count = (y.len() / channels) as f64;
-        let (sums, squares) = (fold(&sums, channels), fold(&squares, channels));
-        let mean = sums.iter().zip(&origin.0).map(|(sum, &origin)| f64::from(origin) + sum / count).collect();
+        let [sums, squares] = sums.finish();
+        let mean = sums.iter().zip(&*origin).map(|(sum, &origin)| f64::from(origin) + sum / count).collect();
         let squares = sums.iter().zip(&squares).map(|(sum, square)| positive(square - sum * sum / count)).collect();
         Self { count, mean, squares }
     }
@@ -144,56 +174,60 @@ fn positive(square: f64) -> f64 {
     if square < 0.0 { 0.0 } else { square }
 }
 
-/// Sums of the repetitions of each channel.
-fn fold(repeated: &[f32], channels: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; channels];
-    for repetition in repeated.chunks_exact(channels) {
-        for (sum, &value) in sums.iter_mut().zip(repetition) {
-            *sum += f64::from(value);
-        }
-    }
-    sums
-}
-
-/// Per channel `Σ dz` and `Σ dz · (y − mean)`.
-pub(crate) struct GradSums<'a> {
-    mean: &'a Repeated,
-    channels: usize,
-    plain: Vec<f32>,
-    centred: Vec<f32>,
-}
-
-impl<'a> GradSums<'a> {
-    pub(crate) fn new(mean: &'a Repeated, channels: usize) -> Self {
-        Self { mean, channels, plain: vec![0.0; mean.period()], centred: vec![0.0; mean.period()] }
-    }
-
-    /// Adds a row.
-    #[inline(always)]
-    pub(crate) fn add(&mut self, dz: &[f32], y: &[f32]) {
-        let period = self.mean.period();
-        for (dz, y) in dz.chunks(period).zip(y.chunks(period)) {
-            let sums = self.plain.iter_mut().zip(&mut self.centred);
-            for (((&dz, &y), &mean), (plain, centred)) in dz.iter().zip(y).zip(&self.mean.0).zip(sums) {
-                *plain += dz;
-                *centred += dz * (y - mean);
-            }
-        }
-    }
-
-    pub(crate) fn finish(self) -> [Vec<f64>; 2] {
-        [fold(&self.plain, self.channels), fold(&self.centred, self.channels)]
-    }
-}
-
-/// `dz = grad` where `scale · y + shift` is above 0, else 0.
+/// `grad` where `scale · y + shift` is above 0, else 0; NaN there lets it through.
 #[inline(always)]
-pub(crate) fn relu_grad(grad: &[f32], y: &[f32], scale: &Repeated, shift: &Repeated, dz: &mut [f32]) {
-    let period = scale.period();
-    for ((grad, y), dz) in grad.chunks(period).zip(y.chunks(period)).zip(dz.chunks_mut(period)) {
-        for ((((dz, &grad), &y), &scale), &shift) in dz.iter_mut().zip(grad).zip(y).zip(&scale.0).zip(&shift.0) {
-            *dz = if y * scale + shift <= 0.0 { 0.0 } else { grad };
-        }
+fn relu_grad<S: Simd>(simd: S, [scale, shift]: [S::f32s; 2], grad: S::f32s, y: S::f32s) -> S::f32s {
+    let zero = simd.splat_f32s(0.0);
+    let z = Affine.apply(simd, [scale, shift], [y], zero);
+    simd.select_f32s(simd.less_than_or_equal_f32s(z, zero), zero, grad)
+}
+
+/// `dz` and `dz · (y − mean)`.
+#[derive(Clone, Copy)]
+struct GradSums;
+
+impl Add<1, 2> for GradSums {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        [mean]: [S::f32s; 1],
+        [dz, y]: [S::f32s; 2],
+        [plain, centred]: [S::f32s; 2],
+    ) -> [S::f32s; 2] {
+        [simd.add_f32s(plain, dz), simd.mul_add_e_f32s(dz, simd.sub_f32s(y, mean), centred)]
+    }
+}
+
+/// The same of the gradient behind a ReLU.
+#[derive(Clone, Copy)]
+struct ReluGradSums;
+
+impl Add<3, 2> for ReluGradSums {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        [scale, shift, mean]: [S::f32s; 3],
+        [grad, y]: [S::f32s; 2],
+        sums: [S::f32s; 2],
+    ) -> [S::f32s; 2] {
+        GradSums.apply(simd, [mean], [relu_grad(simd, [scale, shift], grad, y), y], sums)
+    }
+}
+
+/// Adds `Σ dz` and `Σ dz · (y − mean)` per channel, where `dz` is `grad`, or behind a ReLU what it lets through.
+#[inline(always)]
+pub(crate) fn add_grads<S: Simd>(
+    simd: S,
+    sums: &mut Sums,
+    [scale, shift, mean]: [&Repeated; 3],
+    activation: Activation,
+    [grad, y]: [&[f32]; 2],
+) {
+    match activation {
+        Activation::Identity => sums.add(simd, GradSums, [mean], [grad, y]),
+        Activation::Relu => sums.add(simd, ReluGradSums, [scale, shift, mean], [grad, y]),
     }
 }
 
@@ -205,15 +239,55 @@ pub(crate) fn mask(grad: &mut [f32], output: &[f32]) {
     }
 }
 
-/// `to = by_dz · dz + by_y · y + constant`: the gradient through the normalisation.
+/// `by_dz · dz + by_y · y + constant`.
+#[derive(Clone, Copy)]
+struct Through;
+
+impl Map<3, 2> for Through {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        [by_dz, by_y, constant]: [S::f32s; 3],
+        [dz, y]: [S::f32s; 2],
+        _: S::f32s,
+    ) -> S::f32s {
+        simd.mul_add_e_f32s(by_dz, dz, simd.mul_add_e_f32s(by_y, y, constant))
+    }
+}
+
+/// The same of the gradient behind a ReLU.
+#[derive(Clone, Copy)]
+struct ReluThrough;
+
+impl Map<5, 2> for ReluThrough {
+    #[inline(always)]
+    fn apply<S: Simd>(
+        self,
+        simd: S,
+        [scale, shift, by_dz, by_y, constant]: [S::f32s; 5],
+        [grad, y]: [S::f32s; 2],
+        old: S::f32s,
+    ) -> S::f32s {
+        let dz = relu_grad(simd, [scale, shift], grad, y);
+        Through.apply(simd, [by_dz, by_y, constant], [dz, y], old)
+    }
+}
+
+/// `to = by_dz · dz + by_y · y + constant`, the gradient through the normalisation, where `dz` is `grad`, or behind a
+/// ReLU what it lets through.
 #[inline(always)]
-pub(crate) fn through(dz: &[f32], y: &[f32], [by_dz, by_y, constant]: [&Repeated; 3], to: &mut [f32]) {
-    let period = by_dz.period();
-    for ((dz, y), to) in dz.chunks(period).zip(y.chunks(period)).zip(to.chunks_mut(period)) {
-        let coefficients = by_dz.0.iter().zip(&by_y.0).zip(&constant.0);
-        for (((to, &dz), &y), ((&by_dz, &by_y), &constant)) in to.iter_mut().zip(dz).zip(y).zip(coefficients) {
-            *to = by_dz * dz + (by_y * y + constant);
-        }
+pub(crate) fn through<S: Simd>(
+    simd: S,
+    [scale, shift]: [&Repeated; 2],
+    [by_dz, by_y, constant]: [&Repeated; 3],
+    activation: Activation,
+    [grad, y]: [&[f32]; 2],
+    to: &mut [f32],
+) {
+    match activation {
+        Activation::Identity => map(simd, Through, [by_dz, by_y, constant], [grad, y], to),
+        Activation::Relu => map(simd, ReluThrough, [scale, shift, by_dz, by_y, constant], [grad, y], to),
     }
 }
 
@@ -232,7 +306,7 @@ fn some<const N: usize>(values: &[f32], start: usize) -> [f32; N] {
 /// `scale · y + shift` of the four corners of a 2×2 block, `N` channels from `c` on.
 #[inline(always)]
 fn corners<const N: usize>(four: [&[f32]; 4], scale: &Repeated, shift: &Repeated, c: usize) -> [[f32; N]; 4] {
-    let (scale, shift) = (some::<N>(&scale.0, c), some::<N>(&shift.0, c));
+    let (scale, shift) = (some::<N>(scale, c), some::<N>(shift, c));
     let mut z = [[0.0; N]; 4];
     for (z, corner) in z.iter_mut().zip(four) {
         let corner = some::<N>(corner, c);
@@ -248,8 +322,7 @@ fn corners<const N: usize>(four: [&[f32]; 4], scale: &Repeated, shift: &Repeated
 pub(crate) fn relu_max_pool(
     [top, bottom]: [&[f32]; 2],
     channels: usize,
-    scale: &Repeated,
-    shift: &Repeated,
+    [scale, shift]: [&Repeated; 2],
     to: &mut [f32],
 ) {
     let whole = channels - channels % CHANNELS;
@@ -290,8 +363,7 @@ pub(crate) fn relu_max_pool_grad(
     grad: &[f32],
     [top, bottom]: [&[f32]; 2],
     channels: usize,
-    scale: &Repeated,
-    shift: &Repeated,
+    [scale, shift]: [&Repeated; 2],
     [d_top, d_bottom]: [&mut [f32]; 2],
 ) {
     let whole = channels - channels % CHANNELS;

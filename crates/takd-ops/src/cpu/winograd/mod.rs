@@ -298,9 +298,9 @@ impl<T: Tile<M, N>, const M: usize, const N: usize> WithSimd for TransformKernel
     fn with_simd<S: Simd>(self, _: S) -> Self::Output {
         let mut points = [[[0.0; LANES]; N]; N];
         for c in 0..LANES {
-            let mut rows = [[0.0; 3]; N];
+            let mut rows = [[0.0f64; 3]; N];
             for x in 0..3 {
-                let column = T::kernel([self.0[0][x][c], self.0[1][x][c], self.0[2][x][c]]);
+                let column = T::kernel([0, 1, 2].map(|y| f64::from(self.0[y][x][c])));
                 for y in 0..N {
                     rows[y][x] = column[y];
                 }
@@ -308,7 +308,7 @@ impl<T: Tile<M, N>, const M: usize, const N: usize> WithSimd for TransformKernel
             for y in 0..N {
                 let row = T::kernel(rows[y]);
                 for x in 0..N {
-                    points[y][x][c] = row[x];
+                    points[y][x][c] = row[x] as f32;
                 }
             }
         }

@@ -4,8 +4,8 @@ use pulp::Simd;
 
 /// F(M×M, 3×3), `N = M + 2`, along one side, in the paper's letters.
 pub(super) trait Tile<const M: usize, const N: usize> {
-    /// G: three weights of the kernel.
-    fn kernel(weights: [f32; 3]) -> [f32; N];
+    /// G: three weights of the kernel; in f64, since it divides by what f32 does not hold exactly.
+    fn kernel(weights: [f64; 3]) -> [f64; N];
 
     /// Gᵀ.
     fn kernel_transposed(points: [f32; N]) -> [f32; 3];
@@ -26,7 +26,7 @@ pub(super) struct Two;
 
 impl Tile<2, 4> for Two {
     #[inline(always)]
-    fn kernel([a, b, c]: [f32; 3]) -> [f32; 4] {
+    fn kernel([a, b, c]: [f64; 3]) -> [f64; 4] {
         [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c]
     }
 
@@ -56,7 +56,7 @@ pub(super) struct Four;
 
 impl Tile<4, 6> for Four {
     #[inline(always)]
-    fn kernel([a, b, c]: [f32; 3]) -> [f32; 6] {
+    fn kernel([a, b, c]: [f64; 3]) -> [f64; 6] {
         let (outer, far) = (a + c, a + 4.0 * c);
         [a / 4.0, -(outer + b) / 6.0, -(outer - b) / 6.0, (far + 2.0 * b) / 24.0, (far - 2.0 * b) / 24.0, c]
     }
