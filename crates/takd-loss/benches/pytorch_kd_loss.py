@@ -79,9 +79,9 @@ def main():
             student, teacher, labels = inputs
             seconds, warm, end = [], False, 0.0
             while not seconds or time.perf_counter() < end:
-                student.grad = None
                 synchronise(arguments.device)
                 start = time.perf_counter()
+                student.grad = None  # part of a step: the last gradient's memory goes back
                 loss = loss_of(student, teacher, labels, request.get("temperature", 4.0), request.get("lambda", 0.5))
                 loss.backward()
                 synchronise(arguments.device)
