@@ -204,7 +204,7 @@ impl ConvBn {
         Ok(Features(Inner::Fast { node, handle }))
     }
 
-    fn plan(&self, [_, height, width, c_in]: [usize; 4], train: bool) -> Result<Plan> {
+    fn plan(&self, [_, height, width, c_in]: [usize; 4], train: bool) -> Result<Arc<Plan>> {
         let (weight, params) = (&self.conv.weight, self.conv.params);
         let (c_out, w_in, k_h, k_w) = weight.dims4()?;
         let one_each = [&self.bn.weight, &self.bn.bias, &self.bn.running_mean, &self.bn.running_var];
@@ -214,7 +214,7 @@ impl ConvBn {
         if weight.dims().contains(&0) {
             bail!("ConvBn: weight {:?} has no elements", weight.dims())
         }
-        let plan = Plan::new(crate::cpu::arch(), [height, width, c_in], [c_out, k_h, k_w], params, train);
+        let plan = Plan::shared([height, width, c_in], [c_out, k_h, k_w], params, train);
         match plan {
             Some(plan) if c_in == w_in => Ok(plan),
             _ => bail!(
@@ -241,7 +241,7 @@ fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
 
 /// What the backward pass in training needs.
 struct TrainOp {
-    plan: Plan,
+    plan: Arc<Plan>,
     batch: usize,
     input: Arc<Node>,
     residual: Option<Arc<Node>>,

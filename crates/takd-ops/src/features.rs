@@ -8,7 +8,11 @@
 use crate::cpu::buffer::Buffer;
 use crate::cpu::norm::Data;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Numbers copied at a time.
+const PART: usize = 1 << 14;
 
 /// Channels-last activations `[batch, height, width, channels]` on their way from layer to layer.
 ///
@@ -81,7 +85,8 @@ impl Node {
 
     pub(crate) fn to_vec(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.len()];
-        self.data.copy_to(0, &mut values);
+        let part = self.dims[3] * PART.div_ceil(self.dims[3]);
+        values.par_chunks_mut(part).enumerate().for_each(|(i, to)| self.data.copy_to(i * part, to));
         values
     }
 }
@@ -100,7 +105,10 @@ impl Features {
             return Ok(Self(Inner::Plain(tensor.clone())));
         }
         let mut values = Buffer::any(tensor.elem_count());
-        with_values(tensor, |from| values.copy_from_slice(from))?;
+        with_values(tensor, |from| {
+            let parts = values.par_chunks_mut(PART).zip(from.par_chunks(PART));
+            parts.for_each(|(to, from)| to.copy_from_slice(from));
+        })?;
         let node = Node::new(dims, Data::Dense(values));
         let handle = if tensor.track_op() {
             tensor.apply_op1(Enter(node.clone()))?

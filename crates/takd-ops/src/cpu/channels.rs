@@ -86,7 +86,7 @@ fn map_vectors<S: Simd, M: Map<K, I>, const K: usize, const I: usize, const NV: 
     for at in (0..period.min(whole)).step_by(NV * lanes) {
         let k = load_coefficients::<S, K, NV>(simd, coefficients, at);
         for start in (at..whole).step_by(period) {
-            for v in 0..NV {
+            for (v, &k) in k.iter().enumerate() {
                 let i = start + v * lanes;
                 let mut x = [simd.splat_f32s(0.0); I];
                 for (x, input) in x.iter_mut().zip(&inputs) {
@@ -96,7 +96,7 @@ fn map_vectors<S: Simd, M: Map<K, I>, const K: usize, const I: usize, const NV: 
                 // SAFETY: as above.
                 unsafe {
                     let to = to.as_mut_ptr().add(i);
-                    store::<S>(to, map.apply(simd, k[v], x, load::<S>(to)));
+                    store::<S>(to, map.apply(simd, k, x, load::<S>(to)));
                 }
             }
         }
@@ -184,13 +184,13 @@ fn add_vectors<S: Simd, A: Add<K, I>, const K: usize, const I: usize, const NV: 
         let k = load_coefficients::<S, K, NV>(simd, coefficients, at);
         let mut sums = [[simd.splat_f32s(0.0); 2]; NV];
         for start in (at..whole).step_by(period) {
-            for v in 0..NV {
+            for (v, (&k, sums)) in k.iter().zip(&mut sums).enumerate() {
                 let mut x = [simd.splat_f32s(0.0); I];
                 for (x, input) in x.iter_mut().zip(&inputs) {
                     // SAFETY: within the whole periods of slices that are equally long.
                     *x = unsafe { load::<S>(input.as_ptr().add(start + v * lanes)) };
                 }
-                sums[v] = add.apply(simd, k[v], x, sums[v]);
+                *sums = add.apply(simd, k, x, *sums);
             }
         }
         for (v, sums) in sums.into_iter().enumerate() {

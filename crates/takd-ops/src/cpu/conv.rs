@@ -11,10 +11,12 @@
 //! 3 channels is no special case. A table gives each pixel's offset, so that a register tile takes any `MR` pixels.
 
 use super::buffer::Buffer;
-use super::tile::{Window, channel_block, outer_sums, store, window_sums, with_outer_tile, with_tile};
+use super::tile::{RUN, Window, channel_block, outer_sums, run_sums, store, window_sums, with_outer_tile, with_tile};
 use super::winograd::{Tiles, Winograd};
 use crate::Conv2dParams;
 use pulp::{Arch, Simd, WithSimd};
+use std::mem::{Discriminant, discriminant};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Pixels of output a group has at least.
 const GROUP_PIXELS: usize = 256;
@@ -49,6 +51,8 @@ struct Sweep {
     taps: (Vec<usize>, Vec<usize>),
     /// Pixels of one image.
     pixels: usize,
+    /// From each pixel's window to the next, where the pixels are whole runs in a row.
+    distance: Option<usize>,
 }
 
 /// Everything about one convolution that does not depend on the numbers.
@@ -85,9 +89,40 @@ pub(crate) struct Plan {
     tiled_weights: Option<Winograd>,
 }
 
+/// What a plan is made from, and for which kind of vector.
+type Key = (Discriminant<Arch>, [usize; 3], [usize; 3], Conv2dParams, bool);
+
+/// The plans made so far: their tables cost more than some layers' convolutions.
+static PLANS: Mutex<Vec<(Key, Arc<Plan>)>> = Mutex::new(Vec::new());
+
+/// How many of them are kept; a network has few kinds of layers.
+const PLANS_KEPT: usize = 64;
+
 impl Plan {
+    /// [`Plan::new`] for the widest vectors, or the same as last time.
+    pub(crate) fn shared(
+        input: [usize; 3],
+        kernel: [usize; 3],
+        params: Conv2dParams,
+        train: bool,
+    ) -> Option<Arc<Self>> {
+        let arch = super::arch();
+        let key = (discriminant(&arch), input, kernel, params, train);
+        let plans = || PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, plan)) = plans().iter().find(|(of, _)| *of == key) {
+            return Some(plan.clone());
+        }
+        let plan = Arc::new(Self::new(arch, input, kernel, params, train)?);
+        let mut plans = plans();
+        if plans.len() == PLANS_KEPT {
+            plans.remove(0);
+        }
+        plans.push((key, plan.clone()));
+        Some(plan)
+    }
+
     /// `None` where the kernel does not fit the padded input, or an image has more numbers than the tables count.
-    pub(crate) fn new(
+    fn new(
         arch: Arch,
         [height, width, c_in]: [usize; 3],
         [c_out, kernel_h, kernel_w]: [usize; 3],
@@ -146,6 +181,7 @@ impl Plan {
             weights: 0,
             taps: ((0..kernel_h).collect(), (0..kernel_w).collect()),
             pixels: out_h * out_w,
+            distance: out_w.is_multiple_of(RUN).then_some(stride * c_in),
         };
         let d_from = table(&|n, y, x| ((n * d_size.0 + lo + y) * d_size.1 + lo + x) * d_channels, &rows, &columns);
 
@@ -174,6 +210,7 @@ impl Plan {
                     steps: window.steps(),
                     weights: here,
                     pixels: rows.len() * columns.len(),
+                    distance: columns.len().is_multiple_of(RUN).then_some(d_channels),
                     taps: (taps_y, taps_x),
                 });
             }
@@ -447,8 +484,79 @@ unsafe fn sweep<S: Simd>(
     target: *mut f32,
     blocks: Blocks,
 ) {
-    // SAFETY: the caller's.
-    with_tile!(simd: S, blocks.block, sweep_tiles(sweep, images, source, weights, target, blocks));
+    // The distances of the first layers: images of three colours, the narrowest layers and the gradient into them.
+    match (S::F32_LANES, blocks.block, sweep.distance) {
+        (16, 16, Some(3)) => sweep_runs::<S, 3>(simd, sweep, images, source, weights, target, blocks),
+        (16, 16, Some(16)) => sweep_runs::<S, 16>(simd, sweep, images, source, weights, target, blocks),
+        (16, 16, Some(32)) => sweep_runs::<S, 32>(simd, sweep, images, source, weights, target, blocks),
+        _ => with_tile!(simd: S, blocks.block, sweep_tiles(sweep, images, source, weights, target, blocks)),
+    }
+}
+
+#[inline(always)]
+fn sweep_runs<S: Simd, const DISTANCE: usize>(
+    simd: S,
+    sweep: &Sweep,
+    images: usize,
+    source: *const f32,
+    weights: *const f32,
+    target: *mut f32,
+    blocks: Blocks,
+) {
+    let pixels = images * sweep.pixels;
+    for (from, to) in sweep.from[..pixels].chunks(2 * RUN).zip(sweep.to[..pixels].chunks(2 * RUN)) {
+        let last = from.len() - RUN;
+        let runs = [source.wrapping_add(from[0] as usize), source.wrapping_add(from[last] as usize)];
+        // SAFETY: `sweep`'s caller promises that windows and weights can be read.
+        let sums = unsafe { run_sums::<S, 2, DISTANCE>(simd, runs, sweep.window, weights) };
+        for (sums, to) in sums.into_iter().zip(to.chunks(RUN)) {
+            store_tile(simd, sums.map(|sum| [sum]), to, target, 0, blocks);
+        }
+    }
+}
+
+/// Stores the sums of a block of channels from `first` on into the pixels at `to`, as many as there are.
+#[inline(always)]
+fn store_tile<S: Simd, const MR: usize, const NV: usize>(
+    simd: S,
+    sums: [[S::f32s; NV]; MR],
+    to: &[u32],
+    target: *mut f32,
+    first: usize,
+    blocks: Blocks,
+) {
+    let lanes = S::F32_LANES;
+    let whole = first + NV * lanes <= blocks.channels;
+    for i in 0..MR {
+        if i >= to.len() {
+            break;
+        }
+        let target = target.wrapping_add(to[i] as usize + first);
+        if whole {
+            for (v, &sum) in sums[i].iter().enumerate() {
+                // SAFETY: `sweep`'s caller promises that the pixel's channels can be read and written, and this block
+                // has all of them.
+                unsafe {
+                    let at = target.add(v * lanes);
+                    let old = if blocks.add { super::tile::load::<S>(at) } else { simd.splat_f32s(0.0) };
+                    store::<S>(at, simd.add_f32s(old, sum));
+                }
+            }
+        } else {
+            let mut some = [0.0f32; 64];
+            for (v, &sum) in sums[i].iter().enumerate() {
+                // SAFETY: `some` holds 64 numbers, more than any tile has channels.
+                unsafe { store::<S>(some.as_mut_ptr().add(v * lanes), sum) };
+            }
+            for (c, &sum) in some[..blocks.channels - first].iter().enumerate() {
+                // SAFETY: as above; only the channels that exist are touched.
+                unsafe {
+                    let at = target.add(c);
+                    *at = if blocks.add { *at + sum } else { sum };
+                }
+            }
+        }
+    }
 }
 
 #[inline(always)]
@@ -467,7 +575,6 @@ fn sweep_tiles<S: Simd, const MR: usize, const NV: usize>(
     let depth = sweep.window.segments * sweep.window.length;
     for first in (0..blocks.channels).step_by(NV * lanes) {
         let weights = weights.wrapping_add(first * depth);
-        let whole = first + NV * lanes <= blocks.channels;
         for (from, to) in from.chunks(MR).zip(to.chunks(MR)) {
             let mut windows = [source.wrapping_add(from[0] as usize); MR];
             for (window, &from) in windows.iter_mut().zip(from) {
@@ -475,36 +582,7 @@ fn sweep_tiles<S: Simd, const MR: usize, const NV: usize>(
             }
             // SAFETY: `sweep`'s caller promises that windows and weights can be read.
             let sums = unsafe { window_sums::<S, MR, NV>(simd, windows, &sweep.steps, weights) };
-            for i in 0..MR {
-                if i >= to.len() {
-                    break;
-                }
-                let target = target.wrapping_add(to[i] as usize + first);
-                if whole {
-                    for (v, &sum) in sums[i].iter().enumerate() {
-                        // SAFETY: `sweep`'s caller promises that the pixel's channels can be read and written, and
-                        // this block has all of them.
-                        unsafe {
-                            let at = target.add(v * lanes);
-                            let old = if blocks.add { super::tile::load::<S>(at) } else { simd.splat_f32s(0.0) };
-                            store::<S>(at, simd.add_f32s(old, sum));
-                        }
-                    }
-                } else {
-                    let mut some = [0.0f32; 64];
-                    for (v, &sum) in sums[i].iter().enumerate() {
-                        // SAFETY: `some` holds 64 numbers, more than any tile has channels.
-                        unsafe { store::<S>(some.as_mut_ptr().add(v * lanes), sum) };
-                    }
-                    for (c, &sum) in some[..blocks.channels - first].iter().enumerate() {
-                        // SAFETY: as above; only the channels that exist are touched.
-                        unsafe {
-                            let at = target.add(c);
-                            *at = if blocks.add { *at + sum } else { sum };
-                        }
-                    }
-                }
-            }
+            store_tile(simd, sums, to, target, first, blocks);
         }
     }
 }

@@ -67,6 +67,9 @@ macro_rules! with_outer_tile {
 }
 pub(crate) use with_outer_tile;
 
+/// Windows in a row that [`run_sums`] takes together.
+pub(crate) const RUN: usize = 8;
+
 /// One vector from memory.
 ///
 /// # Safety
@@ -130,6 +133,36 @@ pub(crate) unsafe fn window_sums<S: Simd, const MR: usize, const NV: usize>(
             }
         }
         weights = weights.wrapping_add(NV * S::F32_LANES);
+    }
+    sums
+}
+
+/// The same for `B` runs of [`RUN`] windows, each `DISTANCE` numbers from the one before: one pointer for a run leaves
+/// registers for more windows, which counts where a vector of weights serves each only once.
+///
+/// # Safety
+/// As for [`window_sums`], `window`'s steps from each window of each run.
+#[inline(always)]
+pub(crate) unsafe fn run_sums<S: Simd, const B: usize, const DISTANCE: usize>(
+    simd: S,
+    runs: [*const f32; B],
+    window: Window,
+    mut weights: *const f32,
+) -> [[S::f32s; RUN]; B] {
+    let mut sums = [[simd.splat_f32s(0.0); RUN]; B];
+    for segment in 0..window.segments {
+        for step in segment * window.stride..segment * window.stride + window.length {
+            // SAFETY: the caller's.
+            let weight = unsafe { load::<S>(weights) };
+            for (run, sums) in runs.iter().zip(&mut sums) {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: the caller's.
+                    let x = simd.splat_f32s(unsafe { *run.add(step + i * DISTANCE) });
+                    *sum = simd.mul_add_e_f32s(x, weight, *sum);
+                }
+            }
+            weights = weights.wrapping_add(S::F32_LANES);
+        }
     }
     sums
 }
