@@ -7,7 +7,8 @@
 //!
 //! A line a network and mode:
 //!
-//! - `ms`: the median of a step's times over all turns; `images/s` and `GFLOP/s` follow from it;
+//! - `ms`: the median of a step's times in a turn, the best of all turns, since the machine's other work only ever adds to
+//!   it; `images/s` and `GFLOP/s` follow from it;
 //! - GFLOP: multiplications and additions of the convolutions and linear layers as direct sums. A step of training counts
 //!   three times a forward pass, less the gradient of the images. Winograd's algorithm does the same with fewer;
 //! - `matmul`: the share that GFLOP/s is of candle's own at the product of two 1024×1024 matrices;
@@ -15,7 +16,10 @@
 //! - `copy`: the share that the least bytes a second are of the rate at which large buffers are copied, read and
 //!   written counted both. The least are each layer's inputs and output once a forward pass, and in a backward pass those
 //!   once more with their gradients; a layer is a convolution with its normalisation, ReLU, pool and residual;
-//! - `PyTorch`: the median of its best variant, and `ratio` how many times as long as `ms` that is.
+//! - `PyTorch`: the same of its best variant, and `ratio` how many times as long as ours that is.
+//!
+//! Other work on the machine still tilts the ratio: PyTorch's threads wait for each other, ours take over each other's
+//! work. A ratio counts where nothing else runs.
 //!
 //! The machine's rates are the best of those measured in the turns of all networks so far. Threads are rayon's: set
 //! `RAYON_NUM_THREADS`.
@@ -51,7 +55,7 @@ struct Options {
     /// A Python that has PyTorch
     #[arg(long)]
     python: Option<PathBuf>,
-    /// PyTorch's networks compiled too, not only run eagerly
+    /// PyTorch's networks compiled too, not only run eagerly; that takes minutes for resnet110
     #[arg(long)]
     compile: bool,
     /// PyTorch's networks run eagerly only, even where --compile is given
@@ -100,7 +104,7 @@ fn main() -> Result<()> {
     })
 }
 
-/// A network's medians in one mode.
+/// A network in one mode: its own time and that of PyTorch's variants.
 struct Timing<'a> {
     network: &'a str,
     mode: &'static str,
@@ -130,31 +134,27 @@ fn measure(options: &Options) -> Result<()> {
         for &train in options.mode.passes() {
             let task = Task::new(network, train)?;
             let mode = Mode::name(train);
-            let mut ours = Vec::new();
-            let mut theirs = vec![Vec::new(); variants.len()];
+            let pytorch = variants.iter().map(|&variant| (variant, f64::INFINITY)).collect();
+            let mut timing = Timing { network, mode, work: task.work()?, ms: f64::INFINITY, pytorch };
             // A quarter of a second a turn; its first step, in the caches of whoever came before, does not count.
             let once = task.times(1)?[0];
-            let steps = ((250.0 / once) as usize).clamp(3, 50);
+            let steps = ((250.0 / once) as usize).clamp(2, 50);
             for round in 1..=options.rounds {
                 progress(&format!("{network} {mode}: round {round} of {}", options.rounds));
                 machine.measure()?;
-                ours.extend(task.times(steps)?);
+                timing.ms = timing.ms.min(median(task.times(steps)?));
                 if let Some(rival) = &mut rival {
-                    for (&variant, times) in variants.iter().zip(&mut theirs) {
-                        if let Some(answer) = rival.ask(network, mode, variant, steps)? {
+                    for (variant, best) in &mut timing.pytorch {
+                        if let Some(answer) = rival.ask(network, mode, *variant, steps)? {
                             let ms = answer["ms"].as_array().context("PyTorch told no times")?;
-                            times.extend(ms.iter().filter_map(|ms| ms.as_f64()));
+                            *best = best.min(median(ms.iter().filter_map(|ms| ms.as_f64()).collect()));
                         }
                     }
                 }
             }
             progress("");
-            let mut timing = Timing { network, mode, work: task.work()?, ms: median(&mut ours), pytorch: vec![] };
-            for (&variant, times) in variants.iter().zip(&mut theirs) {
-                if !times.is_empty() {
-                    timing.pytorch.push((variant, median(times)));
-                }
-            }
+            // Those that PyTorch could not.
+            timing.pytorch.retain(|(_, ms)| ms.is_finite());
             if let Some((_, best)) = timing.pytorch_best() {
                 ratios[usize::from(!train)].push(best / timing.ms);
             }
@@ -223,7 +223,7 @@ fn progress(text: &str) {
     }
 }
 
-fn median(times: &mut [f64]) -> f64 {
+fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
 }
