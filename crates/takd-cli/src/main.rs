@@ -46,6 +46,11 @@ Exit status: 0 if all went well, 1 on an error or if something is damaged, 2 on 
 const STOPPED: u8 = 130;
 
 fn main() -> ExitCode {
+    if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
+        // Beside the pool everything runs in, candle would start threads of its own, which spin while they wait.
+        // SAFETY: no other thread runs yet.
+        unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
+    }
     let Cli { command } = Cli::parse();
     // Shared by whatever writes to the terminal, so that no line lands within a bar.
     let screen = indicatif::MultiProgress::new();

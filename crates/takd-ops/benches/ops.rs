@@ -10,11 +10,11 @@
 //! `backward of the ends alone` tells.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use candle_nn::{VarBuilder, VarMap};
+use candle_nn::{Linear, VarBuilder, VarMap};
 use criterion::{BatchSize, Bencher, Criterion};
 use std::hint::black_box;
 use std::time::Duration;
-use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, SgdParams, Then, global_avg_pool, sgd_step};
+use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, SgdParams, Then, sgd_step};
 
 const BATCH: usize = 128;
 
@@ -159,9 +159,14 @@ fn layers(criterion: &mut Criterion) -> Result<()> {
 }
 
 fn others(criterion: &mut Criterion) -> Result<()> {
-    let features = Tensor::randn(0f32, 1., (BATCH, 8, 8, 64), &Device::Cpu)?;
+    let features = Features::new(&Tensor::randn(0f32, 1., (BATCH, 8, 8, 64), &Device::Cpu)?)?;
     criterion.bench_function("global_avg_pool/64 at 8x8", |bencher| {
-        bencher.iter(|| global_avg_pool(&features).expect("the shapes fit"));
+        bencher.iter(|| features.global_avg_pool().expect("no shape does not fit"));
+    });
+    let weight = Tensor::randn(0f32, 1., (10, 8 * 8 * 64), &Device::Cpu)?;
+    let layer = Linear::new(weight, Some(Tensor::zeros(10, DType::F32, &Device::Cpu)?));
+    criterion.bench_function("linear/64 at 8x8 -> 10", |bencher| {
+        bencher.iter(|| features.linear(&layer).expect("the shapes fit"));
     });
     let sgd = SgdParams { lr: 0.01, momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
     for count in [16, 256 * 256 * 9] {

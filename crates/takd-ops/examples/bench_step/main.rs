@@ -93,6 +93,9 @@ impl Mode {
 }
 
 fn main() -> Result<()> {
+    // candle's own threads spin while they wait; one is none beside ours.
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     let options = Options::parse();
     // In the pool, as a training program should be: from outside it every parallel loop would wake a thread more than there
     // are cores.

@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{Linear, Module, VarBuilder, VarMap};
 use std::sync::PoisonError;
 use std::time::Instant;
-use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, SgdParams, Then, global_avg_pool, sgd_step};
+use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, SgdParams, Then, sgd_step};
 
 /// Images a step.
 pub const BATCH: usize = 128;
@@ -86,9 +86,9 @@ impl Network {
                     let then = if *pool { Then::ReluMaxPool } else { Then::Relu };
                     features = layer.forward_features(&features, then, train)?;
                 }
-                let mut flat = features.to_tensor()?.permute((0, 3, 1, 2))?.flatten_from(1)?;
-                for (i, fc) in fc.iter().enumerate() {
-                    flat = fc.forward(&if i == 0 { flat } else { flat.relu()? })?;
+                let mut flat = features.linear(&fc[0])?;
+                for fc in &fc[1..] {
+                    flat = fc.forward(&flat.relu()?)?;
                 }
                 Ok(flat)
             }
@@ -102,7 +102,7 @@ impl Network {
                     let hidden = block.first.forward_features(&features, Then::Relu, train)?;
                     features = block.second.forward_features(&hidden, Then::AddRelu(&shortcut), train)?;
                 }
-                fc.forward(&global_avg_pool(&features.to_tensor()?)?)
+                fc.forward(&features.global_avg_pool()?)
             }
         }
     }

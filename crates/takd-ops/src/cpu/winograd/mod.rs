@@ -26,7 +26,7 @@ const BLOCK_LEN: usize = 200_000;
 
 /// Tiles at a time: enough that the kernels, read once for all of them, cost little; multiples of this are whole
 /// register tiles.
-const TILES: std::ops::RangeInclusive<usize> = 48..=96;
+const TILES: std::ops::RangeInclusive<usize> = 24..=48;
 const ROUND: usize = 24;
 
 /// Where tiles are.
