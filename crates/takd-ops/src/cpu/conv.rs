@@ -11,8 +11,9 @@
 //! 3 channels is no special case. A table gives each pixel's offset, so that a register tile takes any `MR` pixels.
 
 use super::buffer::Buffer;
+use super::channels::Map;
 use super::tile::{RUN, Window, channel_block, outer_sums, run_sums, store, window_sums, with_outer_tile, with_tile};
-use super::winograd::{Tiles, Winograd};
+use super::winograd::{AddTo, Grid, Mapped, Source, Store, Tiles, Winograd};
 use crate::Conv2dParams;
 use pulp::{Arch, Simd, WithSimd};
 use std::mem::{Discriminant, discriminant};
@@ -217,20 +218,22 @@ impl Plan {
         }
         let (in_row, d_row) = (padded.1 * c_in, d_size.1 * d_channels);
         let (in_tiles, out_tiles) = (height * width, out_h * out_w);
+        let in_grid = |size: usize| Grid { height, width, padding, columns: out_w / size };
         let tiled_forward = forward_size.map(|size| {
             let from = Tiles::of(&forward.from, size, out_w, in_row);
             let to = Tiles::of(&forward.to, size, out_w, out_w * c_out);
-            Winograd::new(size, from, to, out_tiles / (size * size), [c_in, c_out], block_out)
+            Winograd::new(size, (from, to), out_tiles / (size * size), in_grid(size), [c_in, c_out], block_out)
         });
         let tiled_backward = backward_size.map(|size| {
             let from = Tiles::of(&backward[0].from, size, width, d_row);
             let to = Tiles::of(&backward[0].to, size, width, width * c_in);
-            Winograd::new(size, from, to, in_tiles / (size * size), [c_out, c_in], block_in)
+            let grid = Grid { height: out_h, width: out_w, padding: 2 - padding.min(2), columns: width / size };
+            Winograd::new(size, (from, to), in_tiles / (size * size), grid, [c_out, c_in], block_in)
         });
         let tiled_weights = weights_size.map(|size| {
             let from = Tiles::of(&forward.from, size, out_w, in_row);
             let to = Tiles::of(&d_from, size, out_w, d_row);
-            Winograd::new(size, from, to, out_tiles / (size * size), [c_in, c_out], block_out)
+            Winograd::new(size, (from, to), out_tiles / (size * size), in_grid(size), [c_in, c_out], block_out)
         });
         Some(Self {
             arch,
@@ -351,28 +354,87 @@ impl Plan {
         packed
     }
 
+    /// Whether the forward pass, and whether the weights' gradient, can read [`Input::Plain`].
+    pub(crate) fn reads_plain(&self) -> [bool; 2] {
+        [self.tiled_forward.is_some(), self.tiled_weights.is_some()]
+    }
+
+    /// Where `images ≤ group` images are read from.
+    #[inline(always)]
+    fn checked(&self, images: usize, input: Input) -> Source {
+        assert!(images <= self.group);
+        match input {
+            Input::Padded(input) => {
+                assert!(input.len() >= self.input_len());
+                Source::Padded(input.as_ptr())
+            }
+            Input::Plain(input) => {
+                assert!(input.len() >= images * self.image_lens().0);
+                Source::Plain(input.as_ptr())
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn padded(source: Source) -> *const f32 {
+        match source {
+            Source::Padded(source) => source,
+            Source::Plain(_) => unreachable!("a sweep reads padded copies alone"),
+        }
+    }
+
     /// The convolution of `images ≤ group` images: `output` is theirs, `[images, height', width', c_out]`.
     #[inline(always)]
     pub(crate) fn forward<S: Simd>(
         &self,
         simd: S,
         images: usize,
-        input: &[f32],
+        input: Input,
         packed: &[f32],
         output: &mut [f32],
         room: &mut [f32],
     ) {
         let blocks = Blocks { channels: self.c_out, block: self.block_out, add: false };
-        assert!(input.len() >= self.input_len() && images <= self.group);
+        let source = self.checked(images, input);
         assert!(output.len() >= images * self.image_lens().1);
         if let Some(winograd) = &self.tiled_forward {
-            let (from, to) = (input.as_ptr(), output.as_mut_ptr());
+            let to = output.as_mut_ptr();
             // SAFETY: the tables' offsets stay within the lengths just checked.
-            return unsafe { winograd.convolve(simd, images, from, packed, to, false, room) };
+            return unsafe { winograd.convolve(simd, images, source, packed, to, Store, room) };
         }
         assert!(packed.len() >= self.d_channels * self.forward.window.segments * self.forward.window.length);
+        let input = Self::padded(source);
         // SAFETY: the tables' offsets stay within the lengths just checked.
-        unsafe { sweep(simd, &self.forward, images, input.as_ptr(), packed.as_ptr(), output.as_mut_ptr(), blocks) }
+        unsafe { sweep(simd, &self.forward, images, input, packed.as_ptr(), output.as_mut_ptr(), blocks) }
+    }
+
+    /// Whether [`Plan::forward_mapped`] does for this convolution.
+    pub(crate) fn maps(&self) -> bool {
+        self.tiled_forward.is_some()
+    }
+
+    /// The convolution of `images ≤ group` images and, in the same go, `map` with coefficients per channel; its old
+    /// numbers are those of `old`, or else the output's.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn forward_mapped<S: Simd, M: Map<2, 1>>(
+        &self,
+        simd: S,
+        images: usize,
+        input: Input,
+        packed: &[f32],
+        mapped: Mapped<M>,
+        output: &mut [f32],
+        room: &mut [f32],
+    ) {
+        let source = self.checked(images, input);
+        assert!(output.len() >= images * self.image_lens().1);
+        assert!(mapped.old.is_none_or(|old| old.len() >= output.len()));
+        if let Some(winograd) = &self.tiled_forward {
+            let to = output.as_mut_ptr();
+            // SAFETY: the tables' offsets stay within the lengths just checked.
+            unsafe { winograd.convolve(simd, images, source, packed, to, mapped, room) }
+        }
     }
 
     /// The gradient of the input from the padded copy of that of the output, stored into or added to `d_input`.
@@ -392,9 +454,14 @@ impl Plan {
         assert!(d_output.len() >= self.d_len() && images <= self.group);
         assert!(d_input.len() >= images * self.image_lens().0);
         if let Some(winograd) = &self.tiled_backward {
-            let (from, to) = (d_output.as_ptr(), d_input.as_mut_ptr());
+            let (from, to) = (Source::Padded(d_output.as_ptr()), d_input.as_mut_ptr());
             // SAFETY: the tables' offsets stay within the lengths just checked.
-            return unsafe { winograd.convolve(simd, images, from, packed, to, add, room) };
+            return unsafe {
+                match add {
+                    true => winograd.convolve(simd, images, from, packed, to, AddTo, room),
+                    false => winograd.convolve(simd, images, from, packed, to, Store, room),
+                }
+            };
         }
         for one in &self.backward {
             let len = self.c_in.next_multiple_of(self.block_in) * one.window.segments * one.window.length;
@@ -424,18 +491,19 @@ impl Plan {
         &self,
         simd: S,
         images: usize,
-        input: &[f32],
+        input: Input,
         d_output: &[f32],
         sums: &mut [f32],
         room: &mut [f32],
     ) {
-        assert!(input.len() >= self.input_len() && d_output.len() >= self.d_len() && images <= self.group);
+        let source = self.checked(images, input);
+        assert!(d_output.len() >= self.d_len());
         assert!(sums.len() >= self.d_weight_len());
         if let Some(winograd) = &self.tiled_weights {
             // SAFETY: the tables' offsets stay within the lengths just checked.
-            return unsafe { winograd.correlate(simd, images, input.as_ptr(), d_output.as_ptr(), sums, room) };
+            return unsafe { winograd.correlate(simd, images, source, d_output.as_ptr(), sums, room) };
         }
-        let rows = self.forward.window.length;
+        let (rows, input) = (self.forward.window.length, Self::padded(source));
         with_outer_tile!(simd: S, self.block_out, rows, d_weight_tiles(self, images, input, d_output, sums));
     }
 
@@ -461,6 +529,15 @@ impl Plan {
     pub(crate) fn dispatch<W: WithSimd>(&self, work: W) -> W::Output {
         self.arch.dispatch(work)
     }
+}
+
+/// The images of a group, of which a convolution reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Input<'a> {
+    /// Padded copies.
+    Padded(&'a [f32]),
+    /// As they are; tiles alone can do with that.
+    Plain(&'a [f32]),
 }
 
 /// The target's channels.
@@ -592,7 +669,7 @@ fn d_weight_tiles<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     plan: &Plan,
     images: usize,
-    input: &[f32],
+    input: *const f32,
     d_output: &[f32],
     sums: &mut [f32],
 ) {
@@ -609,7 +686,7 @@ fn d_weight_tiles<S: Simd, const MR: usize, const NV: usize>(
                     unsafe {
                         outer_sums::<S, MR, NV>(
                             simd,
-                            input.as_ptr().add(segment * stride + row),
+                            input.add(segment * stride + row),
                             x_at,
                             d_output.as_ptr().add(first),
                             y_at,

@@ -12,10 +12,12 @@
 
 use super::buffer::Buffer;
 use super::channels::{Repeated, Sums};
-use super::conv::Plan;
+use super::conv::{Input, Plan};
 use super::norm::{
-    Activation, Data, Moments, add_grads, add_relu, mask, normalise, relu_max_pool, relu_max_pool_grad, through,
+    Activation, Affine, AffineAddRelu, AffineRelu, Data, Moments, add_grads, add_relu, mask, normalise, relu_max_pool,
+    relu_max_pool_grad, through,
 };
+use super::winograd::Mapped;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -73,10 +75,20 @@ trait Work<'a, T> {
     fn run<S: Simd>(self, simd: S, scratch: &'a mut Scratch) -> T;
 }
 
-/// Reads a group's input into its padded copy.
+/// A group's input, read into its padded copy unless it can be read as it is.
 #[inline(always)]
-fn copy_input<S: Simd>(simd: S, plan: &Plan, input: &Data, first_image: usize, images: usize, copy: &mut [f32]) {
+fn read_input<'a, S: Simd>(
+    simd: S,
+    plan: &Plan,
+    reads_plain: bool,
+    input: &'a Data,
+    (first_image, images): (usize, usize),
+    copy: &'a mut [f32],
+) -> Input<'a> {
     let (image_len, _) = plan.image_lens();
+    if let (true, Data::Dense(input)) = (reads_plain, input) {
+        return Input::Plain(&input[first_image * image_len..(first_image + images) * image_len]);
+    }
     let (copy_len, _) = plan.copy_lens();
     let row_len = plan.width * plan.c_in;
     for image in 0..images {
@@ -87,6 +99,7 @@ fn copy_input<S: Simd>(simd: S, plan: &Plan, input: &Data, first_image: usize, i
             input.read(simd, start + y * row_len, &mut copy[plan.inside(y)]);
         }
     }
+    Input::Padded(copy)
 }
 
 /// `y`, the convolution's output without bias, and its moments.
@@ -117,8 +130,8 @@ impl Work<'_, Moments> for Convolve<'_> {
         let Self { plan, input, packed, group, y } = self;
         let images = y.len() / plan.image_lens().1;
         let copy = room(&mut scratch.input, plan.input_len());
-        copy_input(simd, plan, input, group * plan.group, images, copy);
-        plan.forward(simd, images, copy, packed, y, room(&mut scratch.tiles, plan.room()));
+        let input = read_input(simd, plan, plan.reads_plain()[0], input, (group * plan.group, images), copy);
+        plan.forward(simd, images, input, packed, y, room(&mut scratch.tiles, plan.room()));
         Moments::of(simd, y, plan.c_out)
     }
 }
@@ -239,9 +252,32 @@ impl Work<'_, ()> for ConvolveFinish<'_> {
         let len = h * w * plan.c_out;
         let images = output.len() / len;
         let copy = room(&mut scratch.input, plan.input_len());
+        let tiles = room(&mut scratch.tiles, plan.room());
+        let input = read_input(simd, plan, plan.reads_plain()[0], input, (group * plan.group, images), copy);
+        if plan.maps() && follow != Follow::ReluMaxPool {
+            let start = group * plan.group * len;
+            let old = match residual {
+                Some(Data::Dense(residual)) => Some(&residual[start..start + output.len()]),
+                Some(residual) => {
+                    residual.read(simd, start, output);
+                    None
+                }
+                None => None,
+            };
+            macro_rules! forward {
+                ($map:expr) => {{
+                    let mapped = Mapped { map: $map, coefficients: scale_shift, old };
+                    plan.forward_mapped(simd, images, input, packed, mapped, output, tiles)
+                }};
+            }
+            return match follow {
+                Follow::AddRelu => forward!(AffineAddRelu),
+                Follow::Activation(Activation::Relu) => forward!(AffineRelu),
+                _ => forward!(Affine),
+            };
+        }
         let y = room(&mut scratch.output, plan.group * y_len);
-        copy_input(simd, plan, input, group * plan.group, images, copy);
-        plan.forward(simd, images, copy, packed, y, room(&mut scratch.tiles, plan.room()));
+        plan.forward(simd, images, input, packed, y, tiles);
         for (image, (y, output)) in y.chunks(y_len).zip(output.chunks_mut(len)).enumerate() {
             let residual = residual.map(|residual| (residual, (group * plan.group + image) * len));
             finish_image(simd, plan, y, scale_shift, follow, residual, output);
@@ -477,13 +513,13 @@ impl Work<'_, ()> for Back<'_> {
         let (in_len, _) = plan.image_lens();
         for start in (0..images).step_by(plan.group) {
             let images = plan.group.min(images - start);
-            copy_input(simd, plan, layer.input, first + start, images, copy);
+            let input = read_input(simd, plan, plan.reads_plain()[1], layer.input, (first + start, images), copy);
             for image in 0..images {
                 let index = first + start + image;
                 let grad = &grad[index * grad_len..(index + 1) * grad_len];
                 copy_d_output(simd, layer, index, grad, d_y, rows, &mut d_output[image * plan.copy_lens().1..]);
             }
-            plan.d_weight(simd, images, copy, d_output, sums, tiles);
+            plan.d_weight(simd, images, input, d_output, sums, tiles);
             if let Some(d_input) = &mut d_input {
                 plan.backward(simd, images, d_output, packed, &mut d_input[start * in_len..], add, tiles);
             }

@@ -63,7 +63,7 @@ impl Data {
 
 /// `scale · y + shift`.
 #[derive(Clone, Copy)]
-struct Affine;
+pub(crate) struct Affine;
 
 impl Map<2, 1> for Affine {
     #[inline(always)]
@@ -74,7 +74,7 @@ impl Map<2, 1> for Affine {
 
 /// `relu(scale · y + shift)`.
 #[derive(Clone, Copy)]
-struct AffineRelu;
+pub(crate) struct AffineRelu;
 
 impl Map<2, 1> for AffineRelu {
     #[inline(always)]
@@ -85,7 +85,7 @@ impl Map<2, 1> for AffineRelu {
 
 /// `relu(scale · y + shift + old)`.
 #[derive(Clone, Copy)]
-struct AffineAddRelu;
+pub(crate) struct AffineAddRelu;
 
 impl Map<2, 1> for AffineAddRelu {
     #[inline(always)]

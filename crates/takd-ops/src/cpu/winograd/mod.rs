@@ -16,9 +16,11 @@
 mod transforms;
 
 use super::buffer::Buffer;
+use super::channels::{Map, Repeated};
 use super::tile::{load, outer_sums, store, with_large_tile, with_outer_tile};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+use std::ops::Range;
 use transforms::{Four, Tile, Two};
 
 /// Room of patches and products at a time, in numbers: together they should stay in the second-level cache.
@@ -46,6 +48,25 @@ impl Tiles {
     }
 }
 
+/// How tiles of a padded image's patches lie in the image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    /// Of the image.
+    pub height: usize,
+    pub width: usize,
+    /// Zeros around it.
+    pub padding: usize,
+    /// Tiles from left to right.
+    pub columns: usize,
+}
+
+/// The images that patches are taken of: in padded copies, or as they are.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
+    Padded(*const f32),
+    Plain(*const f32),
+}
+
 /// One convolution by tiles, or the sum of the weights' gradient.
 #[derive(Debug)]
 pub(crate) struct Winograd {
@@ -56,6 +77,7 @@ pub(crate) struct Winograd {
     to: Tiles,
     /// Tiles of one image.
     tiles: usize,
+    grid: Grid,
     /// Channels of both, and how many of the latter are worked on at once.
     channels: [usize; 2],
     block: usize,
@@ -65,19 +87,116 @@ pub(crate) struct Winograd {
 
 /// Calls `$self.$method::<$S, Tile, M, N>($arguments)` for the size of its tiles.
 macro_rules! with_size {
-    ($self:expr, $method:ident, [$($S:ident)?], ($($argument:expr),*)) => {
+    ($self:expr, $method:ident, [$($S:ident),*], ($($argument:expr),*)) => {
         match $self.size {
-            2 => $self.$method::<$($S,)? Two, 2, 4>($($argument),*),
-            _ => $self.$method::<$($S,)? Four, 4, 6>($($argument),*),
+            2 => $self.$method::<$($S,)* Two, 2, 4>($($argument),*),
+            _ => $self.$method::<$($S,)* Four, 4, 6>($($argument),*),
         }
     };
 }
 
+/// What happens to outputs on their way to memory.
+pub(crate) trait Epilogue: Copy {
+    /// What it needs for the vector of channels from `c` on.
+    fn channels<S: Simd>(self, simd: S, c: usize) -> [S::f32s; 2];
+
+    /// The vector to be stored `offset` numbers into `target`.
+    ///
+    /// # Safety
+    /// A vector can be read there.
+    unsafe fn apply<S: Simd>(
+        self,
+        simd: S,
+        channels: [S::f32s; 2],
+        value: S::f32s,
+        target: *const f32,
+        offset: usize,
+    ) -> S::f32s;
+}
+
+/// Nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Store;
+
+impl Epilogue for Store {
+    #[inline(always)]
+    fn channels<S: Simd>(self, simd: S, _: usize) -> [S::f32s; 2] {
+        [simd.splat_f32s(0.0); 2]
+    }
+
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(self, _: S, _: [S::f32s; 2], value: S::f32s, _: *const f32, _: usize) -> S::f32s {
+        value
+    }
+}
+
+/// They are added to what is there.
+#[derive(Clone, Copy)]
+pub(crate) struct AddTo;
+
+impl Epilogue for AddTo {
+    #[inline(always)]
+    fn channels<S: Simd>(self, simd: S, c: usize) -> [S::f32s; 2] {
+        Store.channels(simd, c)
+    }
+
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(
+        self,
+        simd: S,
+        _: [S::f32s; 2],
+        value: S::f32s,
+        target: *const f32,
+        offset: usize,
+    ) -> S::f32s {
+        // SAFETY: the caller's.
+        simd.add_f32s(unsafe { load::<S>(target.add(offset)) }, value)
+    }
+}
+
+/// They are mapped per channel; the old number is one of `old`, or else the target's.
+#[derive(Clone, Copy)]
+pub(crate) struct Mapped<'a, M> {
+    pub map: M,
+    pub coefficients: [&'a Repeated; 2],
+    /// As long as the target.
+    pub old: Option<&'a [f32]>,
+}
+
+impl<M: Map<2, 1>> Epilogue for Mapped<'_, M> {
+    #[inline(always)]
+    fn channels<S: Simd>(self, _: S, c: usize) -> [S::f32s; 2] {
+        // SAFETY: whole vectors.
+        self.coefficients.map(|k| unsafe { load::<S>(k[c..c + S::F32_LANES].as_ptr()) })
+    }
+
+    #[inline(always)]
+    unsafe fn apply<S: Simd>(
+        self,
+        simd: S,
+        channels: [S::f32s; 2],
+        value: S::f32s,
+        target: *const f32,
+        offset: usize,
+    ) -> S::f32s {
+        let old = self.old.map_or(target, <[f32]>::as_ptr);
+        // SAFETY: the caller's, and `old` is as long.
+        self.map.apply(simd, channels, [value], unsafe { load::<S>(old.add(offset)) })
+    }
+}
+
 impl Winograd {
     /// `tiles` of an image, of `size` 2 or 4; the channels are whole blocks.
-    pub(crate) fn new(size: usize, from: Tiles, to: Tiles, tiles: usize, channels: [usize; 2], block: usize) -> Self {
+    pub(crate) fn new(
+        size: usize,
+        (from, to): (Tiles, Tiles),
+        tiles: usize,
+        grid: Grid,
+        channels: [usize; 2],
+        block: usize,
+    ) -> Self {
         let rows = channels.map(|channels| (0..*TILES.end()).map(|row| (row * channels) as u32).collect());
-        Self { size, from, to, tiles, channels, block, rows }
+        Self { size, from, to, tiles, grid, channels, block, rows }
     }
 
     /// N².
@@ -137,38 +256,38 @@ impl Winograd {
         packed
     }
 
-    /// The convolution of `images` images, stored into or added to `target`.
+    /// The convolution of `images` images, through `epilogue` into `target`.
     ///
     /// # Safety
-    /// The tables' offsets for `images` images lie within `source` and `target`.
+    /// `images` images can be read at `source`; the table's offsets for them lie within `target`.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
-    pub(crate) unsafe fn convolve<S: Simd>(
+    pub(crate) unsafe fn convolve<S: Simd, E: Epilogue>(
         &self,
         simd: S,
         images: usize,
-        source: *const f32,
+        source: Source,
         packed: &[f32],
         target: *mut f32,
-        add: bool,
+        epilogue: E,
         room: &mut [f32],
     ) {
         // SAFETY: the caller's.
-        unsafe { with_size!(self, convolve_as, [S], (simd, images, source, packed, target, add, room)) }
+        unsafe { with_size!(self, convolve_as, [S, E], (simd, images, source, packed, target, epilogue, room)) }
     }
 
     /// # Safety
     /// As for [`Winograd::convolve`].
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
-    unsafe fn convolve_as<S: Simd, T: Tile<M, N>, const M: usize, const N: usize>(
+    unsafe fn convolve_as<S: Simd, E: Epilogue, T: Tile<M, N>, const M: usize, const N: usize>(
         &self,
         simd: S,
         images: usize,
-        source: *const f32,
+        source: Source,
         packed: &[f32],
         target: *mut f32,
-        add: bool,
+        epilogue: E,
         room: &mut [f32],
     ) {
         let [c_from, c_to] = self.channels;
@@ -178,21 +297,61 @@ impl Winograd {
         let (patches, products) = room.split_at_mut(N * N * matrices[0]);
         debug_assert!(at_once.is_multiple_of(ROUND));
         assert!(packed.len() >= N * N * c_from * c_to && products.len() >= N * N * matrices[1]);
-        for (from, to) in self.from.at[..tiles].chunks(at_once).zip(self.to.at[..tiles].chunks(at_once)) {
+        for (part, to) in self.to.at[..tiles].chunks(at_once).enumerate() {
             // SAFETY: the caller's for source and target; `at_once` tiles have room in the matrices.
             unsafe {
                 let patches = patches.as_mut_ptr();
-                transform_patches::<S, T, M, N>(simd, from, self.from.row, c_from, source, patches, matrices[0]);
+                self.patches::<S, T, M, N>(simd, part * at_once, to.len(), source, patches, matrices[0]);
                 with_large_tile!(simd: S, self.block, multiply(
-                    N * N, from.len(), self.channels, matrices, patches, packed.as_ptr(), products.as_mut_ptr()
+                    N * N, to.len(), self.channels, matrices, patches, packed.as_ptr(), products.as_mut_ptr()
                 ));
                 let products = products.as_ptr();
-                if add {
-                    gather::<S, T, M, N, true>(simd, to, self.to.row, c_to, products, matrices[1], target);
-                } else {
-                    gather::<S, T, M, N, false>(simd, to, self.to.row, c_to, products, matrices[1], target);
-                }
+                gather::<S, T, E, M, N>(simd, to, self.to.row, c_to, products, matrices[1], target, epilogue);
             }
+        }
+    }
+
+    /// `count` patches from tile `first` on as `[N²][tiles][channels]`.
+    ///
+    /// # Safety
+    /// The images of these tiles can be read at `source`, `N² · matrix` numbers written at `patches`.
+    #[inline(always)]
+    unsafe fn patches<S: Simd, T: Tile<M, N>, const M: usize, const N: usize>(
+        &self,
+        simd: S,
+        first: usize,
+        count: usize,
+        source: Source,
+        patches: *mut f32,
+        matrix: usize,
+    ) {
+        let (c, Grid { height, width, padding, columns }) = (self.channels[0], self.grid);
+        for i in 0..count {
+            let tile = first + i;
+            let to = patches.wrapping_add(i * c);
+            let (at, row) = match source {
+                Source::Padded(source) => (source.wrapping_add(self.from.at[tile] as usize), self.from.row),
+                Source::Plain(source) => {
+                    let (image, place) = (tile / self.tiles, tile % self.tiles);
+                    let (y, x) = (place / columns * M, place % columns * M);
+                    let inside = |start: usize, size: usize| {
+                        padding.saturating_sub(start)..N.min((size + padding).saturating_sub(start))
+                    };
+                    let (rows, columns) = (inside(y, height), inside(x, width));
+                    let pixel = ((image * height + y) * width + x) * c;
+                    let at = source.wrapping_add(pixel).wrapping_sub((padding * width + padding) * c);
+                    if rows.len() < N || columns.len() < N {
+                        let patch = Patch { at, row: width * c, rows, columns };
+                        // SAFETY: the caller's; only pixels of the image are read.
+                        unsafe { transform_patch::<S, T, M, N, true>(simd, &patch, c, to, matrix) };
+                        continue;
+                    }
+                    (at, width * c)
+                }
+            };
+            let patch = Patch { at, row, rows: 0..N, columns: 0..N };
+            // SAFETY: the caller's.
+            unsafe { transform_patch::<S, T, M, N, false>(simd, &patch, c, to, matrix) };
         }
     }
 
@@ -204,13 +363,13 @@ impl Winograd {
     /// Adds the transformed weight gradient of `images` images to `sums`.
     ///
     /// # Safety
-    /// The tables' offsets for `images` images lie within `source` and `gradient`.
+    /// `images` images can be read at `source`; the table's offsets for them lie within `gradient`.
     #[inline(always)]
     pub(crate) unsafe fn correlate<S: Simd>(
         &self,
         simd: S,
         images: usize,
-        source: *const f32,
+        source: Source,
         gradient: *const f32,
         sums: &mut [f32],
         room: &mut [f32],
@@ -226,7 +385,7 @@ impl Winograd {
         &self,
         simd: S,
         images: usize,
-        source: *const f32,
+        source: Source,
         gradient: *const f32,
         sums: &mut [f32],
         room: &mut [f32],
@@ -237,14 +396,14 @@ impl Winograd {
         let matrices = [Self::matrix(at_once, c_from), Self::matrix(at_once, c_to)];
         let (patches, spread) = room.split_at_mut(N * N * matrices[0]);
         assert!(sums.len() >= self.sums_len() && spread.len() >= N * N * matrices[1]);
-        for (from, to) in self.from.at[..tiles].chunks(at_once).zip(self.to.at[..tiles].chunks(at_once)) {
+        for (part, to) in self.to.at[..tiles].chunks(at_once).enumerate() {
             // SAFETY: the caller's for source and gradient; `at_once` tiles have room in the matrices.
             unsafe {
                 let (patches, spread) = (patches.as_mut_ptr(), spread.as_mut_ptr());
-                transform_patches::<S, T, M, N>(simd, from, self.from.row, c_from, source, patches, matrices[0]);
+                self.patches::<S, T, M, N>(simd, part * at_once, to.len(), source, patches, matrices[0]);
                 spread_gradients::<S, T, M, N>(simd, to, self.to.row, c_to, gradient, spread, matrices[1]);
                 with_outer_tile!(simd: S, self.block, c_from, outer_products(
-                    self, from.len(), matrices, patches, spread, sums.as_mut_ptr()
+                    self, to.len(), matrices, patches, spread, sums.as_mut_ptr()
                 ));
             }
         }
@@ -347,40 +506,48 @@ impl<T: Tile<M, N>, const M: usize, const N: usize> WithSimd for TransformBack<'
     }
 }
 
-/// The patches at `at` of `source` as `[N²][tiles][channels]`.
+/// A patch of an image, of which pixels outside of `rows` and `columns` are zero.
+struct Patch {
+    /// Where its first pixel is, or would be.
+    at: *const f32,
+    /// Numbers from row to row.
+    row: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+/// A patch as `[N²][channels]`, `matrix` numbers from one of the N² to the next; `EDGE` where not all of it is inside.
 ///
 /// # Safety
-/// N×N pixels of `channels` numbers can be read at each offset, `N² · matrix` numbers written at `patches`.
+/// The pixels inside can be read, and `channels` numbers written at each multiple of `matrix`.
 #[inline(always)]
-unsafe fn transform_patches<S: Simd, T: Tile<M, N>, const M: usize, const N: usize>(
+unsafe fn transform_patch<S: Simd, T: Tile<M, N>, const M: usize, const N: usize, const EDGE: bool>(
     simd: S,
-    at: &[u32],
-    row: usize,
+    patch: &Patch,
     channels: usize,
-    source: *const f32,
-    patches: *mut f32,
+    to: *mut f32,
     matrix: usize,
 ) {
     let zero = simd.splat_f32s(0.0);
-    for (tile, &at) in at.iter().enumerate() {
-        for c in (0..channels).step_by(S::F32_LANES) {
-            let mut rows = [[zero; N]; N];
-            for x in 0..N {
-                let mut column = [zero; N];
-                for y in 0..N {
+    for c in (0..channels).step_by(S::F32_LANES) {
+        let mut rows = [[zero; N]; N];
+        for x in 0..N {
+            let mut column = [zero; N];
+            for y in 0..N {
+                if !EDGE || patch.rows.contains(&y) && patch.columns.contains(&x) {
                     // SAFETY: the caller's.
-                    column[y] = unsafe { load::<S>(source.add(at as usize + y * row + x * channels + c)) };
-                }
-                let column = T::patch(simd, column);
-                for y in 0..N {
-                    rows[y][x] = column[y];
+                    column[y] = unsafe { load::<S>(patch.at.wrapping_add(y * patch.row + x * channels + c)) };
                 }
             }
-            for (y, row) in rows.into_iter().enumerate() {
-                for (x, value) in T::patch(simd, row).into_iter().enumerate() {
-                    // SAFETY: the caller's.
-                    unsafe { store::<S>(patches.add((N * y + x) * matrix + tile * channels + c), value) };
-                }
+            let column = T::patch(simd, column);
+            for y in 0..N {
+                rows[y][x] = column[y];
+            }
+        }
+        for (y, row) in rows.into_iter().enumerate() {
+            for (x, value) in T::patch(simd, row).into_iter().enumerate() {
+                // SAFETY: the caller's.
+                unsafe { store::<S>(to.add((N * y + x) * matrix + c), value) };
             }
         }
     }
@@ -425,12 +592,13 @@ unsafe fn spread_gradients<S: Simd, T: Tile<M, N>, const M: usize, const N: usiz
     }
 }
 
-/// The tiles of M×M outputs from `[N²][tiles][channels]` products, stored or added at `at` of `target`.
+/// The tiles of M×M outputs from `[N²][tiles][channels]` products, through `epilogue` to `at` of `target`.
 ///
 /// # Safety
 /// M×M pixels of `channels` numbers can be read and written at each offset, `N² · matrix` numbers read at `products`.
 #[inline(always)]
-unsafe fn gather<S: Simd, T: Tile<M, N>, const M: usize, const N: usize, const ADD: bool>(
+#[allow(clippy::too_many_arguments)]
+unsafe fn gather<S: Simd, T: Tile<M, N>, E: Epilogue, const M: usize, const N: usize>(
     simd: S,
     at: &[u32],
     row: usize,
@@ -438,10 +606,12 @@ unsafe fn gather<S: Simd, T: Tile<M, N>, const M: usize, const N: usize, const A
     products: *const f32,
     matrix: usize,
     target: *mut f32,
+    epilogue: E,
 ) {
     let zero = simd.splat_f32s(0.0);
     for (tile, &at) in at.iter().enumerate() {
         for c in (0..channels).step_by(S::F32_LANES) {
+            let k = epilogue.channels(simd, c);
             let mut rows = [[zero; N]; M];
             for x in 0..N {
                 let mut column = [zero; N];
@@ -458,9 +628,8 @@ unsafe fn gather<S: Simd, T: Tile<M, N>, const M: usize, const N: usize, const A
                 for (x, value) in T::outputs(simd, values).into_iter().enumerate() {
                     // SAFETY: the caller's.
                     unsafe {
-                        let to = target.add(at as usize + y * row + x * channels + c);
-                        let value = if ADD { simd.add_f32s(load::<S>(to), value) } else { value };
-                        store::<S>(to, value);
+                        let offset = at as usize + y * row + x * channels + c;
+                        store::<S>(target.add(offset), epilogue.apply(simd, k, value, target, offset));
                     }
                 }
             }
