@@ -131,7 +131,7 @@ impl ConvBn {
         let bias = self.conv.bias.as_ref().map(numbers).transpose()?;
         let (node, handle);
         if train {
-            let (y, moments) = trace_span!("convolve")
+            let (y, moments) = trace_span!("convolution")
                 .in_scope(|| with_values(&self.conv.weight, |weight| convolve(&plan, &input.data, weight, batch)))?;
             let variance: Vec<f64> = moments.squares.iter().map(|squares| squares / moments.count).collect();
             let inv_std: Vec<f32> = variance.iter().map(|v| (1.0 / (v + BatchNorm::EPS).sqrt()) as f32).collect();
@@ -151,7 +151,7 @@ impl ConvBn {
                     Data::Lazy { y: y.clone(), scale: scale.clone(), shift: shift.clone(), activation }
                 }
                 _ => Data::Dense(
-                    trace_span!("follow")
+                    trace_span!("what follows")
                         .in_scope(|| finish(&plan, &y, [&scale, &shift], follow, residual_data, batch)),
                 ),
             };
@@ -183,7 +183,7 @@ impl ConvBn {
             let shift = |c: usize| beta[c] + (bias_of(c) - mean[c]) * scale(c);
             let channels = 0..plan.c_out;
             let scale_shift = [&Repeated::new(channels.clone().map(scale)), &Repeated::new(channels.map(shift))];
-            let output = trace_span!("convolve and follow").in_scope(|| {
+            let output = trace_span!("convolution and what follows").in_scope(|| {
                 with_values(&self.conv.weight, |weight| {
                     convolve_finish(&plan, &input.data, weight, scale_shift, follow, residual_data, batch)
                 })
@@ -275,7 +275,7 @@ impl Backward for TrainOp {
             output: &self.output.data,
         };
         let mut grad = self.output.take_grad();
-        let norm = trace_span!("gradients of the normalisation").in_scope(|| layer.norm_grads(&mut grad));
+        let norm = trace_span!("gradient of what follows").in_scope(|| layer.norm_grads(&mut grad));
         let mut d_input = self.d_input.then(|| match self.input.grad().take() {
             Some(sum) => (sum, true),
             None => (crate::cpu::buffer::Buffer::any(self.input.len()), false),

@@ -27,6 +27,7 @@
 mod machine;
 mod memory;
 mod network;
+mod profile;
 mod pytorch;
 
 use anyhow::{Context, Result};
@@ -64,6 +65,9 @@ struct Options {
     /// Peak memory of a few steps in fresh processes instead of time (Linux; PyTorch's eager)
     #[arg(long)]
     memory: bool,
+    /// Where the time of our steps goes
+    #[arg(long, conflicts_with_all = ["memory", "json", "python"])]
+    profile: bool,
     /// Lines of JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -103,7 +107,11 @@ fn main() -> Result<()> {
         if options.memory_child {
             return memory::child(&options.networks[0], options.mode.passes()[0]);
         }
-        if options.memory { memory::compare(&options) } else { measure(&options) }
+        match &options {
+            Options { memory: true, .. } => memory::compare(&options),
+            Options { profile: true, .. } => profile::print(&options),
+            _ => measure(&options),
+        }
     })
 }
 
