@@ -11,7 +11,7 @@ use takd_models::{Family, ModelSpec};
 pub enum Preset {
     /// The paper's own networks, data sets and epochs.
     Full,
-    /// Built-in images and few epochs: all four cells within five minutes on two cores, with nothing to download.
+    /// Built-in images and few epochs: all four cells in two minutes on two cores, with nothing to download.
     Quick,
 }
 

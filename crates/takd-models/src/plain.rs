@@ -4,7 +4,7 @@
 use crate::network::linear;
 use candle_core::{Module, Result, Tensor};
 use candle_nn::{Linear, VarBuilder};
-use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, Then};
+use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, Then, reference};
 
 const SAME: Conv2dParams = Conv2dParams { stride: 1, padding: 1 };
 const INPUT_SIZE: usize = 32;
@@ -113,7 +113,7 @@ impl PlainCnn {
             features = layer.forward_features(&features, then, train)?;
         }
         match &self.hidden {
-            Some(hidden) => self.logits.forward(&features.linear(hidden)?.relu()?),
+            Some(hidden) => self.logits.forward(&reference::relu(&features.linear(hidden)?)?),
             None => features.linear(&self.logits),
         }
     }

@@ -317,11 +317,7 @@ struct EvalOp {
 impl Backward for EvalOp {
     fn backward(&self) -> Result<()> {
         let variable = |tensor: &Tensor| Var::from_tensor(&tensor.copy()?);
-        let activations = |node: &Node| {
-            let mut values = vec![0.0; node.len()];
-            node.data.copy_to(0, &mut values);
-            Var::from_vec(values, node.dims.to_vec(), &Device::Cpu)
-        };
+        let activations = |node: &Node| Var::from_vec(node.to_vec(), node.dims.to_vec(), &Device::Cpu);
         let ConvBn { conv, bn } = &self.layer;
         let input = activations(&self.input)?;
         let residual = self.residual.as_deref().map(activations).transpose()?;

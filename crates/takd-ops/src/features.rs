@@ -85,8 +85,9 @@ impl Node {
 
     pub(crate) fn to_vec(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.len()];
+        let arch = crate::cpu::arch();
         let part = self.dims[3] * PART.div_ceil(self.dims[3]);
-        values.par_chunks_mut(part).enumerate().for_each(|(i, to)| self.data.copy_to(i * part, to));
+        values.par_chunks_mut(part).enumerate().for_each(|(i, to)| self.data.copy_to(arch, i * part, to));
         values
     }
 }

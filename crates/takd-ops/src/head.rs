@@ -36,7 +36,8 @@ impl Features {
                 if weight.dims() != [bias.elem_count(), inputs] {
                     bail!("linear: {inputs} numbers an image do not fit the weight {:?}", weight.dims())
                 }
-                handle.apply_op3(weight, bias, FullyConnected(node.clone()))
+                let op = FullyConnected { node: node.clone(), d_images: handle.track_op() };
+                handle.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
             }
             _ => layer.forward(&self.to_tensor()?.permute((0, 3, 1, 2))?.flatten_from(1)?),
         }
@@ -53,14 +54,19 @@ impl CustomOp1 for MeanOfPixels {
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let node = &*self.0;
         let [batch, height, width, channels] = node.dims;
+        let arch = crate::cpu::arch();
         let mut means = vec![0.0; batch * channels];
         means.par_chunks_mut(channels).enumerate().for_each(|(image, means)| {
             let mut row = vec![0.0; width * channels];
+            // Row by row, lest the sum of a large image lose what its last pixels add.
+            let mut sums = vec![0.0; channels];
             for y in 0..height {
-                node.data.copy_to((image * height + y) * row.len(), &mut row);
+                node.data.copy_to(arch, (image * height + y) * row.len(), &mut row);
+                sums.fill(0.0);
                 for pixel in row.chunks_exact(channels) {
-                    means.iter_mut().zip(pixel).for_each(|(mean, value)| *mean += value);
+                    sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += value);
                 }
+                means.iter_mut().zip(&sums).for_each(|(mean, sum)| *mean += sum);
             }
             means.iter_mut().for_each(|mean| *mean /= (height * width) as f32);
         });
@@ -82,18 +88,22 @@ impl CustomOp1 for MeanOfPixels {
     }
 }
 
-struct FullyConnected(Arc<Node>);
+struct FullyConnected {
+    node: Arc<Node>,
+    /// Whether anything asks for the gradient of the activations.
+    d_images: bool,
+}
 
 impl FullyConnected {
     /// The weight with its inputs in the activations' order, `[outputs, height · width · channels]`.
     fn channels_last(&self, weight: &Tensor) -> Result<Tensor> {
-        let [_, height, width, channels] = self.0.dims;
+        let [_, height, width, channels] = self.node.dims;
         let four = weight.detach().reshape(((), channels, height, width))?;
         four.permute((0, 2, 3, 1))?.contiguous()?.flatten_from(1)
     }
 
     fn images(&self) -> Result<Tensor> {
-        Tensor::from_vec(self.0.to_vec(), (self.0.dims[0], ()), &Device::Cpu)
+        Tensor::from_vec(self.node.to_vec(), (self.node.dims[0], ()), &Device::Cpu)
     }
 }
 
@@ -132,11 +142,13 @@ impl CustomOp3 for FullyConnected {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let [_, height, width, channels] = self.0.dims;
+        let [_, height, width, channels] = self.node.dims;
         let grad = grad.contiguous()?;
-        let mut d_images = Buffer::any(self.0.len());
-        with_values(&grad.matmul(&self.channels_last(weight)?)?, |grad| d_images.copy_from_slice(grad))?;
-        self.0.add_grad(d_images);
+        if self.d_images {
+            let mut d_images = Buffer::any(self.node.len());
+            with_values(&grad.matmul(&self.channels_last(weight)?)?, |grad| d_images.copy_from_slice(grad))?;
+            self.node.add_grad(d_images);
+        }
         let d_weight = grad.t()?.matmul(&self.images()?)?.reshape(((), height, width, channels))?;
         let d_weight = d_weight.permute((0, 3, 1, 2))?.contiguous()?.flatten_from(1)?;
         Ok((token_grad()?, Some(d_weight), Some(grad.sum(0)?)))

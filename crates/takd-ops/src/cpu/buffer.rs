@@ -27,10 +27,11 @@ struct Pool {
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), free_lines: 0, used_lines: 0, peak_lines: 0 });
 
-/// Frees the memory that waits for the next step.
+/// Frees the memory that waits for the next step, but for the room of each thread, which is smaller.
 ///
 /// Worth a call where a program goes on to something else after its training.
 pub fn release_buffers() {
+    super::conv::release_plans();
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     pool.free.clear();
     pool.free_lines = 0;

@@ -1,25 +1,33 @@
-//! Direct convolution over channels-last images: forward, gradient of the input, gradient of the weights.
+//! Convolution over channels-last images: forward, gradient of the input, gradient of the weights; directly, or by
+//! tiles ([`super::winograd`]) where they fit and pay.
 //!
-//! A group of images is worked on at a time, small enough for the second-level cache, from padded copies:
+//! A group of images is worked on at a time, small enough for the second-level cache, from padded copies but where tiles
+//! can read the images themselves:
 //!
 //! ```text
 //! input   [images][height + 2·padding][width + 2·padding][c_in]
 //! d_out   [images][lo + height' + hi][lo + width' + hi][c_out, rounded up to a channel block]
 //! ```
 //!
-//! In such a copy the `k · c_in` numbers under one row of the kernel are neighbours, whatever c_in is: a first layer of
-//! 3 channels is no special case. A table gives each pixel's offset, so that a register tile takes any `MR` pixels.
+//! In such a copy the `k · c_in` numbers under one row of the kernel are neighbours, so that any c_in does. A table gives
+//! each pixel's offset, so that a register tile takes any `MR` pixels; where they stand in rows of known distance, as
+//! for images of three colours, one pointer serves several.
 
 use super::buffer::Buffer;
 use super::channels::Map;
-use super::tile::{RUN, Window, channel_block, outer_sums, run_sums, store, window_sums, with_outer_tile, with_tile};
-use super::winograd::{AddTo, Grid, Mapped, Source, Store, Tiles, Winograd};
+use super::tile::{
+    RUN, SLACK, Window, channel_block, outer_sums, run_sums, store, window_sums, with_outer_tile, with_tile,
+};
+use super::winograd::{AddTo, Image, Mapped, Source, Store, Tiles, Winograd};
 use crate::Conv2dParams;
 use pulp::{Arch, Simd, WithSimd};
 use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Pixels of output a group has at least.
+/// Numbers of input that a group of several images has at most.
+const GROUP_LEN: usize = 1 << 20;
+
+/// Pixels of output a group has at least, but for that.
 const GROUP_PIXELS: usize = 256;
 
 /// The same where tiles of 2×2 and of 4×4 are taken, and the channels from which on they are worth it.
@@ -96,8 +104,13 @@ type Key = (Discriminant<Arch>, [usize; 3], [usize; 3], Conv2dParams, bool);
 /// The plans made so far: their tables cost more than some layers' convolutions.
 static PLANS: Mutex<Vec<(Key, Arc<Plan>)>> = Mutex::new(Vec::new());
 
-/// How many of them are kept; a network has few kinds of layers.
+/// How many of them are kept, those asked for last; a network has few kinds of layers.
 const PLANS_KEPT: usize = 64;
+
+/// Frees the plans.
+pub(crate) fn release_plans() {
+    PLANS.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
 
 impl Plan {
     /// [`Plan::new`] for the widest vectors, or the same as last time.
@@ -110,15 +123,20 @@ impl Plan {
         let arch = super::arch();
         let key = (discriminant(&arch), input, kernel, params, train);
         let plans = || PLANS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, plan)) = plans().iter().find(|(of, _)| *of == key) {
-            return Some(plan.clone());
-        }
-        let plan = Arc::new(Self::new(arch, input, kernel, params, train)?);
-        let mut plans = plans();
-        if plans.len() == PLANS_KEPT {
-            plans.remove(0);
-        }
-        plans.push((key, plan.clone()));
+        let mut kept = plans();
+        let plan = match kept.iter().position(|(of, _)| *of == key) {
+            Some(index) => kept.remove(index).1,
+            None => {
+                drop(kept);
+                let plan = Arc::new(Self::new(arch, input, kernel, params, train)?);
+                kept = plans();
+                if kept.len() == PLANS_KEPT {
+                    kept.remove(0);
+                }
+                plan
+            }
+        };
+        kept.push((key, plan.clone()));
         Some(plan)
     }
 
@@ -148,12 +166,16 @@ impl Plan {
             true => size(2, out_h, out_w),
             false => size(largest, out_h, out_w),
         };
-        let (backward_size, weights_size) = (size(largest, height, width), size(largest, out_h, out_w));
+        let (backward_size, weights_size) = match train {
+            true => (size(largest, height, width), size(largest, out_h, out_w)),
+            false => (None, None),
+        };
         let group_pixels = match [forward_size, backward_size, weights_size].iter().flatten().max() {
             None => GROUP_PIXELS,
             Some(size) => TILED_PIXELS[size / 2 - 1],
         };
-        let group = group_pixels.div_ceil(out_h.checked_mul(out_w)?);
+        let image_len = padded.0.checked_mul(padded.1)?.checked_mul(c_in)?;
+        let group = group_pixels.div_ceil(out_h.checked_mul(out_w)?).min(GROUP_LEN / image_len).max(1);
         let d_channels = c_out.next_multiple_of(block_out);
         let lo = kernel_h.max(kernel_w).div_ceil(stride).saturating_sub(1);
         let hi = |size: usize, out: usize| ((size + padding).saturating_sub(1) / stride + 1).saturating_sub(out);
@@ -184,12 +206,14 @@ impl Plan {
             pixels: out_h * out_w,
             distance: out_w.is_multiple_of(RUN).then_some(stride * c_in),
         };
-        let d_from = table(&|n, y, x| ((n * d_size.0 + lo + y) * d_size.1 + lo + x) * d_channels, &rows, &columns);
+        let d_rows = if train { &rows[..] } else { &[] };
+        let d_from = table(&|n, y, x| ((n * d_size.0 + lo + y) * d_size.1 + lo + x) * d_channels, d_rows, &columns);
 
         // Padded row p of the input got a share of output row q − t under kernel row r + stride·t, where p = stride·q + r.
         let mut backward = Vec::new();
         let mut weights = 0;
-        for r_y in 0..stride {
+        // Evaluation has no use for it: its gradients, rarely asked for, come from the reference.
+        for r_y in 0..if train { stride } else { 0 } {
             for r_x in 0..stride {
                 let taps = |r: usize, kernel: usize| (r..kernel).step_by(stride).rev().collect::<Vec<_>>();
                 let (taps_y, taps_x) = (taps(r_y, kernel_h), taps(r_x, kernel_w));
@@ -217,23 +241,20 @@ impl Plan {
             }
         }
         let (in_row, d_row) = (padded.1 * c_in, d_size.1 * d_channels);
-        let (in_tiles, out_tiles) = (height * width, out_h * out_w);
-        let in_grid = |size: usize| Grid { height, width, padding, columns: out_w / size };
         let tiled_forward = forward_size.map(|size| {
             let from = Tiles::of(&forward.from, size, out_w, in_row);
             let to = Tiles::of(&forward.to, size, out_w, out_w * c_out);
-            Winograd::new(size, (from, to), out_tiles / (size * size), in_grid(size), [c_in, c_out], block_out)
+            Winograd::new(size, (from, to), [out_h / size, out_w / size], [c_in, c_out], block_out)
         });
         let tiled_backward = backward_size.map(|size| {
             let from = Tiles::of(&backward[0].from, size, width, d_row);
             let to = Tiles::of(&backward[0].to, size, width, width * c_in);
-            let grid = Grid { height: out_h, width: out_w, padding: 2 - padding.min(2), columns: width / size };
-            Winograd::new(size, (from, to), in_tiles / (size * size), grid, [c_out, c_in], block_in)
+            Winograd::new(size, (from, to), [height / size, width / size], [c_out, c_in], block_in)
         });
         let tiled_weights = weights_size.map(|size| {
             let from = Tiles::of(&forward.from, size, out_w, in_row);
             let to = Tiles::of(&d_from, size, out_w, d_row);
-            Winograd::new(size, (from, to), out_tiles / (size * size), in_grid(size), [c_in, c_out], block_out)
+            Winograd::new(size, (from, to), [out_h / size, out_w / size], [c_in, c_out], block_out)
         });
         Some(Self {
             arch,
@@ -263,7 +284,7 @@ impl Plan {
 
     /// Numbers in the padded copy of a group's input; a tile may read a few past the last window.
     pub(crate) fn input_len(&self) -> usize {
-        self.group * self.padded.0 * self.padded.1 * self.c_in + 16
+        self.group * self.padded.0 * self.padded.1 * self.c_in + SLACK
     }
 
     /// Numbers in the padded copy of the gradient of a group's output.
@@ -354,9 +375,14 @@ impl Plan {
         packed
     }
 
-    /// Whether the forward pass, and whether the weights' gradient, can read [`Input::Plain`].
-    pub(crate) fn reads_plain(&self) -> [bool; 2] {
-        [self.tiled_forward.is_some(), self.tiled_weights.is_some()]
+    /// Whether the forward pass takes tiles: then it can read [`Input::Plain`], and [`Plan::forward_mapped`].
+    pub(crate) fn tiles_forward(&self) -> bool {
+        self.tiled_forward.is_some()
+    }
+
+    /// Whether the weights' gradient does: then it can read [`Input::Plain`].
+    pub(crate) fn tiles_weights(&self) -> bool {
+        self.tiled_weights.is_some()
     }
 
     /// Where `images ≤ group` images are read from.
@@ -370,7 +396,8 @@ impl Plan {
             }
             Input::Plain(input) => {
                 assert!(input.len() >= images * self.image_lens().0);
-                Source::Plain(input.as_ptr())
+                let Self { height, width, padding, .. } = *self;
+                Source::Plain(input.as_ptr(), Image { height, width, padding })
             }
         }
     }
@@ -379,7 +406,7 @@ impl Plan {
     fn padded(source: Source) -> *const f32 {
         match source {
             Source::Padded(source) => source,
-            Source::Plain(_) => unreachable!("a sweep reads padded copies alone"),
+            Source::Plain(..) => unreachable!("a sweep reads padded copies alone"),
         }
     }
 
@@ -408,11 +435,6 @@ impl Plan {
         unsafe { sweep(simd, &self.forward, images, input, packed.as_ptr(), output.as_mut_ptr(), blocks) }
     }
 
-    /// Whether [`Plan::forward_mapped`] does for this convolution.
-    pub(crate) fn maps(&self) -> bool {
-        self.tiled_forward.is_some()
-    }
-
     /// The convolution of `images ≤ group` images and, in the same go, `map` with coefficients per channel; its old
     /// numbers are those of `old`, or else the output's.
     #[inline(always)]
@@ -430,11 +452,10 @@ impl Plan {
         let source = self.checked(images, input);
         assert!(output.len() >= images * self.image_lens().1);
         assert!(mapped.old.is_none_or(|old| old.len() >= output.len()));
-        if let Some(winograd) = &self.tiled_forward {
-            let to = output.as_mut_ptr();
-            // SAFETY: the tables' offsets stay within the lengths just checked.
-            unsafe { winograd.convolve(simd, images, source, packed, to, mapped, room) }
-        }
+        let Some(winograd) = &self.tiled_forward else { unreachable!("tiles alone are mapped") };
+        let to = output.as_mut_ptr();
+        // SAFETY: the tables' offsets stay within the lengths just checked, and `old` is as long as the output.
+        unsafe { winograd.convolve(simd, images, source, packed, to, mapped, room) }
     }
 
     /// The gradient of the input from the padded copy of that of the output, stored into or added to `d_input`.
@@ -504,7 +525,8 @@ impl Plan {
             return unsafe { winograd.correlate(simd, images, source, d_output.as_ptr(), sums, room) };
         }
         let (rows, input) = (self.forward.window.length, Self::padded(source));
-        with_outer_tile!(simd: S, self.block_out, rows, d_weight_tiles(self, images, input, d_output, sums));
+        // SAFETY: the tables' offsets stay within the lengths just checked.
+        unsafe { with_outer_tile!(simd: S, self.block_out, rows, d_weight_tiles(self, images, input, d_output, sums)) };
     }
 
     /// Adds up the sums in their order, as `[c_out, c_in, k, k]`.
@@ -562,16 +584,21 @@ unsafe fn sweep<S: Simd>(
     blocks: Blocks,
 ) {
     // The distances of the first layers: images of three colours, the narrowest layers and the gradient into them.
-    match (S::F32_LANES, blocks.block, sweep.distance) {
-        (16, 16, Some(3)) => sweep_runs::<S, 3>(simd, sweep, images, source, weights, target, blocks),
-        (16, 16, Some(16)) => sweep_runs::<S, 16>(simd, sweep, images, source, weights, target, blocks),
-        (16, 16, Some(32)) => sweep_runs::<S, 32>(simd, sweep, images, source, weights, target, blocks),
-        _ => with_tile!(simd: S, blocks.block, sweep_tiles(sweep, images, source, weights, target, blocks)),
+    // SAFETY: the caller's.
+    unsafe {
+        match (S::F32_LANES, blocks.block, sweep.distance) {
+            (16, 16, Some(3)) => sweep_runs::<S, 3>(simd, sweep, images, source, weights, target, blocks),
+            (16, 16, Some(16)) => sweep_runs::<S, 16>(simd, sweep, images, source, weights, target, blocks),
+            (16, 16, Some(32)) => sweep_runs::<S, 32>(simd, sweep, images, source, weights, target, blocks),
+            _ => with_tile!(simd: S, blocks.block, sweep_tiles(sweep, images, source, weights, target, blocks)),
+        }
     }
 }
 
+/// # Safety
+/// As for [`sweep`].
 #[inline(always)]
-fn sweep_runs<S: Simd, const DISTANCE: usize>(
+unsafe fn sweep_runs<S: Simd, const DISTANCE: usize>(
     simd: S,
     sweep: &Sweep,
     images: usize,
@@ -587,14 +614,18 @@ fn sweep_runs<S: Simd, const DISTANCE: usize>(
         // SAFETY: `sweep`'s caller promises that windows and weights can be read.
         let sums = unsafe { run_sums::<S, 2, DISTANCE>(simd, runs, sweep.window, weights) };
         for (sums, to) in sums.into_iter().zip(to.chunks(RUN)) {
-            store_tile(simd, sums.map(|sum| [sum]), to, target, 0, blocks);
+            // SAFETY: likewise the pixels of the target.
+            unsafe { store_tile(simd, sums.map(|sum| [sum]), to, target, 0, blocks) };
         }
     }
 }
 
 /// Stores the sums of a block of channels from `first` on into the pixels at `to`, as many as there are.
+///
+/// # Safety
+/// The pixels at `to` can be read and written in `target`.
 #[inline(always)]
-fn store_tile<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn store_tile<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     sums: [[S::f32s; NV]; MR],
     to: &[u32],
@@ -611,8 +642,7 @@ fn store_tile<S: Simd, const MR: usize, const NV: usize>(
         let target = target.wrapping_add(to[i] as usize + first);
         if whole {
             for (v, &sum) in sums[i].iter().enumerate() {
-                // SAFETY: `sweep`'s caller promises that the pixel's channels can be read and written, and this block
-                // has all of them.
+                // SAFETY: the caller's, and this block has all of its channels.
                 unsafe {
                     let at = target.add(v * lanes);
                     let old = if blocks.add { super::tile::load::<S>(at) } else { simd.splat_f32s(0.0) };
@@ -636,8 +666,10 @@ fn store_tile<S: Simd, const MR: usize, const NV: usize>(
     }
 }
 
+/// # Safety
+/// As for [`sweep`].
 #[inline(always)]
-fn sweep_tiles<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn sweep_tiles<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     sweep: &Sweep,
     images: usize,
@@ -659,13 +691,16 @@ fn sweep_tiles<S: Simd, const MR: usize, const NV: usize>(
             }
             // SAFETY: `sweep`'s caller promises that windows and weights can be read.
             let sums = unsafe { window_sums::<S, MR, NV>(simd, windows, &sweep.steps, weights) };
-            store_tile(simd, sums, to, target, first, blocks);
+            // SAFETY: likewise the pixels of the target.
+            unsafe { store_tile(simd, sums, to, target, first, blocks) };
         }
     }
 }
 
+/// # Safety
+/// The tables' offsets for `images` images lie within `input`, which goes on for [`SLACK`] numbers, and `d_output`.
 #[inline(always)]
-fn d_weight_tiles<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn d_weight_tiles<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     plan: &Plan,
     images: usize,

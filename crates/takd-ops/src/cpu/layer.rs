@@ -2,8 +2,9 @@
 //! can be.
 //!
 //! ```text
-//! forward   1  per group of images: read the input into a padded copy, convolve, store y, sum y's moments
-//!           2  per image: scale · y + shift, ReLU, …, stored; left to the reader where it is no more than that
+//! forward   1  per group of images: read the input, into a padded copy where need be, convolve, store y, sum its moments
+//!           2  per image: scale · y + shift, ReLU, …, stored; left to the reader where it is no more than that;
+//!              in evaluation, whose statistics are known before, on the way of y to memory where tiles do not pool
 //! backward  1  per group: the gradient through ReLU (and pool), dz; its sums per channel
 //!           2  per group: d_y from dz, y and the sums into a padded copy; from that the gradients of weights and input
 //! ```
@@ -49,6 +50,11 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// `images` in as few parts of at most `most` as can be, all about equally long.
+fn part(images: usize, most: usize) -> usize {
+    images.div_ceil(images.div_ceil(most).max(1))
+}
+
 /// At least `len` numbers of room.
 fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buffer.len() < len {
@@ -80,13 +86,13 @@ trait Work<'a, T> {
 fn read_input<'a, S: Simd>(
     simd: S,
     plan: &Plan,
-    reads_plain: bool,
+    plain: bool,
     input: &'a Data,
     (first_image, images): (usize, usize),
     copy: &'a mut [f32],
 ) -> Input<'a> {
     let (image_len, _) = plan.image_lens();
-    if let (true, Data::Dense(input)) = (reads_plain, input) {
+    if let (true, Data::Dense(input)) = (plain, input) {
         return Input::Plain(&input[first_image * image_len..(first_image + images) * image_len]);
     }
     let (copy_len, _) = plan.copy_lens();
@@ -107,10 +113,11 @@ pub(crate) fn convolve(plan: &Plan, input: &Data, weight: &[f32], batch: usize) 
     let packed = plan.pack_forward(weight);
     let (_, out_len) = plan.image_lens();
     let mut y = Buffer::any(batch * out_len);
+    let images = part(batch, plan.group);
     let moments: Vec<Moments> = y
-        .par_chunks_mut(plan.group * out_len)
+        .par_chunks_mut(images * out_len)
         .enumerate()
-        .map(|(group, y)| vectorised(plan, Convolve { plan, input, packed: &packed, group, y }))
+        .map(|(group, y)| vectorised(plan, Convolve { plan, input, packed: &packed, first: group * images, y }))
         .collect();
     let moments = moments[1..].iter().fold(moments[0].clone(), Moments::merge);
     (y, moments)
@@ -120,17 +127,17 @@ struct Convolve<'b> {
     plan: &'b Plan,
     input: &'b Data,
     packed: &'b [f32],
-    group: usize,
+    first: usize,
     y: &'b mut [f32],
 }
 
 impl Work<'_, Moments> for Convolve<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) -> Moments {
-        let Self { plan, input, packed, group, y } = self;
+        let Self { plan, input, packed, first, y } = self;
         let images = y.len() / plan.image_lens().1;
         let copy = room(&mut scratch.input, plan.input_len());
-        let input = read_input(simd, plan, plan.reads_plain()[0], input, (group * plan.group, images), copy);
+        let input = read_input(simd, plan, plan.tiles_forward(), input, (first, images), copy);
         plan.forward(simd, images, input, packed, y, room(&mut scratch.tiles, plan.room()));
         Moments::of(simd, y, plan.c_out)
     }
@@ -226,8 +233,10 @@ pub(crate) fn convolve_finish(
     let (h, w) = followed(plan, follow);
     let len = h * w * plan.c_out;
     let mut output = Buffer::any(batch * len);
-    output.par_chunks_mut(plan.group * len).enumerate().for_each(|(group, output)| {
-        vectorised(plan, ConvolveFinish { plan, input, packed: &packed, group, scale_shift, follow, residual, output });
+    let images = part(batch, plan.group);
+    output.par_chunks_mut(images * len).enumerate().for_each(|(group, output)| {
+        let first = group * images;
+        vectorised(plan, ConvolveFinish { plan, input, packed: &packed, first, scale_shift, follow, residual, output });
     });
     output
 }
@@ -236,7 +245,7 @@ struct ConvolveFinish<'b> {
     plan: &'b Plan,
     input: &'b Data,
     packed: &'b [f32],
-    group: usize,
+    first: usize,
     scale_shift: [&'b Repeated; 2],
     follow: Follow,
     residual: Option<&'b Data>,
@@ -246,16 +255,16 @@ struct ConvolveFinish<'b> {
 impl Work<'_, ()> for ConvolveFinish<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) {
-        let Self { plan, input, packed, group, scale_shift, follow, residual, output } = self;
+        let Self { plan, input, packed, first, scale_shift, follow, residual, output } = self;
         let y_len = plan.image_lens().1;
         let (h, w) = followed(plan, follow);
         let len = h * w * plan.c_out;
         let images = output.len() / len;
         let copy = room(&mut scratch.input, plan.input_len());
         let tiles = room(&mut scratch.tiles, plan.room());
-        let input = read_input(simd, plan, plan.reads_plain()[0], input, (group * plan.group, images), copy);
-        if plan.maps() && follow != Follow::ReluMaxPool {
-            let start = group * plan.group * len;
+        let input = read_input(simd, plan, plan.tiles_forward(), input, (first, images), copy);
+        if plan.tiles_forward() && follow != Follow::ReluMaxPool {
+            let start = first * len;
             let old = match residual {
                 Some(Data::Dense(residual)) => Some(&residual[start..start + output.len()]),
                 Some(residual) => {
@@ -279,7 +288,7 @@ impl Work<'_, ()> for ConvolveFinish<'_> {
         let y = room(&mut scratch.output, plan.group * y_len);
         plan.forward(simd, images, input, packed, y, tiles);
         for (image, (y, output)) in y.chunks(y_len).zip(output.chunks_mut(len)).enumerate() {
-            let residual = residual.map(|residual| (residual, (group * plan.group + image) * len));
+            let residual = residual.map(|residual| (residual, (first + image) * len));
             finish_image(simd, plan, y, scale_shift, follow, residual, output);
         }
     }
@@ -321,15 +330,16 @@ impl Trained<'_> {
         let c = plan.c_out;
         let (h, w) = followed(plan, follow);
         let mean = Repeated::new(self.mean.iter().copied());
+        let images = part(self.batch, plan.group);
         let sums: Vec<[Vec<f64>; 2]> = grad
-            .par_chunks_mut(plan.group * h * w * c)
+            .par_chunks_mut(images * h * w * c)
             .enumerate()
             .map(|(group, grad)| {
                 if let (Follow::AddRelu, Data::Dense(output)) = (follow, output) {
-                    let start = group * plan.group * h * w * c;
+                    let start = group * images * h * w * c;
                     vectorised(plan, Mask(grad, &output[start..start + grad.len()]));
                 }
-                vectorised(plan, Sum { layer: self, grad, group, mean: &mean })
+                vectorised(plan, Sum { layer: self, grad, first: group * images, mean: &mean })
             })
             .collect();
         let total =
@@ -361,9 +371,8 @@ impl Trained<'_> {
         };
 
         let add = d_input.as_ref().is_some_and(|(_, add)| *add);
-        let groups = self.batch.div_ceil(plan.group);
         let chunks = (D_WEIGHT_LEN / plan.d_weight_len().max(1)).clamp(*CHUNKS.start(), *CHUNKS.end());
-        let chunk_images = groups.div_ceil(chunks) * plan.group;
+        let chunk_images = self.batch.div_ceil(chunks);
         let chunk_count = self.batch.div_ceil(chunk_images);
         let packed = if d_input.is_some() { plan.pack_backward(weight) } else { Buffer::any(0) };
         let d_inputs: Vec<Option<&mut [f32]>> = match d_input {
@@ -453,19 +462,19 @@ impl Work<'_, ()> for Mask<'_> {
 struct Sum<'b> {
     layer: &'b Trained<'b>,
     grad: &'b [f32],
-    group: usize,
+    first: usize,
     mean: &'b Repeated,
 }
 
 impl Work<'_, [Vec<f64>; 2]> for Sum<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) -> [Vec<f64>; 2] {
-        let Self { layer, grad, group, mean } = self;
+        let Self { layer, grad, first, mean } = self;
         let (plan, [scale, shift]) = (layer.plan, layer.scale_shift);
         let (h, w) = followed(plan, layer.follow);
         let mut sums = PairSums { sums: Sums::new(plan.c_out), coefficients: [scale, shift, mean] };
         for (image, grad) in grad.chunks(h * w * plan.c_out).enumerate() {
-            let y = layer.y_of(group * plan.group + image);
+            let y = layer.y_of(first + image);
             match layer.follow {
                 Follow::ReluMaxPool => layer.each_pair(simd, y, grad, &mut scratch.rows, &mut sums),
                 follow => add_grads(simd, &mut sums.sums, sums.coefficients, follow.pending(), [grad, y]),
@@ -511,9 +520,10 @@ impl Work<'_, ()> for Back<'_> {
         let (h, w) = followed(plan, layer.follow);
         let grad_len = h * w * plan.c_out;
         let (in_len, _) = plan.image_lens();
-        for start in (0..images).step_by(plan.group) {
-            let images = plan.group.min(images - start);
-            let input = read_input(simd, plan, plan.reads_plain()[1], layer.input, (first + start, images), copy);
+        let at_once = part(images, plan.group);
+        for start in (0..images).step_by(at_once) {
+            let images = at_once.min(images - start);
+            let input = read_input(simd, plan, plan.tiles_weights(), layer.input, (first + start, images), copy);
             for image in 0..images {
                 let index = first + start + image;
                 let grad = &grad[index * grad_len..(index + 1) * grad_len];

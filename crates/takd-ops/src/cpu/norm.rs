@@ -2,7 +2,7 @@
 
 use super::buffer::Buffer;
 use super::channels::{Add, Map, Repeated, Sums, map};
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 
 /// ReLU that lets NaN through.
 #[inline(always)]
@@ -47,8 +47,8 @@ impl Data {
         }
     }
 
-    /// The same outside of vectorised work.
-    pub(crate) fn copy_to(&self, start: usize, to: &mut [f32]) {
+    /// The same outside of vectorised work, in vectors of the kind `arch`.
+    pub(crate) fn copy_to(&self, arch: Arch, start: usize, to: &mut [f32]) {
         struct Read<'a>(&'a Data, usize, &'a mut [f32]);
         impl WithSimd for Read<'_> {
             type Output = ();
@@ -57,7 +57,7 @@ impl Data {
                 self.0.read(simd, self.1, self.2);
             }
         }
-        super::arch().dispatch(Read(self, start, to));
+        arch.dispatch(Read(self, start, to));
     }
 }
 
@@ -123,6 +123,9 @@ pub(crate) struct Moments {
     pub squares: Vec<f64>,
 }
 
+/// Pixels whose mean distances are counted from.
+const SAMPLES: usize = 32;
+
 /// `y − origin` and its square.
 #[derive(Clone, Copy)]
 struct Distance;
@@ -145,11 +148,18 @@ impl Moments {
     /// Of `[pixels, channels]` numbers.
     #[inline(always)]
     pub(crate) fn of<S: Simd>(simd: S, y: &[f32], channels: usize) -> Self {
-        // Distances from the first pixel, so that a large mean does not swallow a small variance.
-        let origin = Repeated::new(y[..channels].iter().copied());
+        // Distances from about the mean, so that neither a large mean nor an outlier swallows a small variance.
+        let pixels = y.len() / channels;
+        let samples = pixels.min(SAMPLES);
+        let mut origin = vec![0.0f32; channels];
+        for sample in 0..samples {
+            let pixel = &y[sample * pixels / samples * channels..][..channels];
+            origin.iter_mut().zip(pixel).for_each(|(origin, y)| *origin += y / samples as f32);
+        }
+        let origin = Repeated::new(origin.into_iter());
         let mut sums = Sums::new(channels);
         sums.add(simd, Distance, [&origin], [y]);
-        let count = (y.len() / channels) as f64;
+        let count = pixels as f64;
         let [sums, squares] = sums.finish();
         let mean = sums.iter().zip(&*origin).map(|(sum, &origin)| f64::from(origin) + sum / count).collect();
         let squares = sums.iter().zip(&squares).map(|(sum, square)| positive(square - sum * sum / count)).collect();

@@ -1,4 +1,4 @@
-//! The two register tiles everything is built of, generic over the vector.
+//! The register tiles that sums are built of, generic over the vector.
 //!
 //! A tile holds `rows · channels` sums in registers: `MR` rows, each `NV` vectors of channels.
 
@@ -66,6 +66,9 @@ macro_rules! with_outer_tile {
     };
 }
 pub(crate) use with_outer_tile;
+
+/// Numbers behind those of a matrix or copy that [`outer_sums`] may read, whose last rows need not be whole.
+pub(crate) const SLACK: usize = 16;
 
 /// Windows in a row that [`run_sums`] takes together.
 pub(crate) const RUN: usize = 8;
@@ -185,6 +188,7 @@ pub(crate) unsafe fn outer_sums<S: Simd, const MR: usize, const NV: usize>(
     ld: usize,
     rows: usize,
 ) {
+    const { assert!(MR <= SLACK) };
     let mut acc = [[simd.splat_f32s(0.0); NV]; MR];
     for (&x_at, &y_at) in x_at.iter().zip(y_at) {
         let (x, y) = (x.wrapping_add(x_at as usize), y.wrapping_add(y_at as usize));

@@ -17,7 +17,7 @@ mod transforms;
 
 use super::buffer::Buffer;
 use super::channels::{Map, Repeated};
-use super::tile::{load, outer_sums, store, with_large_tile, with_outer_tile};
+use super::tile::{SLACK, load, outer_sums, store, with_large_tile, with_outer_tile};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -48,23 +48,20 @@ impl Tiles {
     }
 }
 
-/// How tiles of a padded image's patches lie in the image.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Grid {
-    /// Of the image.
+/// An image without the zeros around it.
+#[derive(Clone, Copy)]
+pub(crate) struct Image {
     pub height: usize,
     pub width: usize,
-    /// Zeros around it.
+    /// Rows and columns of those zeros.
     pub padding: usize,
-    /// Tiles from left to right.
-    pub columns: usize,
 }
 
 /// The images that patches are taken of: in padded copies, or as they are.
 #[derive(Clone, Copy)]
 pub(crate) enum Source {
     Padded(*const f32),
-    Plain(*const f32),
+    Plain(*const f32, Image),
 }
 
 /// One convolution by tiles, or the sum of the weights' gradient.
@@ -75,9 +72,9 @@ pub(crate) struct Winograd {
     /// The patches, and the tiles of outputs or of their gradients.
     from: Tiles,
     to: Tiles,
-    /// Tiles of one image.
+    /// Tiles of one image, and from left to right.
     tiles: usize,
-    grid: Grid,
+    columns: usize,
     /// Channels of both, and how many of the latter are worked on at once.
     channels: [usize; 2],
     block: usize,
@@ -186,17 +183,17 @@ impl<M: Map<2, 1>> Epilogue for Mapped<'_, M> {
 }
 
 impl Winograd {
-    /// `tiles` of an image, of `size` 2 or 4; the channels are whole blocks.
+    /// `rows` by `columns` tiles of an image, of `size` 2 or 4; the channels are whole blocks.
     pub(crate) fn new(
         size: usize,
         (from, to): (Tiles, Tiles),
-        tiles: usize,
-        grid: Grid,
+        [rows, columns]: [usize; 2],
         channels: [usize; 2],
         block: usize,
     ) -> Self {
+        let tiles = rows * columns;
         let rows = channels.map(|channels| (0..*TILES.end()).map(|row| (row * channels) as u32).collect());
-        Self { size, from, to, tiles, grid, channels, block, rows }
+        Self { size, from, to, tiles, columns, channels, block, rows }
     }
 
     /// N².
@@ -211,10 +208,10 @@ impl Winograd {
         tiles.div_ceil(parts.max(1)).next_multiple_of(ROUND).min(*TILES.end())
     }
 
-    /// Numbers from one of the N² matrices to the next; a line more than it holds, lest all fall on the same lines of
-    /// the cache.
+    /// Numbers from one of the N² matrices to the next: a line more than it holds, which sums may read, and lest all fall
+    /// on the same lines of the cache.
     fn matrix(tiles: usize, channels: usize) -> usize {
-        tiles * channels + 16
+        tiles * channels + SLACK
     }
 
     /// Numbers of room that [`Winograd::convolve`] and [`Winograd::correlate`] need.
@@ -259,7 +256,8 @@ impl Winograd {
     /// The convolution of `images` images, through `epilogue` into `target`.
     ///
     /// # Safety
-    /// `images` images can be read at `source`; the table's offsets for them lie within `target`.
+    /// `images` images can be read at `source`; the table's offsets for them lie within `target`, and `epilogue` may
+    /// read whatever it has as long as that.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     pub(crate) unsafe fn convolve<S: Simd, E: Epilogue>(
@@ -295,7 +293,7 @@ impl Winograd {
         let at_once = self.tiles_at_once(tiles);
         let matrices = [Self::matrix(at_once, c_from), Self::matrix(at_once, c_to)];
         let (patches, products) = room.split_at_mut(N * N * matrices[0]);
-        debug_assert!(at_once.is_multiple_of(ROUND));
+        assert!(at_once.is_multiple_of(ROUND));
         assert!(packed.len() >= N * N * c_from * c_to && products.len() >= N * N * matrices[1]);
         for (part, to) in self.to.at[..tiles].chunks(at_once).enumerate() {
             // SAFETY: the caller's for source and target; `at_once` tiles have room in the matrices.
@@ -325,15 +323,15 @@ impl Winograd {
         patches: *mut f32,
         matrix: usize,
     ) {
-        let (c, Grid { height, width, padding, columns }) = (self.channels[0], self.grid);
+        let c = self.channels[0];
         for i in 0..count {
             let tile = first + i;
             let to = patches.wrapping_add(i * c);
             let (at, row) = match source {
                 Source::Padded(source) => (source.wrapping_add(self.from.at[tile] as usize), self.from.row),
-                Source::Plain(source) => {
+                Source::Plain(source, Image { height, width, padding }) => {
                     let (image, place) = (tile / self.tiles, tile % self.tiles);
-                    let (y, x) = (place / columns * M, place % columns * M);
+                    let (y, x) = (place / self.columns * M, place % self.columns * M);
                     let inside = |start: usize, size: usize| {
                         padding.saturating_sub(start)..N.min((size + padding).saturating_sub(start))
                     };
@@ -638,9 +636,12 @@ unsafe fn gather<S: Simd, T: Tile<M, N>, E: Epilogue, const M: usize, const N: u
 }
 
 /// The N² matrix products.
+///
+/// # Safety
+/// `points` matrices of patches and of products have room for `tiles`, rounded up to [`ROUND`]; `packed` is whole.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn multiply<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn multiply<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     points: usize,
     tiles: usize,
@@ -652,18 +653,24 @@ fn multiply<S: Simd, const MR: usize, const NV: usize>(
 ) {
     // Where the compiler knows the distance of the rows it needs one pointer for all of them, which counts where the
     // sums are short.
-    match channels[0] {
-        16 => multiply_deep::<S, MR, NV, 16>(simd, points, tiles, channels, matrices, patches, packed, products),
-        32 => multiply_deep::<S, MR, NV, 32>(simd, points, tiles, channels, matrices, patches, packed, products),
-        64 => multiply_deep::<S, MR, NV, 64>(simd, points, tiles, channels, matrices, patches, packed, products),
-        _ => multiply_deep::<S, MR, NV, 0>(simd, points, tiles, channels, matrices, patches, packed, products),
+    // SAFETY: the caller's.
+    unsafe {
+        match channels[0] {
+            16 => multiply_deep::<S, MR, NV, 16>(simd, points, tiles, channels, matrices, patches, packed, products),
+            32 => multiply_deep::<S, MR, NV, 32>(simd, points, tiles, channels, matrices, patches, packed, products),
+            64 => multiply_deep::<S, MR, NV, 64>(simd, points, tiles, channels, matrices, patches, packed, products),
+            _ => multiply_deep::<S, MR, NV, 0>(simd, points, tiles, channels, matrices, patches, packed, products),
+        }
     }
 }
 
 /// The same over `DEPTH` channels, or any number of them where it is 0.
+///
+/// # Safety
+/// As for [`multiply`].
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn multiply_deep<S: Simd, const MR: usize, const NV: usize, const DEPTH: usize>(
+unsafe fn multiply_deep<S: Simd, const MR: usize, const NV: usize, const DEPTH: usize>(
     simd: S,
     points: usize,
     tiles: usize,
@@ -673,6 +680,7 @@ fn multiply_deep<S: Simd, const MR: usize, const NV: usize, const DEPTH: usize>(
     packed: *const f32,
     products: *mut f32,
 ) {
+    const { assert!(ROUND.is_multiple_of(MR)) };
     let depth = if DEPTH == 0 { c_from } else { DEPTH };
     let block = NV * S::F32_LANES;
     for point in 0..points {
@@ -691,7 +699,7 @@ fn multiply_deep<S: Simd, const MR: usize, const NV: usize, const DEPTH: usize>(
                         kernel[v] = unsafe { load::<S>(kernels.add(k * block + v * S::F32_LANES)) };
                     }
                     for i in 0..MR {
-                        // SAFETY: rows of patches.
+                        // SAFETY: a row of the patches, which has room for whole register tiles.
                         let x = simd.splat_f32s(unsafe { *rows.add(i * depth + k) });
                         for v in 0..NV {
                             sums[i][v] = simd.mul_add_e_f32s(x, kernel[v], sums[i][v]);
@@ -711,8 +719,11 @@ fn multiply_deep<S: Simd, const MR: usize, const NV: usize, const DEPTH: usize>(
 }
 
 /// `sums[point] += patches[point]ᵀ · spread[point]`.
+///
+/// # Safety
+/// The matrices hold `tiles`, and [`SLACK`] numbers more; `sums` is whole.
 #[inline(always)]
-fn outer_products<S: Simd, const MR: usize, const NV: usize>(
+unsafe fn outer_products<S: Simd, const MR: usize, const NV: usize>(
     simd: S,
     winograd: &Winograd,
     tiles: usize,
