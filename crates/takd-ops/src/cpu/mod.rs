@@ -5,6 +5,7 @@ pub(crate) mod channels;
 pub(crate) mod conv;
 pub(crate) mod layer;
 pub(crate) mod norm;
+mod sweep;
 pub(crate) mod tile;
 mod winograd;
 

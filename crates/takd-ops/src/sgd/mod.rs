@@ -1,5 +1,8 @@
 //! Stochastic gradient descent with momentum, in place.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
@@ -52,7 +55,8 @@ pub fn sgd_step(param: &Var, grad: &Tensor, momentum_buffer: &Var, params: SgdPa
             momentum_buffer.dims()
         )
     }
-    let fast = param.device().is_cpu()
+    let device = param.device();
+    let fast = (device.is_cpu() || cfg!(feature = "cuda") && device.is_cuda())
         && param.dtype() == DType::F32
         && grad.dtype() == DType::F32
         && momentum_buffer.dtype() == DType::F32
@@ -62,6 +66,10 @@ pub fn sgd_step(param: &Var, grad: &Tensor, momentum_buffer: &Var, params: SgdPa
         return composite(param, grad, momentum_buffer, params);
     }
     let grad = grad.contiguous()?;
+    #[cfg(feature = "cuda")]
+    if device.is_cuda() {
+        return param.inplace_op3(&grad, momentum_buffer, &cuda::Step(params));
+    }
     momentum_buffer.inplace_op3(&grad, param, &Accumulate(params))?;
     param.inplace_op3(&grad, momentum_buffer, &Descend(params))
 }
