@@ -180,6 +180,9 @@ fn others(criterion: &mut Criterion) -> Result<()> {
 }
 
 fn main() -> Result<()> {
+    // candle's own threads spin while they wait; one is none beside ours.
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     // In the pool, as a training program should be.
     rayon::scope(|_| {
         let mut criterion = Criterion::default()
