@@ -103,7 +103,19 @@ pub fn batches_ahead<'scope>(
     // The thread makes its batches alone. The workers of the global pool may all be callers that wait here, and would never
     // get to the batch they wait for; and a pool that the caller was put in with `install` cannot be reached from another
     // thread. One thread is enough: 128 images of CIFAR take it 0.2 ms.
-    ahead(scope, made_by(Hands::ThisThread, images, order, config, (seed, epoch), device))
+    //
+    // The caller's own thread moves them to its device. On CUDA candle gives every thread a stream of its own, and nothing
+    // keeps what one thread does from reading what another still copies.
+    let device = device.clone();
+    ahead(scope, made_by(Hands::ThisThread, images, order, config, (seed, epoch), &Device::Cpu))
+        .map(move |batch| batch?.to_device(&device))
+}
+
+impl Batch {
+    fn to_device(self, device: &Device) -> Result<Self> {
+        let Self { images, labels, indices } = self;
+        Ok(Self { images: images.to_device(device)?, labels: labels.to_device(device)?, indices })
+    }
 }
 
 /// Who makes the images of a batch.
