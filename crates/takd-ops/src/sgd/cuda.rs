@@ -86,7 +86,7 @@ impl InplaceOp3 for Step {
 
 /// The kernel, compiled once in a process.
 fn ptx() -> Result<&'static str> {
-    static PTX: LazyLock<Result<String, CompileError>> = LazyLock::new(|| {
+    static PTX: LazyLock<std::result::Result<String, CompileError>> = LazyLock::new(|| {
         let options = CompileOptions { fmad: Some(false), ..CompileOptions::default() };
         Ok(compile_ptx_with_opts(SOURCE, options)?.to_src())
     });
