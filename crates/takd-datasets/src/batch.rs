@@ -108,11 +108,11 @@ pub fn batches_ahead<'scope>(
     // keeps what one thread does from reading what another still copies.
     let device = device.clone();
     ahead(scope, made_by(Hands::ThisThread, images, order, config, (seed, epoch), &Device::Cpu))
-        .map(move |batch| batch?.to_device(&device))
+        .map(move |batch| batch?.moved_to(&device))
 }
 
 impl Batch {
-    fn to_device(self, device: &Device) -> Result<Self> {
+    fn moved_to(self, device: &Device) -> Result<Self> {
         let Self { images, labels, indices } = self;
         Ok(Self { images: images.to_device(device)?, labels: labels.to_device(device)?, indices })
     }
