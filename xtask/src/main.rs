@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 /// Development tasks and whole experiments.
 #[derive(Parser)]
@@ -41,7 +41,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
-    /// Check everything: format, clippy with warnings denied, all tests and doc tests, documentation
+    /// Check everything: format, clippy with warnings denied, all tests and doc tests, documentation; the CUDA code where
+    /// there is nvcc
     Ci,
 }
 
@@ -93,4 +94,11 @@ fn target() -> PathBuf {
 /// The cargo that runs us.
 fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Whether a program is there and does what it is asked.
+fn answers(program: &str, arg: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg(arg).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }

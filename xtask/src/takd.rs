@@ -10,7 +10,11 @@ pub(crate) fn run(command: &str, args: &[OsString]) -> Result<()> {
     build
         .args(["build", "--release", "--package", "takd-cli", "--manifest-path"])
         .arg(crate::root().join("Cargo.toml"));
-    if let Some(feature) = device_feature(args) {
+    let feature = device_feature(args);
+    if feature == Some("cuda") {
+        check_for_cuda()?;
+    }
+    if let Some(feature) = feature {
         build.args(["--features", feature]);
     }
     let status = build.status().context("cannot start cargo")?;
@@ -33,6 +37,20 @@ fn device_feature(args: &[OsString]) -> Option<&'static str> {
         Some("metal") => Some("metal"),
         _ => None,
     }
+}
+
+/// Says at once, and in a line, what the build would say in the midst of it.
+fn check_for_cuda() -> Result<()> {
+    const ELSE: &str = "see README, \"On a GPU\"; --device cpu works everywhere";
+    if !crate::answers("nvcc", "--version") {
+        bail!(
+            "--device cuda: takd cannot be built for it, for there is no nvcc on PATH: install a CUDA toolkit; {ELSE}"
+        );
+    }
+    if std::env::var_os("CUDA_COMPUTE_CAP").is_none() && !crate::answers("nvidia-smi", "-L") {
+        bail!("--device cuda: there is no NVIDIA GPU, for `nvidia-smi` lists none: install its driver; {ELSE}");
+    }
+    Ok(())
 }
 
 /// Becomes the program, so that signals reach it and nothing stands between.

@@ -1,6 +1,7 @@
 //! Which device the networks are trained on.
 
-use anyhow::{Context, Result};
+use crate::output;
+use anyhow::{Result, anyhow, bail};
 use candle_core::Device;
 use clap::ValueEnum;
 
@@ -20,19 +21,46 @@ pub(crate) enum DeviceKind {
 impl DeviceKind {
     pub(crate) fn open(self) -> Result<Device> {
         match self {
-            Self::Auto => Ok(Device::new_cuda(0).or_else(|_| Device::new_metal(0)).unwrap_or(Device::Cpu)),
+            Self::Auto => Ok(automatic()),
             Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda => {
-                Device::new_cuda(0).with_context(|| self.unavailable("cuda", "an NVIDIA GPU with its driver"))
-            }
-            Self::Metal => Device::new_metal(0).with_context(|| self.unavailable("metal", "an Apple GPU")),
+            Self::Cuda if !cfg!(feature = "cuda") => bail!(unknown("cuda")),
+            Self::Cuda => Device::new_cuda(0).map_err(|error| {
+                let remedy = "`nvidia-smi` lists those that the driver sees";
+                anyhow!("--device cuda: no NVIDIA GPU can be used: {}; {remedy}; {CPU}", cause(&error))
+            }),
+            Self::Metal if !cfg!(feature = "metal") => bail!(unknown("metal")),
+            Self::Metal => Device::new_metal(0)
+                .map_err(|error| anyhow!("--device metal: no Apple GPU can be used: {}; {CPU}", cause(&error))),
         }
     }
+}
 
-    fn unavailable(self, feature: &str, hardware: &str) -> String {
-        format!(
-            "--device {feature} is not available: it needs {hardware} and a program built with `--features {feature}`; \
-             --device cpu works everywhere"
-        )
-    }
+const CPU: &str = "--device cpu works everywhere";
+
+fn automatic() -> Device {
+    let gpu = if cfg!(feature = "cuda") {
+        Device::new_cuda(0)
+    } else if cfg!(feature = "metal") {
+        Device::new_metal(0)
+    } else {
+        return Device::Cpu;
+    };
+    gpu.unwrap_or_else(|error| {
+        // Whoever built for a GPU expects it, and the CPU's runs are others.
+        output::note(&format!("no GPU can be used, so the CPU is: {}", cause(&error)));
+        Device::Cpu
+    })
+}
+
+/// What candle says, without the backtrace that it may add.
+fn cause(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// What the user is told who asks for a device that this build does not know.
+fn unknown(feature: &str) -> String {
+    format!(
+        "--device {feature}: this takd was built without it; build it with `--features {feature}`, as `cargo xtask` does \
+         for --device {feature}; {CPU}"
+    )
 }

@@ -30,6 +30,16 @@ fn path_of_three_is_trained_step_by_step_and_shares_its_beginning_with_others() 
     assert_eq!(text(&other.stderr).matches(": trained,").count(), 1);
 }
 
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn device_that_the_program_was_built_without_is_an_error_of_one_line_with_the_remedy() {
+    let out = folder();
+    let output = run(&mut distill(&["plane2"], out.path(), &["--device", "cuda"]), 1);
+    let message = text(&output.stderr);
+    assert!(message.contains("--features cuda") && message.contains("--device cpu"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
 #[test]
 fn two_networks_teach_a_third_together() {
     let out = folder();
