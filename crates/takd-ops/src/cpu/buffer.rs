@@ -131,4 +131,77 @@ mod tests {
             assert!(Buffer::zeros(len).iter().all(|&value| value == 0.0));
         }
     }
+
+    fn empty() -> Pool {
+        Pool { free: Vec::new(), free_lines: 0, used_lines: 0, peak_lines: 0 }
+    }
+
+    fn lines(count: usize) -> Vec<Line> {
+        vec![Line([0.0; LINE]); count]
+    }
+
+    /// Waiting buffers of these lengths, the oldest first, beside none in use.
+    fn waiting(lengths: &[usize]) -> Pool {
+        let total = lengths.iter().sum();
+        let free = lengths.iter().map(|&length| lines(length)).collect();
+        Pool { free, free_lines: total, used_lines: 0, peak_lines: total }
+    }
+
+    fn lengths(pool: &Pool) -> Vec<usize> {
+        pool.free.iter().map(Vec::len).collect()
+    }
+
+    fn assert_within_limit(pool: &Pool) {
+        assert_eq!(pool.free_lines, lengths(pool).iter().sum::<usize>());
+        assert!(pool.used_lines <= pool.peak_lines);
+        assert!(pool.used_lines + pool.free_lines <= pool.peak_lines + pool.peak_lines / 4);
+    }
+
+    #[test]
+    fn the_smallest_buffer_that_fits_is_taken_and_none_twice_too_large() {
+        let mut pool = waiting(&[21, 12, 20, 9]);
+        assert_eq!(pool.take(10).map(|lines| lines.len()), Some(12));
+        assert_eq!(pool.take(10).map(|lines| lines.len()), Some(20));
+        assert!(pool.take(10).is_none());
+        assert_eq!(lengths(&pool), [21, 9]);
+        assert_eq!(pool.take(21).map(|lines| lines.len()), Some(21));
+        assert_within_limit(&pool);
+        assert!(empty().take(1).is_none() && empty().take(0).is_none());
+    }
+
+    #[test]
+    fn the_buffers_that_waited_longest_are_freed_and_no_more_than_must_be() {
+        let mut pool = waiting(&[3, 8, 5, 7, 2]);
+        (pool.used_lines, pool.peak_lines) = (10, 20);
+        pool.trim();
+        // 10 in use and 15 waiting are the limit.
+        assert_eq!(lengths(&pool), [5, 7, 2]);
+        assert_within_limit(&pool);
+        pool.trim();
+        assert_eq!(lengths(&pool), [5, 7, 2]);
+        (pool.used_lines, pool.peak_lines) = (20, 20);
+        pool.trim();
+        assert_eq!(lengths(&pool), [2]);
+        assert_within_limit(&pool);
+    }
+
+    #[test]
+    fn the_pool_never_holds_more_than_a_quarter_above_the_busiest_moment() {
+        let check = || assert_within_limit(&POOL.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut held = Vec::new();
+        for step in 0..400 {
+            let len = step * 7919 % 5000;
+            held.push(if step % 2 == 0 { Buffer::any(len) } else { Buffer::zeros(len) });
+            check();
+            if held.len() > 3 + step % 11 {
+                held.remove(step % held.len());
+                held.pop();
+                check();
+            }
+        }
+        drop(held);
+        check();
+        release_buffers();
+        check();
+    }
 }

@@ -537,3 +537,37 @@ pub(crate) enum Input<'a> {
     /// As they are; tiles alone can do with that.
     Plain(&'a [f32]),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAME: Conv2dParams = Conv2dParams { stride: 1, padding: 1 };
+
+    #[test]
+    fn no_more_plans_are_kept_than_the_limit() {
+        for width in 3..3 + PLANS_KEPT + 6 {
+            let plan = Plan::shared([4, width, 2], [3, 3, 3], SAME, false);
+            assert_eq!(plan.map(|plan| (plan.out_h, plan.out_w)), Some((4, width)));
+            assert!(PLANS.lock().unwrap_or_else(PoisonError::into_inner).len() <= PLANS_KEPT);
+        }
+    }
+
+    #[test]
+    fn a_plan_is_shared_by_what_asks_for_the_same_alone() {
+        let plan = |channels: usize, params: Conv2dParams, train: bool| {
+            Plan::shared([6, 6, channels], [5, 3, 3], params, train).expect("a plan that fits")
+        };
+        // Other tests may push a plan out between two calls, but hardly again and again.
+        assert!((0..10).any(|_| Arc::ptr_eq(&plan(2, SAME, true), &plan(2, SAME, true))));
+        let half = Conv2dParams { stride: 2, padding: 1 };
+        let kinds = [plan(2, SAME, true), plan(2, SAME, false), plan(2, half, true), plan(3, SAME, true)];
+        for (i, one) in kinds.iter().enumerate() {
+            assert!(kinds[..i].iter().all(|other| !Arc::ptr_eq(one, other)));
+        }
+        assert_eq!(
+            kinds.map(|plan| (plan.out_w, plan.c_in, plan.backward.len())),
+            [(6, 2, 1), (6, 2, 0), (3, 2, 4), (6, 3, 1)]
+        );
+    }
+}

@@ -420,3 +420,94 @@ fn to_largest<const N: usize>(
         to[c..c + N].copy_from_slice(&d);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::kinds;
+
+    fn moments(arch: Arch, y: &[f32], channels: usize) -> Moments {
+        struct Of<'a>(&'a [f32], usize);
+        impl WithSimd for Of<'_> {
+            type Output = Moments;
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, simd: S) -> Moments {
+                Moments::of(simd, self.0, self.1)
+            }
+        }
+        arch.dispatch(Of(y, channels))
+    }
+
+    /// Mean and squared distances from it of a channel.
+    fn plain(y: &[f32], channels: usize, c: usize) -> (f64, f64) {
+        let values = || y.iter().skip(c).step_by(channels).map(|&value| f64::from(value));
+        let mean = values().sum::<f64>() / values().count() as f64;
+        (mean, values().map(|value| (value - mean) * (value - mean)).sum())
+    }
+
+    /// Numbers of variance about 1/12, without order.
+    fn noise(count: usize) -> Vec<f32> {
+        (0..count as u32).map(|i| i.wrapping_mul(2_654_435_761) as f32 / u32::MAX as f32 - 0.5).collect()
+    }
+
+    fn assert_near(found: &Moments, y: &[f32], channels: usize) {
+        assert_eq!(found.count as usize, y.len() / channels);
+        for c in 0..channels {
+            let (mean, squares) = plain(y, channels, c);
+            let off = (found.squares[c] / squares - 1.0).abs();
+            assert!(off < 1e-5, "squares of channel {c} off by {off}");
+            let off = (found.mean[c] - mean).abs() / (squares / found.count).sqrt();
+            assert!(off < 1e-5, "mean of channel {c} off by {off}");
+        }
+    }
+
+    #[test]
+    fn moments_are_those_of_f64_for_outliers_and_large_means() {
+        for kind in kinds() {
+            for channels in [1, 3, 16, 20] {
+                for pixels in [2, 31, 33, 4097] {
+                    let mut y = noise(pixels * channels);
+                    assert_near(&moments(kind, &y, channels), &y, channels);
+                    let large: Vec<f32> = y.iter().map(|y| y * 3.0 + 1e4).collect();
+                    assert_near(&moments(kind, &large, channels), &large, channels);
+                    y.iter_mut().for_each(|y| *y *= 1e-3);
+                    y[..channels].fill(1.0);
+                    assert_near(&moments(kind, &y, channels), &y, channels);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn moments_of_parts_merge_into_those_of_the_whole() {
+        let mut y = noise(900 * 5);
+        y[..100 * 5].iter_mut().for_each(|y| *y += 50.0);
+        for kind in kinds() {
+            let parts = [&y[..100 * 5], &y[100 * 5..101 * 5], &y[101 * 5..]].map(|part| moments(kind, part, 5));
+            let merged = parts[1..].iter().fold(parts[0].clone(), Moments::merge);
+            assert_near(&merged, &y, 5);
+        }
+    }
+
+    #[test]
+    fn a_pool_of_nan_is_nan_wherever_it_stands_and_its_gradient_goes_to_one_of_four() {
+        for channels in [1, 16, 19] {
+            let [scale, shift] = [1.0, 0.5].map(|value| Repeated::new((0..channels).map(|_| value)));
+            for corner in 0..4 {
+                let mut rows = [noise(2 * channels), noise(2 * channels)];
+                rows[corner / 2][corner % 2 * channels..][..channels].fill(f32::NAN);
+                let [top, bottom] = [&rows[0][..], &rows[1][..]];
+                let mut pooled = vec![0.0; channels];
+                relu_max_pool([top, bottom], channels, [&scale, &shift], &mut pooled);
+                assert!(pooled.iter().all(|value| value.is_nan()), "{channels} channels, corner {corner}");
+                let (mut d_top, mut d_bottom) = (vec![7.0; 2 * channels], vec![7.0; 2 * channels]);
+                let d = [&mut d_top[..], &mut d_bottom[..]];
+                relu_max_pool_grad(&vec![1.0; channels], [top, bottom], channels, [&scale, &shift], d);
+                for c in 0..channels {
+                    let four = [d_top[c], d_top[channels + c], d_bottom[c], d_bottom[channels + c]];
+                    assert_eq!((four.iter().sum::<f32>(), four.iter().filter(|d| **d == 1.0).count()), (1.0, 1));
+                }
+            }
+        }
+    }
+}
