@@ -4,7 +4,7 @@ use crate::{DecayOn, Error, Recipe, Result};
 use candle_core::{Tensor, Var, backprop::GradStore};
 use std::collections::BTreeMap;
 use takd_models::Parameters;
-use takd_ops::{SgdParams, all_finite, sgd_step};
+use takd_ops::{SgdParams, find_not_finite, sgd_step};
 
 /// Stochastic gradient descent with momentum.
 pub(crate) struct Optimizer {
@@ -36,19 +36,15 @@ impl Optimizer {
 
     /// Moves every parameter, or none where a gradient is not finite.
     pub(crate) fn step(&self, grads: &GradStore, lr: f64) -> Result<()> {
-        for Trained { name, var, .. } in &self.parameters {
-            if let Some(grad) = grads.get(var)
-                && !all_finite(grad)?
-            {
-                return Err(Error::NotFinite(format!("the gradient of {name} is not finite")));
-            }
+        let moved = self.parameters.iter().filter_map(|trained| Some((trained, grads.get(&trained.var)?)));
+        let (moved, grads): (Vec<&Trained>, Vec<&Tensor>) = moved.unzip();
+        if let Some(place) = find_not_finite(&grads)? {
+            return Err(Error::NotFinite(format!("the gradient of {} is not finite", moved[place].name)));
         }
-        for Trained { var, momentum_buffer, weight_decay, .. } in &self.parameters {
-            if let Some(grad) = grads.get(var) {
-                let params =
-                    SgdParams { lr, momentum: self.momentum, nesterov: self.nesterov, weight_decay: *weight_decay };
-                sgd_step(var, grad, momentum_buffer, params)?;
-            }
+        for (Trained { var, momentum_buffer, weight_decay, .. }, grad) in moved.into_iter().zip(grads) {
+            let params =
+                SgdParams { lr, momentum: self.momentum, nesterov: self.nesterov, weight_decay: *weight_decay };
+            sgd_step(var, grad, momentum_buffer, params)?;
         }
         Ok(())
     }

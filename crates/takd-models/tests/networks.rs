@@ -1,7 +1,7 @@
 //! What a network is made of: how many parameters, called what, drawn how.
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::ModuleT;
+use candle_nn::{ModuleT, VarBuilder, VarMap};
 use std::collections::BTreeMap;
 use std::error::Error;
 use takd_models::{ModelSpec, Network, Parameters};
@@ -203,5 +203,23 @@ fn frozen_network_sees_what_training_changes_and_keeps_no_gradients() -> Outcome
         assert_eq!(logits.to_vec2::<f32>()?, expected.to_vec2::<f32>()?, "{name}");
         assert!(expected.track_op() && !logits.track_op(), "{name}");
     }
+    Ok(())
+}
+
+#[test]
+fn deepest_network_in_plain_operations_fits_the_stack_of_a_worker_thread() -> Outcome {
+    // f64 goes the way that f32 goes on a GPU: a graph of many thousand tensors, which candle walks and frees recursively.
+    let step = || -> candle_core::Result<usize> {
+        let vars = VarMap::new();
+        let vb = VarBuilder::from_varmap(&vars, DType::F64, &Device::Cpu);
+        let network = Network::new("resnet110".parse().map_err(candle_core::Error::wrap)?, 10, vb)?;
+        let images = Tensor::ones((1, 3, 32, 32), DType::F64, &Device::Cpu)?;
+        let grads = network.forward_t(&images, true)?.sqr()?.sum_all()?.backward()?;
+        Ok(vars.all_vars().iter().filter(|var| grads.get(var).is_some()).count())
+    };
+    // Rust's default, and so rayon's.
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(step)?;
+    // 111 convolutions and normalisations of two tensors more, and the last layer's two.
+    assert_eq!(thread.join().expect("no panic")?, 3 * 111 + 2);
     Ok(())
 }

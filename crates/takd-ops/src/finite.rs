@@ -22,14 +22,35 @@ const CHUNK: usize = 1 << 16;
 /// # Errors
 /// Where the tensor cannot be read.
 pub fn all_finite(tensor: &Tensor) -> Result<bool> {
-    let (storage, layout) = tensor.storage_and_layout();
-    if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
-        return Ok(values[start..end].par_chunks(CHUNK).all(finite));
+    Ok(find_not_finite(&[tensor])?.is_none())
+}
+
+/// The place of one of `tensors` that [`all_finite`] is false of; nothing where it is true of all. They are on one device;
+/// on a GPU it waits once for all of them.
+///
+/// # Errors
+/// Where a tensor cannot be read.
+pub fn find_not_finite(tensors: &[&Tensor]) -> Result<Option<usize>> {
+    let mut sums = Vec::new();
+    let mut places = Vec::new();
+    for (place, tensor) in tensors.iter().enumerate() {
+        let (storage, layout) = tensor.storage_and_layout();
+        if let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) = (&*storage, layout.contiguous_offsets()) {
+            if !values[start..end].par_chunks(CHUNK).all(finite) {
+                return Ok(Some(place));
+            }
+            continue;
+        }
+        drop(storage);
+        // 0 times a number is 0, and NaN times anything else.
+        sums.push(tensor.detach().affine(0.0, 0.0)?.sum_all()?.to_dtype(DType::F32)?);
+        places.push(place);
     }
-    drop(storage);
-    // 0 times a number is 0, and NaN times anything else.
-    let sum = tensor.affine(0.0, 0.0)?.sum_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?;
-    Ok(sum == 0.0)
+    if sums.is_empty() {
+        return Ok(None);
+    }
+    let sums = Tensor::stack(&sums, 0)?.to_vec1::<f32>()?;
+    Ok(places.into_iter().zip(sums).find(|&(_, sum)| sum != 0.0).map(|(place, _)| place))
 }
 
 fn finite(values: &[f32]) -> bool {
@@ -42,6 +63,18 @@ fn finite(values: &[f32]) -> bool {
 mod tests {
     use super::*;
     use candle_core::Device;
+
+    #[test]
+    fn tensor_that_is_not_finite_is_found_among_others_of_every_type() -> Result<()> {
+        for dtype in [DType::F32, DType::F64] {
+            let of = |values: &[f32]| Tensor::new(values, &Device::Cpu)?.to_dtype(dtype);
+            let (good, bad) = (of(&[1., f32::MAX])?, of(&[0., f32::INFINITY, 1.])?);
+            assert_eq!(find_not_finite(&[&good, &good])?, None);
+            assert_eq!(find_not_finite(&[&good, &good, &bad, &good])?, Some(2), "{dtype:?}");
+        }
+        assert_eq!(find_not_finite(&[])?, None);
+        Ok(())
+    }
 
     #[test]
     fn one_value_that_is_no_number_is_found_wherever_it_is() -> Result<()> {
