@@ -143,7 +143,8 @@ impl Plan {
             false => size(largest, out_h, out_w),
         };
         let (backward_size, weights_size) = match train {
-            true => (size(largest, height, width), size(largest, out_h, out_w)),
+            // The input's gradient goes on through the layers below, and its error with it; the weights' ends here.
+            true => (size(2, height, width), size(largest, out_h, out_w)),
             false => (None, None),
         };
         let group_pixels = match [forward_size, backward_size, weights_size].iter().flatten().max() {
