@@ -1,8 +1,10 @@
 //! [`ConvBn`]: convolution, batch normalisation and what follows them, as one layer.
 
+use crate::cpu::backward::Trained;
 use crate::cpu::channels::Repeated;
 use crate::cpu::conv::Plan;
-use crate::cpu::layer::{Follow, Shared, Trained, convolve, convolve_finish, finish, followed};
+use crate::cpu::forward::{convolve, convolve_finish, finish};
+use crate::cpu::layer::{Follow, Shared, followed};
 use crate::cpu::norm::{Activation, Data};
 use crate::features::{Backward, Features, Inner, LayerOp, Node, ParamGrads, Slot, param_handle, with_values};
 use crate::{BatchNorm, Conv2d, max_pool2d, reference};

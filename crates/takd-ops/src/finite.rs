@@ -1,4 +1,4 @@
-//! Whether a tensor holds numbers only.
+//! Whether tensors hold numbers only.
 
 use crate::cpu;
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
@@ -7,26 +7,20 @@ use rayon::prelude::*;
 /// Numbers below which a second thread does not pay, and in a task.
 const CHUNK: usize = 1 << 16;
 
-/// Whether every value of `tensor` is finite: neither NaN nor infinite. One pass over it; on a GPU it waits for the result.
+/// The place of one of `tensors` that has a value which is not finite, NaN or an infinity; nothing where none has. They are
+/// on one device. One pass over each; on a GPU it waits once for all of them.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
+/// use takd_ops::find_not_finite;
 ///
 /// # fn main() -> candle_core::Result<()> {
-/// assert!(takd_ops::all_finite(&Tensor::new(&[1f32, 2.], &Device::Cpu)?)?);
-/// assert!(!takd_ops::all_finite(&Tensor::new(&[1f32, f32::NAN], &Device::Cpu)?)?);
+/// let (good, bad) = (Tensor::new(&[1f32, 2.], &Device::Cpu)?, Tensor::new(&[1f32, f32::NAN], &Device::Cpu)?);
+/// assert_eq!(find_not_finite(&[&good, &bad])?, Some(1));
+/// assert_eq!(find_not_finite(&[&good])?, None);
 /// # Ok(())
 /// # }
 /// ```
-///
-/// # Errors
-/// Where the tensor cannot be read.
-pub fn all_finite(tensor: &Tensor) -> Result<bool> {
-    Ok(find_not_finite(&[tensor])?.is_none())
-}
-
-/// The place of one of `tensors` that [`all_finite`] is false of; nothing where it is true of all. They are on one device;
-/// on a GPU it waits once for all of them.
 ///
 /// # Errors
 /// Where a tensor cannot be read.
@@ -79,6 +73,7 @@ mod tests {
     #[test]
     fn one_value_that_is_no_number_is_found_wherever_it_is() -> Result<()> {
         let n = CHUNK + 17;
+        let all_finite = |tensor: &Tensor| find_not_finite(&[tensor]).map(|place| place.is_none());
         for (at, value) in [(0, f32::NAN), (CHUNK - 1, f32::INFINITY), (n - 1, f32::NEG_INFINITY), (5, -f32::NAN)] {
             let mut values = vec![f32::MAX; n];
             assert!(all_finite(&Tensor::from_slice(&values, n, &Device::Cpu)?)?);

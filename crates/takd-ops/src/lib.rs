@@ -17,7 +17,7 @@ mod tests;
 pub use conv_bn::{ConvBn, Then};
 pub use cpu::buffer::release_buffers;
 pub use features::Features;
-pub use finite::{all_finite, find_not_finite};
+pub use finite::find_not_finite;
 pub use layers::{BatchNorm, Conv2d};
 pub use reference::{conv2d, global_avg_pool, max_pool2d};
 pub use sgd::{SgdParams, sgd_step};

@@ -9,18 +9,13 @@
 //!           2  per group: d_y from dz, y and the sums into a padded copy; from that the gradients of weights and input
 //! ```
 //!
-//! Sums run over fixed chunks of the batch and are added in their order: results do not depend on the threads.
+//! Sums run over fixed chunks of the batch and are added in their order: results do not depend on the threads. Here is what
+//! both passes share.
 
 use super::buffer::Buffer;
-use super::channels::{Repeated, Sums};
 use super::conv::{Input, Plan};
-use super::norm::{
-    Activation, Affine, AffineAddRelu, AffineRelu, Data, Moments, add_grads, add_relu, mask, normalise, relu_max_pool,
-    relu_max_pool_grad, through,
-};
-use super::winograd::Mapped;
+use super::norm::{Activation, Data};
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -32,31 +27,38 @@ pub(crate) enum Follow {
     AddRelu,
 }
 
-/// Numbers all sums of weight gradients may have together, and the chunks of the batch they are made of.
-const D_WEIGHT_LEN: usize = 1 << 21;
-const CHUNKS: std::ops::RangeInclusive<usize> = 4..=16;
+impl Follow {
+    /// What the gradient that comes has still to go through, one number at a time.
+    pub(super) fn pending(self) -> Activation {
+        match self {
+            Self::Activation(activation) => activation,
+            // The pool's gradient goes through both, the sum's has been masked.
+            Self::ReluMaxPool | Self::AddRelu => Activation::Identity,
+        }
+    }
+}
 
 /// Room of one thread.
 #[derive(Default)]
-struct Scratch {
-    input: Vec<f32>,
-    d_output: Vec<f32>,
-    output: Vec<f32>,
-    rows: Vec<f32>,
-    tiles: Vec<f32>,
+pub(super) struct Scratch {
+    pub input: Vec<f32>,
+    pub d_output: Vec<f32>,
+    pub output: Vec<f32>,
+    pub rows: Vec<f32>,
+    pub tiles: Vec<f32>,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// `images` in as few parts of at most `most` as can be, all about equally long.
-fn part(images: usize, most: usize) -> usize {
+/// How many of `images` a part has, where they are cut into as few as can be, all about equally long, of at most `most`.
+pub(super) fn part(images: usize, most: usize) -> usize {
     images.div_ceil(images.div_ceil(most).max(1))
 }
 
 /// At least `len` numbers of room.
-fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }
@@ -64,7 +66,7 @@ fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
 }
 
 /// Runs `work` on this thread's room, in the widest vectors the processor has.
-fn vectorised<T>(plan: &Plan, work: impl for<'a> Work<'a, T>) -> T {
+pub(super) fn vectorised<T>(plan: &Plan, work: impl for<'a> Work<'a, T>) -> T {
     struct Task<'a, W, T>(W, &'a mut Scratch, std::marker::PhantomData<T>);
     impl<'a, T, W: Work<'a, T>> WithSimd for Task<'a, W, T> {
         type Output = T;
@@ -77,13 +79,13 @@ fn vectorised<T>(plan: &Plan, work: impl for<'a> Work<'a, T>) -> T {
 }
 
 /// A piece of work that is compiled for each kind of vector.
-trait Work<'a, T> {
+pub(super) trait Work<'a, T> {
     fn run<S: Simd>(self, simd: S, scratch: &'a mut Scratch) -> T;
 }
 
 /// A group's input, read into its padded copy unless it can be read as it is.
 #[inline(always)]
-fn read_input<'a, S: Simd>(
+pub(super) fn read_input<'a, S: Simd>(
     simd: S,
     plan: &Plan,
     plain: bool,
@@ -108,503 +110,11 @@ fn read_input<'a, S: Simd>(
     Input::Padded(copy)
 }
 
-/// `y`, the convolution's output without bias, and its moments.
-pub(crate) fn convolve(plan: &Plan, input: &Data, weight: &[f32], batch: usize) -> (Buffer, Moments) {
-    let packed = plan.pack_forward(weight);
-    let (_, out_len) = plan.image_lens();
-    let mut y = Buffer::any(batch * out_len);
-    let images = part(batch, plan.group);
-    let moments: Vec<Moments> = y
-        .par_chunks_mut(images * out_len)
-        .enumerate()
-        .map(|(group, y)| vectorised(plan, Convolve { plan, input, packed: &packed, first: group * images, y }))
-        .collect();
-    let moments = moments[1..].iter().fold(moments[0].clone(), Moments::merge);
-    (y, moments)
-}
-
-struct Convolve<'b> {
-    plan: &'b Plan,
-    input: &'b Data,
-    packed: &'b [f32],
-    first: usize,
-    y: &'b mut [f32],
-}
-
-impl Work<'_, Moments> for Convolve<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) -> Moments {
-        let Self { plan, input, packed, first, y } = self;
-        let images = y.len() / plan.image_lens().1;
-        let copy = room(&mut scratch.input, plan.input_len());
-        let input = read_input(simd, plan, plan.tiles_forward(), input, (first, images), copy);
-        plan.forward(simd, images, input, packed, y, room(&mut scratch.tiles, plan.room()));
-        Moments::of(simd, y, plan.c_out)
-    }
-}
-
 /// Height and width of what follows.
 pub(crate) fn followed(plan: &Plan, follow: Follow) -> (usize, usize) {
     match follow {
         Follow::ReluMaxPool => (plan.out_h / 2, plan.out_w / 2),
         _ => (plan.out_h, plan.out_w),
-    }
-}
-
-/// An image's rows: normalised, and what follows.
-#[inline(always)]
-fn finish_image<S: Simd>(
-    simd: S,
-    plan: &Plan,
-    y: &[f32],
-    scale_shift: [&Repeated; 2],
-    follow: Follow,
-    residual: Option<(&Data, usize)>,
-    output: &mut [f32],
-) {
-    let c = plan.c_out;
-    let row_len = plan.out_w * c;
-    match follow {
-        Follow::Activation(activation) => normalise(simd, y, scale_shift, activation, output),
-        Follow::AddRelu => {
-            for (row, (y, output)) in y.chunks(row_len).zip(output.chunks_mut(row_len)).enumerate() {
-                if let Some((residual, start)) = residual {
-                    residual.read(simd, start + row * row_len, output);
-                }
-                add_relu(simd, y, scale_shift, output);
-            }
-        }
-        Follow::ReluMaxPool => {
-            for (rows, output) in y.chunks(2 * row_len).zip(output.chunks_exact_mut(plan.out_w / 2 * c)) {
-                let (top, bottom) = rows.split_at(row_len);
-                relu_max_pool([top, bottom], c, scale_shift, output);
-            }
-        }
-    }
-}
-
-/// What follows the convolution, stored.
-pub(crate) fn finish(
-    plan: &Plan,
-    y: &[f32],
-    scale_shift: [&Repeated; 2],
-    follow: Follow,
-    residual: Option<&Data>,
-    batch: usize,
-) -> Buffer {
-    let (h, w) = followed(plan, follow);
-    let (y_len, len) = (plan.image_lens().1, h * w * plan.c_out);
-    let mut output = Buffer::any(batch * len);
-    output.par_chunks_mut(len).zip(y.par_chunks(y_len)).enumerate().for_each(|(image, (output, y))| {
-        let residual = residual.map(|residual| (residual, image * len));
-        vectorised(plan, Finish { plan, y, scale_shift, follow, residual, output });
-    });
-    output
-}
-
-struct Finish<'b> {
-    plan: &'b Plan,
-    y: &'b [f32],
-    scale_shift: [&'b Repeated; 2],
-    follow: Follow,
-    residual: Option<(&'b Data, usize)>,
-    output: &'b mut [f32],
-}
-
-impl Work<'_, ()> for Finish<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S, _: &mut Scratch) {
-        let Self { plan, y, scale_shift, follow, residual, output } = self;
-        finish_image(simd, plan, y, scale_shift, follow, residual, output);
-    }
-}
-
-/// Convolution and what follows in one go, for evaluation: `shift` is added per channel.
-pub(crate) fn convolve_finish(
-    plan: &Plan,
-    input: &Data,
-    weight: &[f32],
-    scale_shift: [&Repeated; 2],
-    follow: Follow,
-    residual: Option<&Data>,
-    batch: usize,
-) -> Buffer {
-    let packed = plan.pack_forward(weight);
-    let (h, w) = followed(plan, follow);
-    let len = h * w * plan.c_out;
-    let mut output = Buffer::any(batch * len);
-    let images = part(batch, plan.group);
-    output.par_chunks_mut(images * len).enumerate().for_each(|(group, output)| {
-        let first = group * images;
-        vectorised(plan, ConvolveFinish { plan, input, packed: &packed, first, scale_shift, follow, residual, output });
-    });
-    output
-}
-
-struct ConvolveFinish<'b> {
-    plan: &'b Plan,
-    input: &'b Data,
-    packed: &'b [f32],
-    first: usize,
-    scale_shift: [&'b Repeated; 2],
-    follow: Follow,
-    residual: Option<&'b Data>,
-    output: &'b mut [f32],
-}
-
-impl Work<'_, ()> for ConvolveFinish<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) {
-        let Self { plan, input, packed, first, scale_shift, follow, residual, output } = self;
-        let y_len = plan.image_lens().1;
-        let (h, w) = followed(plan, follow);
-        let len = h * w * plan.c_out;
-        let images = output.len() / len;
-        let copy = room(&mut scratch.input, plan.input_len());
-        let tiles = room(&mut scratch.tiles, plan.room());
-        let input = read_input(simd, plan, plan.tiles_forward(), input, (first, images), copy);
-        if plan.tiles_forward() && follow != Follow::ReluMaxPool {
-            let start = first * len;
-            let old = match residual {
-                Some(Data::Dense(residual)) => Some(&residual[start..start + output.len()]),
-                Some(residual) => {
-                    residual.read(simd, start, output);
-                    None
-                }
-                None => None,
-            };
-            macro_rules! forward {
-                ($map:expr) => {{
-                    let mapped = Mapped { map: $map, coefficients: scale_shift, old };
-                    plan.forward_mapped(simd, images, input, packed, mapped, output, tiles)
-                }};
-            }
-            return match follow {
-                Follow::AddRelu => forward!(AffineAddRelu),
-                Follow::Activation(Activation::Relu) => forward!(AffineRelu),
-                _ => forward!(Affine),
-            };
-        }
-        let y = room(&mut scratch.output, plan.group * y_len);
-        plan.forward(simd, images, input, packed, y, tiles);
-        for (image, (y, output)) in y.chunks(y_len).zip(output.chunks_mut(len)).enumerate() {
-            let residual = residual.map(|residual| (residual, (first + image) * len));
-            finish_image(simd, plan, y, scale_shift, follow, residual, output);
-        }
-    }
-}
-
-/// What a layer's backward pass needs of its forward pass in training.
-pub(crate) struct Trained<'a> {
-    pub plan: &'a Plan,
-    pub batch: usize,
-    pub input: &'a Data,
-    pub y: &'a [f32],
-    /// γ / σ and β − mean · γ / σ.
-    pub scale_shift: [&'a Repeated; 2],
-    pub mean: &'a [f32],
-    pub inv_std: &'a [f32],
-    pub gamma: &'a [f32],
-    pub follow: Follow,
-    /// What the layer gave, where [`Follow::AddRelu`].
-    pub output: &'a Data,
-}
-
-/// The gradients of γ and β.
-pub(crate) struct NormGrads {
-    pub gamma: Vec<f32>,
-    pub beta: Vec<f32>,
-}
-
-/// The gradient of a convolution's output that is still to be computed from what a normalisation got.
-struct DY {
-    by_dz: Repeated,
-    by_y: Repeated,
-    constant: Repeated,
-}
-
-impl Trained<'_> {
-    /// Step 1: gradients of γ and β. With [`Follow::AddRelu`] `grad` becomes the gradient before the ReLU.
-    pub(crate) fn norm_grads(&self, grad: &mut [f32]) -> NormGrads {
-        let Self { plan, follow, output, .. } = *self;
-        let c = plan.c_out;
-        let (h, w) = followed(plan, follow);
-        let mean = Repeated::new(self.mean.iter().copied());
-        let images = part(self.batch, plan.group);
-        let sums: Vec<[Vec<f64>; 2]> = grad
-            .par_chunks_mut(images * h * w * c)
-            .enumerate()
-            .map(|(group, grad)| {
-                if let (Follow::AddRelu, Data::Dense(output)) = (follow, output) {
-                    let start = group * images * h * w * c;
-                    vectorised(plan, Mask(grad, &output[start..start + grad.len()]));
-                }
-                vectorised(plan, Sum { layer: self, grad, first: group * images, mean: &mean })
-            })
-            .collect();
-        let total =
-            |which: usize| -> Vec<f64> { (0..c).map(|c| sums.iter().map(|sums| sums[which][c]).sum()).collect() };
-        let (beta, gamma) = (total(0), total(1));
-        let gamma = gamma.iter().zip(self.inv_std).map(|(sum, &inv_std)| (sum * f64::from(inv_std)) as f32).collect();
-        NormGrads { gamma, beta: beta.iter().map(|&sum| sum as f32).collect() }
-    }
-
-    /// Step 2: the gradient of the weights, as `[c_out, c_in, k, k]`, and of the input, stored into or added to
-    /// `d_input`.
-    pub(crate) fn conv_grads(
-        &self,
-        grad: &[f32],
-        norm: &NormGrads,
-        weight: &[f32],
-        d_input: Option<(&mut Buffer, bool)>,
-    ) -> Vec<f32> {
-        let plan = self.plan;
-        let count = (self.batch * plan.out_h * plan.out_w) as f32;
-        let channels = 0..plan.c_out;
-        // d_y = γ/σ · (dz − Σdz/n − x̂ · Σ(dz·x̂)/n), x̂ = (y − mean)/σ, as one affine map of dz and y.
-        let by_y = |c: usize| -self.gamma[c] * self.inv_std[c] * self.inv_std[c] * norm.gamma[c] / count;
-        let constant = |c: usize| -self.gamma[c] * self.inv_std[c] * norm.beta[c] / count - by_y(c) * self.mean[c];
-        let d_y = DY {
-            by_dz: Repeated::new(channels.clone().map(|c| self.gamma[c] * self.inv_std[c])),
-            by_y: Repeated::new(channels.clone().map(by_y)),
-            constant: Repeated::new(channels.map(constant)),
-        };
-
-        let add = d_input.as_ref().is_some_and(|(_, add)| *add);
-        let chunks = (D_WEIGHT_LEN / plan.d_weight_len().max(1)).clamp(*CHUNKS.start(), *CHUNKS.end());
-        let chunk_images = self.batch.div_ceil(chunks);
-        let chunk_count = self.batch.div_ceil(chunk_images);
-        let packed = if d_input.is_some() { plan.pack_backward(weight) } else { Buffer::any(0) };
-        let d_inputs: Vec<Option<&mut [f32]>> = match d_input {
-            Some((d_input, _)) => d_input.chunks_mut(chunk_images * plan.image_lens().0).map(Some).collect(),
-            None => (0..chunk_count).map(|_| None).collect(),
-        };
-        let sums: Vec<Buffer> = d_inputs
-            .into_par_iter()
-            .enumerate()
-            .map(|(chunk, d_input)| {
-                let first = chunk * chunk_images;
-                let images = chunk_images.min(self.batch - first);
-                let mut sums = Buffer::zeros(plan.d_weight_len());
-                let back = Back {
-                    layer: self,
-                    grad,
-                    d_y: &d_y,
-                    packed: &packed,
-                    first,
-                    images,
-                    d_input,
-                    add,
-                    sums: &mut sums,
-                };
-                vectorised(plan, back);
-                sums
-            })
-            .collect();
-        plan.unpack_d_weight(&sums)
-    }
-
-    /// Hands on the gradient in front of the ReLU and pool of an image, two rows of it and of y at a time.
-    #[inline(always)]
-    fn each_pair<S: Simd>(&self, simd: S, y: &[f32], grad: &[f32], rows: &mut Vec<f32>, each: &mut impl EachPair) {
-        let Self { plan, scale_shift, .. } = *self;
-        let c = plan.c_out;
-        let (row_len, pooled_len) = (plan.out_w * c, plan.out_w / 2 * c);
-        let dz = room(rows, 2 * row_len);
-        for (pair, y) in y.chunks(2 * row_len).enumerate() {
-            if y.len() < 2 * row_len {
-                // A last odd row is in no block, nor is a last odd column.
-                dz[..row_len].fill(0.0);
-            } else {
-                let (d_top, d_bottom) = dz.split_at_mut(row_len);
-                d_top[2 * pooled_len..].fill(0.0);
-                d_bottom[2 * pooled_len..].fill(0.0);
-                let (top, bottom) = y.split_at(row_len);
-                let grad = &grad[pair * pooled_len..(pair + 1) * pooled_len];
-                relu_max_pool_grad(grad, [top, bottom], c, scale_shift, [d_top, d_bottom]);
-            }
-            each.pair(simd, 2 * pair, &dz[..y.len()], y);
-        }
-    }
-
-    /// The convolution's output for an image.
-    fn y_of(&self, image: usize) -> &[f32] {
-        let len = self.plan.image_lens().1;
-        &self.y[image * len..(image + 1) * len]
-    }
-}
-
-impl Follow {
-    /// What the gradient that comes has still to go through, one number at a time.
-    fn pending(self) -> Activation {
-        match self {
-            Self::Activation(activation) => activation,
-            // The pool's gradient goes through both, the sum's has been masked.
-            Self::ReluMaxPool | Self::AddRelu => Activation::Identity,
-        }
-    }
-}
-
-/// What happens to two rows of dz and of y. A trait, since a closure need not be compiled for the vectors around it.
-trait EachPair {
-    fn pair<S: Simd>(&mut self, simd: S, row: usize, dz: &[f32], y: &[f32]);
-}
-
-struct Mask<'b>(&'b mut [f32], &'b [f32]);
-
-impl Work<'_, ()> for Mask<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S, _: &mut Scratch) {
-        mask(self.0, self.1);
-    }
-}
-
-struct Sum<'b> {
-    layer: &'b Trained<'b>,
-    grad: &'b [f32],
-    first: usize,
-    mean: &'b Repeated,
-}
-
-impl Work<'_, [Vec<f64>; 2]> for Sum<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) -> [Vec<f64>; 2] {
-        let Self { layer, grad, first, mean } = self;
-        let (plan, [scale, shift]) = (layer.plan, layer.scale_shift);
-        let (h, w) = followed(plan, layer.follow);
-        let mut sums = PairSums { sums: Sums::new(plan.c_out), coefficients: [scale, shift, mean] };
-        for (image, grad) in grad.chunks(h * w * plan.c_out).enumerate() {
-            let y = layer.y_of(first + image);
-            match layer.follow {
-                Follow::ReluMaxPool => layer.each_pair(simd, y, grad, &mut scratch.rows, &mut sums),
-                follow => add_grads(simd, &mut sums.sums, sums.coefficients, follow.pending(), [grad, y]),
-            }
-        }
-        sums.sums.finish()
-    }
-}
-
-struct PairSums<'b> {
-    sums: Sums,
-    coefficients: [&'b Repeated; 3],
-}
-
-impl EachPair for PairSums<'_> {
-    #[inline(always)]
-    fn pair<S: Simd>(&mut self, simd: S, _: usize, dz: &[f32], y: &[f32]) {
-        add_grads(simd, &mut self.sums, self.coefficients, Activation::Identity, [dz, y]);
-    }
-}
-
-struct Back<'b> {
-    layer: &'b Trained<'b>,
-    grad: &'b [f32],
-    d_y: &'b DY,
-    packed: &'b [f32],
-    first: usize,
-    images: usize,
-    d_input: Option<&'b mut [f32]>,
-    add: bool,
-    sums: &'b mut [f32],
-}
-
-impl Work<'_, ()> for Back<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S, scratch: &mut Scratch) {
-        let Self { layer, grad, d_y, packed, first, images, mut d_input, add, sums } = self;
-        let plan = layer.plan;
-        let Scratch { input: copy, d_output, rows, tiles, .. } = scratch;
-        let tiles = room(tiles, plan.room());
-        let copy = room(copy, plan.input_len());
-        let d_output = room(d_output, plan.d_len());
-        let (h, w) = followed(plan, layer.follow);
-        let grad_len = h * w * plan.c_out;
-        let (in_len, _) = plan.image_lens();
-        let at_once = part(images, plan.group);
-        for start in (0..images).step_by(at_once) {
-            let images = at_once.min(images - start);
-            let input = read_input(simd, plan, plan.tiles_weights(), layer.input, (first + start, images), copy);
-            for image in 0..images {
-                let index = first + start + image;
-                let grad = &grad[index * grad_len..(index + 1) * grad_len];
-                copy_d_output(simd, layer, index, grad, d_y, rows, &mut d_output[image * plan.copy_lens().1..]);
-            }
-            plan.d_weight(simd, images, input, d_output, sums, tiles);
-            if let Some(d_input) = &mut d_input {
-                plan.backward(simd, images, d_output, packed, &mut d_input[start * in_len..], add, tiles);
-            }
-        }
-    }
-}
-
-/// Computes the gradient of an image's convolution output into its padded copy.
-#[inline(always)]
-fn copy_d_output<S: Simd>(
-    simd: S,
-    layer: &Trained<'_>,
-    image: usize,
-    grad: &[f32],
-    d_y: &DY,
-    rows: &mut Vec<f32>,
-    copy: &mut [f32],
-) {
-    let plan = layer.plan;
-    let (line, row_len) = (plan.d_size.1 * plan.d_channels, plan.out_w * plan.c_out);
-    copy[..plan.lo * line].fill(0.0);
-    copy[(plan.lo + plan.out_h) * line..plan.d_size.0 * line].fill(0.0);
-    let narrow = vec![0.0; if plan.c_out == plan.d_channels { 0 } else { row_len }];
-    let mut copy = CopyRow { layer, d_y, narrow, copy };
-    let y = layer.y_of(image);
-    match layer.follow {
-        Follow::ReluMaxPool => layer.each_pair(simd, y, grad, rows, &mut copy),
-        follow => {
-            for (row, (y, grad)) in y.chunks(row_len).zip(grad.chunks(row_len)).enumerate() {
-                copy.row(simd, row, follow.pending(), [grad, y]);
-            }
-        }
-    }
-}
-
-struct CopyRow<'b> {
-    layer: &'b Trained<'b>,
-    d_y: &'b DY,
-    /// A row before its channels are filled up to whole blocks.
-    narrow: Vec<f32>,
-    copy: &'b mut [f32],
-}
-
-impl EachPair for CopyRow<'_> {
-    #[inline(always)]
-    fn pair<S: Simd>(&mut self, simd: S, row: usize, dz: &[f32], y: &[f32]) {
-        let row_len = self.layer.plan.out_w * self.layer.plan.c_out;
-        for (i, (dz, y)) in dz.chunks(row_len).zip(y.chunks(row_len)).enumerate() {
-            self.row(simd, row + i, Activation::Identity, [dz, y]);
-        }
-    }
-}
-
-impl CopyRow<'_> {
-    #[inline(always)]
-    fn row<S: Simd>(&mut self, simd: S, index: usize, pending: Activation, grad_y: [&[f32]; 2]) {
-        let Self { layer, d_y, narrow, copy } = self;
-        let plan = layer.plan;
-        let (c, padded_c) = (plan.c_out, plan.d_channels);
-        let line = plan.d_size.1 * padded_c;
-        let inside = plan.lo * padded_c..(plan.lo + plan.out_w) * padded_c;
-        let copy = &mut copy[(plan.lo + index) * line..(plan.lo + index + 1) * line];
-        copy[..inside.start].fill(0.0);
-        copy[inside.end..].fill(0.0);
-        let copy = &mut copy[inside];
-        let coefficients = [&d_y.by_dz, &d_y.by_y, &d_y.constant];
-        if c == padded_c {
-            through(simd, layer.scale_shift, coefficients, pending, grad_y, copy);
-        } else {
-            through(simd, layer.scale_shift, coefficients, pending, grad_y, narrow);
-            for (pixel, narrow) in copy.chunks_exact_mut(padded_c).zip(narrow.chunks_exact(c)) {
-                pixel[..c].copy_from_slice(narrow);
-                pixel[c..].fill(0.0);
-            }
-        }
     }
 }
 

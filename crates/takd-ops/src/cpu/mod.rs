@@ -1,8 +1,10 @@
 //! The fast path: f32 on the CPU. Slices in, slices out; `features` ties it to candle's autograd.
 
+pub(crate) mod backward;
 pub(crate) mod buffer;
 pub(crate) mod channels;
 pub(crate) mod conv;
+pub(crate) mod forward;
 pub(crate) mod layer;
 pub(crate) mod norm;
 mod sweep;
