@@ -1,5 +1,6 @@
 //! `cargo xtask ci`.
 
+use crate::emulator;
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 use std::time::Instant;
@@ -21,11 +22,27 @@ pub(crate) fn run() -> Result<()> {
     }
     let (name, args) = CUDA;
     if crate::answers("nvcc", "--version") {
-        step(name, args)
+        step(name, args)?;
     } else {
         eprintln!("ci: {name}: skipped, for there is no nvcc on PATH");
-        Ok(())
     }
+    emulated()
+}
+
+/// Runs the tests that have CUDA code where a GPU can be emulated.
+fn emulated() -> Result<()> {
+    let name = "tests on an emulated GPU";
+    if let Some(why) = emulator::unavailable() {
+        eprintln!("ci: {name}: skipped: {why}");
+        return Ok(());
+    }
+    eprintln!("ci: {name}: cargo xtask emulate-cuda");
+    let start = Instant::now();
+    if !emulator::run(&[])? {
+        bail!("{name} failed; again alone: cargo xtask emulate-cuda");
+    }
+    eprintln!("ci: {name}: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
 }
 
 fn step(name: &str, args: &[&str]) -> Result<()> {

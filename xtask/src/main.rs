@@ -2,9 +2,11 @@
 
 mod bench;
 mod ci;
+mod emulator;
+mod pack;
 mod takd;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -41,8 +43,28 @@ enum Task {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
+    /// Run cargo with an emulated GPU, to test the CUDA code where there is none; needs a C++ compiler, no CUDA toolkit
+    #[command(after_help = EMULATE_EXAMPLES)]
+    EmulateCuda {
+        /// What cargo is to do [default: test the crates that have CUDA code]
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+    /// Build all that a GPU is to be tested and measured with into one folder, and the script that does it, for a machine
+    /// that has the GPU and nothing else of ours
+    PackGpu {
+        /// The folder
+        #[arg(long, default_value = "target/gpu", value_name = "DIR")]
+        out: PathBuf,
+        /// A folder with data sets in the hub's layout, to go along; without it Table 1 is left out
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+        /// A folder with PyTorch's tensors, to go along; without it the tests go by those they carry
+        #[arg(long, value_name = "DIR")]
+        reference: Option<PathBuf>,
+    },
     /// Check everything: format, clippy with warnings denied, all tests and doc tests, documentation; the CUDA code where
-    /// there is nvcc
+    /// there is nvcc, and on an emulated GPU
     Ci,
 }
 
@@ -52,6 +74,16 @@ Examples:
   cargo xtask bench step --pytorch -- --mode train plane2 resnet20
   cargo xtask bench step --pytorch -- --memory
   cargo xtask bench loss --pytorch -- 128x10 1024x32000";
+
+const EMULATE_EXAMPLES: &str = "\
+The device is slow and exact about mistakes: an access out of bounds or to released memory, a barrier that not all threads
+reach and a launch that no GPU would take end the program with the kernel's name and line. xtask/emulator/README.md says what
+is emulated. Linux only.
+
+Examples:
+  cargo xtask emulate-cuda
+  cargo xtask emulate-cuda -- test -p takd-ops --features cuda
+  cargo xtask emulate-cuda -- run -p takd-cli --features cuda -- distill plane4 plane2 --device cuda --epochs 1";
 
 /// What is takd's own to understand.
 #[derive(clap::Args)]
@@ -77,6 +109,11 @@ fn run(task: Task) -> Result<()> {
         Task::Distill(Passed { args }) => takd::run("distill", &args),
         Task::Runs(Passed { args }) => takd::run("runs", &args),
         Task::Bench { what, pytorch, args } => bench::run(what, pytorch, &args),
+        Task::EmulateCuda { args } => match emulator::run(&args)? {
+            true => Ok(()),
+            false => bail!("emulate-cuda: cargo failed"),
+        },
+        Task::PackGpu { out, data_dir, reference } => pack::run(&out, data_dir.as_deref(), reference.as_deref()),
         Task::Ci => ci::run(),
     }
 }

@@ -29,18 +29,18 @@ pub(crate) fn run(command: &str, args: &[OsString]) -> Result<()> {
 }
 
 /// The feature that the device asked for needs.
-fn device_feature(args: &[OsString]) -> Option<&'static str> {
+pub(crate) fn device_feature(args: &[OsString]) -> Option<&'static str> {
     let after = args.iter().position(|arg| arg == "--device").and_then(|place| args.get(place + 1));
     let joined = args.iter().find_map(|arg| arg.to_str()?.strip_prefix("--device="));
     match after.and_then(|arg| arg.to_str()).or(joined) {
-        Some("cuda") => Some("cuda"),
+        Some("cuda" | "cuda-tf32") => Some("cuda"),
         Some("metal") => Some("metal"),
         _ => None,
     }
 }
 
 /// Says at once, and in a line, what the build would say in the midst of it.
-fn check_for_cuda() -> Result<()> {
+pub(crate) fn check_for_cuda() -> Result<()> {
     const ELSE: &str = "see README, \"On a GPU\"; --device cpu works everywhere";
     if !crate::answers("nvcc", "--version") {
         bail!(

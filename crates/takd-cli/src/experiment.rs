@@ -1,6 +1,6 @@
 //! What commands that train have in common: flags, data, the training itself, and what came of it.
 
-use crate::device::DeviceKind;
+use crate::device::{DeviceKind, device_of_each_job};
 use crate::progress::{Progress, loading};
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -45,6 +45,10 @@ pub(crate) struct Common {
     /// What to train on
     #[arg(long, value_enum, default_value_t = DeviceKind::Auto)]
     pub device: DeviceKind,
+    /// Runs to train at once, in one process, so that small networks fill a GPU; each takes its share of the GPU's memory
+    /// and of the threads, and results do not depend on it [default: 4 on CUDA, else 1]
+    #[arg(long)]
+    pub jobs: Option<NonZeroUsize>,
     /// Processor threads to work with; results do not depend on it [default: one a core]
     #[arg(long)]
     pub threads: Option<NonZeroUsize>,
@@ -116,9 +120,10 @@ impl Common {
         device: &Device,
         screen: &MultiProgress,
     ) -> Result<HashMap<RunId, Outcome>> {
+        let devices = device_of_each_job(device, self.jobs, plan.runs.len())?;
         let stop = stop_flag()?;
         let mut progress = Progress::new(plan, self.quiet, screen);
-        let outcomes = execute(plan, data, store, device, &mut |index, run, what| {
+        let outcomes = execute(plan, data, store, &devices, &mut |index, run, what| {
             progress.show(index, run, &what);
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });

@@ -2,11 +2,12 @@
 
 use crate::output::note;
 use indicatif::{FormattedDuration, MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use takd_datasets::Stage;
 use takd_distill::{EpochRecord, Evaluation, Event, Pass};
-use takd_grid::{Happening, Outcome, Plan, PlannedRun, TimeLeft};
+use takd_grid::{Happening, Outcome, Plan, PlannedRun};
 
 /// Without a terminal, how often a line is written within an epoch.
 const LINE_EVERY: Duration = Duration::from_secs(30);
@@ -70,17 +71,28 @@ fn style_of(template: &str) -> ProgressStyle {
 
 /// How far the runs of a plan have come.
 pub(crate) struct Progress {
-    runs: usize,
     kind: Kind,
-    /// Whether the run in hand is trained here, and not only looked at.
-    trained: bool,
-    aside: Option<Aside>,
+    runs: usize,
+    ended: usize,
+    /// What has begun and not ended, by its number in the plan.
+    begun: BTreeMap<usize, Begun>,
 }
 
 enum Kind {
     Quiet,
-    Bars { all: ProgressBar, run: ProgressBar, lines: MultiProgress },
-    Lines { last: Instant },
+    Bars { all: ProgressBar, screen: MultiProgress },
+    Lines,
+}
+
+/// A run that something was heard of.
+struct Begun {
+    /// Hidden where there is no terminal.
+    bar: ProgressBar,
+    /// Whether it is trained here, and not only looked at.
+    trained: bool,
+    /// When there was last a line about it.
+    told: Instant,
+    aside: Option<Aside>,
 }
 
 /// What is done beside the training.
@@ -102,142 +114,144 @@ impl Progress {
         let kind = if quiet {
             Kind::Quiet
         } else if std::io::stderr().is_terminal() {
-            let run = screen.add(ProgressBar::new(0));
-            run.set_style(style_of("{msg}\n{wide_bar} {prefix}"));
             let all = screen.add(ProgressBar::new(runs as u64));
             all.set_style(style_of("{wide_bar} {msg}"));
-            Kind::Bars { all, run, lines: screen.clone() }
+            Kind::Bars { all, screen: screen.clone() }
         } else {
-            Kind::Lines { last: Instant::now() }
+            Kind::Lines
         };
-        Self { runs, kind, trained: false, aside: None }
+        Self { kind, runs, ended: 0, begun: BTreeMap::new() }
     }
 
     pub(crate) fn show(&mut self, index: usize, planned: &PlannedRun, what: &Happening<'_>) {
-        let place = format!("run {} of {}", index + 1, self.runs);
+        let number = index + 1;
+        let (name, place) = (planned.name(), format!("run {number} of {}", self.runs));
+        let Self { kind, begun, .. } = self;
+        let (run, new) = (begun.entry(index), || Begun::new(planned, kind));
         match what {
-            Happening::Ended(outcome) => {
-                let line = format!("{place}: {}", ended(planned, outcome, self.trained));
-                (self.trained, self.aside) = (false, None);
-                self.line(line);
-                if let Kind::Bars { run, .. } = &self.kind {
-                    run.set_position(0);
-                    run.set_prefix("");
-                }
-            }
             Happening::Training(Event::Started { done, total }, _) => {
-                (self.trained, self.aside) = (true, None);
-                let name = planned.name();
-                match &self.kind {
-                    Kind::Quiet => {}
-                    Kind::Bars { all, run, .. } => {
-                        run.set_length(*total as u64);
-                        run.set_position(*done as u64);
-                        run.set_message(name);
-                        all.set_position(index as u64);
-                        all.set_message(place);
-                    }
-                    Kind::Lines { .. } if *done == 0 => self.line(format!("{place}: {name}")),
-                    Kind::Lines { .. } => {
-                        self.line(format!("{place}: {name}, going on after step {done} of {total}"));
-                    }
+                let run = run.or_insert_with(new);
+                (run.trained, run.aside) = (true, None);
+                run.bar.set_length(*total as u64);
+                run.bar.set_position(*done as u64);
+                run.bar.set_message(name.clone());
+                // On a terminal the bar says it.
+                if let Kind::Lines = kind {
+                    let after =
+                        if *done == 0 { String::new() } else { format!(", going on after step {done} of {total}") };
+                    run.line(kind, format!("{place}: {name}{after}"));
                 }
             }
             Happening::Training(Event::Step { done, total, epoch, loss, accuracy }, left) => {
-                self.step(planned, &place, (*done, *total), (*epoch, *loss, *accuracy), *left);
+                let run = run.or_insert_with(new);
+                let (run_left, all_left) = (FormattedDuration(left.run), FormattedDuration(left.all));
+                let so_far = format!("loss {loss:.3}, accuracy {:.1} %, {run_left} left", 100.0 * accuracy);
+                if run.aside.take().is_some_and(|aside| aside.told) {
+                    run.bar.set_message(name);
+                }
+                match kind {
+                    Kind::Bars { all, .. } => {
+                        run.bar.set_position(*done as u64);
+                        run.bar.set_prefix(format!("epoch {epoch}/{}, {so_far}", planned.config.recipe.epochs));
+                        all.set_message(format!("{} of {} runs, {all_left} left for all", self.ended, self.runs));
+                    }
+                    Kind::Lines if run.told.elapsed() >= LINE_EVERY => run.line(
+                        kind,
+                        format!("  run {number}, step {done} of {total}, epoch {epoch}: {so_far}, {all_left} for all"),
+                    ),
+                    Kind::Lines | Kind::Quiet => {}
+                }
             }
-            Happening::Training(Event::Epoch(record), _) => self.line(epoch(planned, record)),
+            Happening::Training(Event::Epoch(record), _) => {
+                run.or_insert_with(new).line(kind, format!("  run {number}, {}", epoch(planned, record)));
+            }
             Happening::Training(Event::Pass { pass, done, total }, _) => {
-                let name = match pass {
+                let images = match pass {
                     Pass::TeacherLogits => "the teacher's logits",
                     Pass::HeldOut => "the held-out images",
                     Pass::Test => "the test images",
                 };
-                self.aside(Doing::Pass(*pass), || format!("{place}, {}: {name}, {done} of {total}", planned.name()));
+                let text = || format!("{place}, {name}: {images}, {done} of {total}");
+                run.or_insert_with(new).aside(kind, Doing::Pass(*pass), text);
             }
-            Happening::Training(Event::Waiting(id), _) => self.aside(Doing::Waiting, || {
-                format!(
-                    "{place}, {}: waiting for another process, which has the teacher's run {id} in hand",
-                    planned.name()
-                )
-            }),
-            Happening::Waiting => self.aside(Doing::Waiting, || {
-                format!(
-                    "{place}, {}: waiting for other processes, which have it or its teachers in hand",
-                    planned.name()
-                )
-            }),
-        }
-    }
-
-    fn step(
-        &mut self,
-        planned: &PlannedRun,
-        place: &str,
-        (done, total): (usize, usize),
-        (epoch, loss, accuracy): (usize, f64, f64),
-        left: TimeLeft,
-    ) {
-        let (run_left, all_left) = (FormattedDuration(left.run), FormattedDuration(left.all));
-        let accuracy = 100.0 * accuracy;
-        match &self.kind {
-            Kind::Bars { all, run, .. } => {
-                if self.aside.take().is_some_and(|aside| aside.told) {
-                    run.set_message(planned.name());
+            Happening::Training(Event::Waiting(id), _) => {
+                let text = || format!("{place}, {name}: waiting for whoever has the teacher's run {id} in hand");
+                run.or_insert_with(new).aside(kind, Doing::Waiting, text);
+            }
+            Happening::Waiting => {
+                let others = "other processes, which have it or its teachers in hand";
+                run.or_insert_with(new)
+                    .aside(kind, Doing::Waiting, || format!("{place}, {name}: waiting for {others}"));
+            }
+            Happening::Ended(outcome) => {
+                let run = if let Entry::Occupied(run) = run { Some(run.remove()) } else { None };
+                kind.line(format!("{place}: {}", ended(planned, outcome, run.as_ref().is_some_and(|run| run.trained))));
+                self.ended += 1;
+                if let Kind::Bars { all, screen } = kind {
+                    all.set_position(self.ended as u64);
+                    if let Some(run) = run {
+                        run.bar.finish_and_clear();
+                        screen.remove(&run.bar);
+                    }
                 }
-                run.set_position(done as u64);
-                let epochs = planned.config.recipe.epochs;
-                run.set_prefix(format!(
-                    "epoch {epoch}/{epochs}, loss {loss:.3}, accuracy {accuracy:.1} %, {run_left} left"
-                ));
-                all.set_message(format!("{place}, {all_left} left for all"));
-            }
-            Kind::Lines { last } if last.elapsed() >= LINE_EVERY => self.line(format!(
-                "  step {done} of {total}, epoch {epoch}: loss {loss:.3}, accuracy {accuracy:.1} %, {run_left} left, \
-                 {all_left} for all"
-            )),
-            Kind::Lines { .. } | Kind::Quiet => {}
-        }
-    }
-
-    /// Shows what is done beside the training, if it takes longer than a moment.
-    fn aside(&mut self, what: Doing, text: impl FnOnce() -> String) {
-        let aside = match self.aside.take() {
-            Some(aside) if aside.what == what => aside,
-            _ => Aside { what, since: Instant::now(), told: false },
-        };
-        let long = aside.since.elapsed() >= MOMENT;
-        match &self.kind {
-            Kind::Bars { run, .. } if long => run.set_message(text()),
-            // Waiting is told at once, since nothing else is: a pass has its end soon.
-            Kind::Lines { last } if last.elapsed() >= LINE_EVERY || (long && !aside.told && what == Doing::Waiting) => {
-                self.line(text());
-            }
-            _ => {}
-        }
-        self.aside = Some(Aside { told: aside.told || long, ..aside });
-    }
-
-    /// Writes a line that stays.
-    fn line(&mut self, line: String) {
-        match &mut self.kind {
-            Kind::Quiet => {}
-            Kind::Bars { lines, .. } => {
-                // A line that cannot be written to the terminal is nobody's loss.
-                let _ = lines.println(line);
-            }
-            Kind::Lines { last } => {
-                *last = Instant::now();
-                note(&line);
             }
         }
     }
 
     pub(crate) fn end(&self) {
-        if let Kind::Bars { all, run, .. } = &self.kind {
-            run.finish_and_clear();
+        if let Kind::Bars { all, .. } = &self.kind {
+            self.begun.values().for_each(|run| run.bar.finish_and_clear());
             all.finish_and_clear();
         }
+    }
+}
+
+impl Kind {
+    /// Writes a line that stays.
+    fn line(&self, line: String) {
+        match self {
+            Self::Quiet => {}
+            Self::Bars { screen, .. } => {
+                // A line that cannot be written to the terminal is nobody's loss.
+                let _ = screen.println(line);
+            }
+            Self::Lines => note(&line),
+        }
+    }
+}
+
+impl Begun {
+    fn new(planned: &PlannedRun, kind: &Kind) -> Self {
+        let bar = match kind {
+            Kind::Bars { all, screen } => screen.insert_before(all, ProgressBar::new(0)),
+            Kind::Lines | Kind::Quiet => ProgressBar::hidden(),
+        };
+        bar.set_style(style_of("{msg}\n{wide_bar} {prefix}"));
+        bar.set_message(planned.name());
+        Self { bar, trained: false, told: Instant::now(), aside: None }
+    }
+
+    fn line(&mut self, kind: &Kind, line: String) {
+        self.told = Instant::now();
+        kind.line(line);
+    }
+
+    /// Shows what is done beside the training, if it takes longer than a moment.
+    fn aside(&mut self, kind: &Kind, what: Doing, text: impl FnOnce() -> String) {
+        let aside = match self.aside.take() {
+            Some(aside) if aside.what == what => aside,
+            _ => Aside { what, since: Instant::now(), told: false },
+        };
+        let long = aside.since.elapsed() >= MOMENT;
+        match kind {
+            Kind::Bars { .. } if long => self.bar.set_message(text()),
+            // Waiting is told at once, since nothing else is: a pass has its end soon.
+            Kind::Lines if self.told.elapsed() >= LINE_EVERY || (long && !aside.told && what == Doing::Waiting) => {
+                self.line(kind, text());
+            }
+            _ => {}
+        }
+        self.aside = Some(Aside { told: aside.told || long, ..aside });
     }
 }
 
@@ -247,7 +261,7 @@ fn epoch(run: &PlannedRun, record: &EpochRecord) -> String {
         None => String::new(),
     };
     format!(
-        "  epoch {} of {}: loss {:.4}, training {:.2} %{}{}",
+        "epoch {} of {}: loss {:.4}, training {:.2} %{}{}",
         record.epoch,
         run.config.recipe.epochs,
         record.train_loss,

@@ -53,7 +53,7 @@ fn two_networks_teach_a_third_together() {
 #[test]
 fn wrong_arguments_are_refused_with_what_would_be_right() {
     let out = folder();
-    let refused: [(&[&str], &[&str], &str); 9] = [
+    let refused: [(&[&str], &[&str], &str); 10] = [
         (
             &["plane4", "plane2"],
             &["--lambda", "0.1,0.2"],
@@ -70,6 +70,7 @@ fn wrong_arguments_are_refused_with_what_would_be_right() {
         (&["plane4->"], &[], "unknown model ``"),
         (&["plane2"], &["--data-dir", "data"], "--dataset shapes10 trains on built-in images and reads no --data-dir"),
         (&["plane4", "plane2"], &["--lambda", "2"], "λ is from 0 to 1"),
+        (&["plane2"], &["--jobs", "0"], "invalid value '0' for '--jobs"),
         (&[], &[], "PATH"),
     ];
     for (path, flags, expected) in refused {

@@ -31,6 +31,7 @@ fn main() -> Result<()> {
     let mut pixels = vec![0; IMAGES * 32 * 32 * 3];
     takd_rng::stream(0, "pixels").fill_bytes(&mut pixels);
     let images = Images::new(pixels, vec![0; IMAGES], 32, 32)?;
+    let images = images.placed_on(&Device::Cpu)?;
     let threads = rayon::current_num_threads();
 
     let mut shuffles: Vec<f64> = (0..20).map(|epoch| timed(|| epoch_order(IMAGES, 0, epoch)).1).collect();
@@ -38,7 +39,7 @@ fn main() -> Result<()> {
     let order = epoch_order(IMAGES, 0, 0);
     for (name, augmentation) in [("none", Augmentation::None), ("crop+flip", Augmentation::CropFlip { padding: 4 })] {
         let config = BatchConfig { batch_size: BATCH, augmentation, normalization: Normalization::PUBLISHED_CODE };
-        let made = || batches(&images, &order, &config, 0, 0, &Device::Cpu);
+        let made = || batches(&images, &order, &config, 0, 0);
         let by_pool = making(made().take(steps))?;
         let by_one = match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
             Ok(pool) => pool.install(|| making(made().take(steps)))?,
@@ -54,9 +55,7 @@ fn main() -> Result<()> {
             for _ in 0..steps.div_ceil(TURN) {
                 alone.extend((0..TURN).map(|_| timed(|| work(rounds)).1));
                 on_demand.take(made(), rounds)?;
-                thread::scope(|scope| {
-                    ahead.take(batches_ahead(scope, &images, &order, &config, 0, 0, &Device::Cpu), rounds)
-                })?;
+                thread::scope(|scope| ahead.take(batches_ahead(scope, &images, &order, &config, 0, 0), rounds))?;
             }
             let alone_ms = 1e3 * median(&mut alone);
             for (how, mut steps) in [("on demand", on_demand), ("ahead", ahead)] {

@@ -36,7 +36,8 @@ fn microseconds_a_batch(data: &Dataset, augmentation: Augmentation) -> takd_data
     let order = epoch_order(data.train.len(), 0, 0);
     let start = Instant::now();
     let mut made = 0;
-    for batch in batches(&data.train, &order, &config, 0, 0, &Device::Cpu) {
+    let images = data.train.placed_on(&Device::Cpu)?;
+    for batch in batches(&images, &order, &config, 0, 0) {
         made += batch?.indices.len();
     }
     Ok(start.elapsed().as_secs_f64() * 1e6 * BATCH as f64 / made as f64)

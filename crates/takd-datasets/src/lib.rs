@@ -21,9 +21,10 @@
 //!     augmentation: Augmentation::CropFlip { padding: 4 },
 //!     normalization: data.normalization,
 //! };
+//! let train = data.train.placed_on(&Device::Cpu)?;
 //! for epoch in 0..2 {
 //!     let order = epoch_order(data.train.len(), 31, epoch);
-//!     for batch in batches(&data.train, &order, &config, 31, epoch, &Device::Cpu) {
+//!     for batch in batches(&train, &order, &config, 31, epoch) {
 //!         let batch = batch?;
 //!         assert_eq!(batch.images.dims()[1..], [3, 32, 32]);
 //!         assert_eq!(batch.labels.dims(), [batch.indices.len()]);
@@ -33,7 +34,8 @@
 //! # }
 //! ```
 //!
-//! [`batches`] makes a batch when it is asked for, [`batches_ahead`] the same batches while the caller trains.
+//! [`batches`] makes a batch when it is asked for, [`batches_ahead`] the same batches while the caller trains. With the feature
+//! `cuda` an NVIDIA GPU that the images were placed on makes them itself, bit for bit the same.
 //!
 //! Invariant: images stay bytes, channels last, until a batch is made. Knows nothing of networks, losses or training, prints
 //! nothing, and every random choice is a pure function of a seed.
@@ -50,7 +52,7 @@ mod name;
 mod normalization;
 mod shards;
 
-pub use batch::{Augmentation, Batch, BatchConfig, batches, batches_ahead, epoch_order};
+pub use batch::{Augmentation, Batch, BatchConfig, Placed, batches, batches_ahead, epoch_order};
 pub use dataset::{Dataset, Progress, Sources, Split, Stage, load};
 pub use drawn::Drawn;
 pub use error::{Error, Looked, Result};

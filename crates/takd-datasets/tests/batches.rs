@@ -1,11 +1,11 @@
 //! From images to a network's input.
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 use rand::RngExt;
 use std::thread;
 use takd_datasets::{
-    Augmentation, Batch, BatchConfig, Error, Images, Normalization, Result, batches, batches_ahead, epoch_order,
+    Augmentation, Batch, BatchConfig, Error, Images, Normalization, Placed, Result, batches, batches_ahead, epoch_order,
 };
 
 const CROP: Augmentation = Augmentation::CropFlip { padding: 2 };
@@ -22,12 +22,17 @@ fn config(batch_size: usize, augmentation: Augmentation) -> BatchConfig {
     BatchConfig { batch_size, augmentation, normalization: PLAIN }
 }
 
+fn placed(images: &Images) -> Placed<'_> {
+    images.placed_on(&Device::Cpu).unwrap()
+}
+
 fn collect(images: &Images, order: &[u32], config: &BatchConfig, seed: u64, epoch: usize) -> Vec<Batch> {
-    batches(images, order, config, seed, epoch, &Device::Cpu).map(Result::unwrap).collect()
+    batches(&placed(images), order, config, seed, epoch).map(Result::unwrap).collect()
 }
 
 fn collect_ahead(images: &Images, order: &[u32], config: &BatchConfig, seed: u64, epoch: usize) -> Vec<Result<Batch>> {
-    thread::scope(|scope| batches_ahead(scope, images, order, config, seed, epoch, &Device::Cpu).collect())
+    let images = placed(images);
+    thread::scope(|scope| batches_ahead(scope, &images, order, config, seed, epoch).collect())
 }
 
 /// An image as its batch should hold it, `[3, height, width]`: padded with black, cut out, mirrored and normalised one after
@@ -96,6 +101,7 @@ fn labels_and_pixels_belong_to_the_indices() {
     for batch in collect(&images, &[3, 0, 4], &config(2, Augmentation::None), 0, 0) {
         // The labels of `images` count, so they are the indices.
         assert_eq!(batch.labels.to_vec1::<u32>().unwrap(), batch.indices);
+        assert_eq!(batch.index.to_vec1::<u32>().unwrap(), batch.indices);
         let rows = batch.images.permute((0, 2, 3, 1)).unwrap();
         for (row, &index) in batch.indices.iter().enumerate() {
             let found: Vec<f32> = rows.get(row).unwrap().flatten_all().unwrap().to_vec1().unwrap();
@@ -244,10 +250,72 @@ fn images_lie_channels_last_without_a_copy() {
 #[test]
 fn index_that_is_not_there_and_batches_of_nothing_are_errors() {
     let images = images(3);
+    let images = placed(&images);
     let first = |order: &[u32], size| {
-        batches(&images, order, &config(size, Augmentation::None), 0, 0, &Device::Cpu).next().unwrap().unwrap_err()
+        batches(&images, order, &config(size, Augmentation::None), 0, 0).next().unwrap().unwrap_err()
     };
     assert!(matches!(first(&[0, 3], 2), Error::Index { index: 3, len: 3 }));
     assert!(matches!(first(&[0], 0), Error::BatchSize));
-    assert_eq!(batches(&images, &[], &config(2, CROP), 0, 0, &Device::Cpu).count(), 0);
+    assert_eq!(batches(&images, &[], &config(2, CROP), 0, 0).count(), 0);
+}
+
+/// Those of a CUDA device, on demand and ahead; nothing where the crate is not built for one or none is there.
+fn on_cuda(
+    images: &Images,
+    order: &[u32],
+    config: &BatchConfig,
+    (seed, epoch): (u64, usize),
+) -> Option<[Vec<Result<Batch>>; 2]> {
+    let device = cfg!(feature = "cuda").then(|| Device::new_cuda(0))?;
+    let device = device.inspect_err(|error| println!("skipped on CUDA: {error}")).ok()?;
+    let images = &images.placed_on(&device).unwrap();
+    let ahead = thread::scope(|scope| batches_ahead(scope, images, order, config, seed, epoch).collect());
+    Some([batches(images, order, config, seed, epoch).collect(), ahead])
+}
+
+#[test]
+fn gpu_makes_the_same_batches_bit_for_bit() {
+    let normalization = Normalization::PUBLISHED_CODE;
+    // More images than windows are drawn at a time; windows wholly outside; batches larger than what is drawn at a time.
+    for (n, height, width, padding, batch_size) in
+        [(3000, 3, 2, Some(1), 100), (40, 4, 5, Some(9), 7), (2100, 1, 1, Some(0), 2000), (9, 32, 32, None, 4)]
+    {
+        let pixels = (0..n * height * width * 3).map(|i| (i * 7 % 255 + 1) as u8).collect();
+        let images = Images::new(pixels, (7..7 + n as u32).collect(), height, width).unwrap();
+        let augmentation = padding.map_or(Augmentation::None, |padding| Augmentation::CropFlip { padding });
+        let config = BatchConfig { batch_size, augmentation, normalization };
+        let order = epoch_order(n, 3, 1);
+        let expected = collect(&images, &order, &config, 3, 1);
+        for found in on_cuda(&images, &order, &config, (3, 1)).into_iter().flatten() {
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                let found = found.as_ref().unwrap();
+                assert!(found.images.device().is_cuda() && found.labels.device().is_cuda());
+                assert_eq!(
+                    (found.images.dims(), found.images.stride()),
+                    (expected.images.dims(), expected.images.stride())
+                );
+                let bits = |batch: &Batch| -> Vec<u32> {
+                    let values = batch.images.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                    values.into_iter().map(f32::to_bits).collect()
+                };
+                assert!(bits(found) == bits(expected), "{height}x{width}, {augmentation:?}");
+                let of = |tensor: &Tensor| tensor.to_vec1::<u32>().unwrap();
+                assert_eq!(of(&found.labels), of(&expected.labels));
+                assert_eq!((&found.indices, of(&found.index)), (&expected.indices, of(&expected.index)));
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_come_in_their_place_in_a_gpus_batches_too() {
+    let images = images(3);
+    let found = on_cuda(&images, &[0, 3, 1], &config(1, CROP), (0, 0));
+    for found in found.into_iter().flatten() {
+        assert!(matches!(&found[..], [Ok(_), Err(Error::Index { index: 3, len: 3 }), Ok(_)]), "{found:?}");
+    }
+    for found in on_cuda(&images, &[0, 1], &config(0, CROP), (0, 0)).into_iter().flatten() {
+        assert!(matches!(&found[..], [Err(Error::BatchSize)]), "{found:?}");
+    }
 }

@@ -26,7 +26,7 @@ use takd_distill::{
     Augment, DataConfig, DeviceType, Distillation, Event, NUMERICS, Protocol, Recipe, RunConfig, RunId, Store, train,
 };
 use takd_models::{ModelSpec, Network, Parameters};
-use takd_ops::{SgdParams, sgd_step};
+use takd_ops::{SgdParams, SgdUpdate, sgd_step};
 
 const BATCH: usize = 128;
 
@@ -125,21 +125,25 @@ fn wait_share(model: ModelSpec, data: &Dataset) -> Result<f64> {
     let network = Network::new(model, data.class_names.len(), parameters.var_builder(&Device::Cpu))?;
     let buffer = |(_, var): (String, Var)| Ok((Var::zeros(var.shape(), DType::F32, &Device::Cpu)?, var));
     let trained = parameters.trainable().into_iter().map(buffer).collect::<Result<Vec<_>>>()?;
-    let sgd = SgdParams { lr: 0.01, momentum: 0.9, nesterov: true, weight_decay: 1e-4 };
+    let sgd = SgdParams { lr: 0.01, momentum: 0.9, nesterov: true };
+    let images = data.train.placed_on(&Device::Cpu)?;
     let order = epoch_order(data.train.len(), 0, 0);
     let augmentation = Augmentation::CropFlip { padding: 4 };
     let batch = BatchConfig { batch_size: BATCH, augmentation, normalization: data.normalization };
     std::thread::scope(|scope| {
-        let mut batches = batches_ahead(scope, &data.train, &order, &batch, 0, 0, &Device::Cpu);
+        let mut batches = batches_ahead(scope, &images, &order, &batch, 0, 0);
         let mut step = || -> Result<Option<Duration>> {
             let asked = Instant::now();
             let Some(batch) = batches.next().transpose()? else { return Ok(None) };
             let waited = asked.elapsed();
             let logits = network.forward_t(&batch.images, true)?;
-            let grads = takd_loss::cross_entropy(&logits, &batch.labels)?.backward()?;
-            for (buffer, var) in &trained {
-                sgd_step(var, grads.get(var).context("every parameter has a gradient")?, buffer, sgd)?;
+            let grads = takd_ops::backward(&takd_loss::cross_entropy(&logits, &batch.labels)?)?;
+            let mut updates = Vec::new();
+            for (momentum_buffer, param) in &trained {
+                let grad = grads.get(param).context("every parameter has a gradient")?;
+                updates.push(SgdUpdate { param, grad, momentum_buffer, weight_decay: 1e-4 });
             }
+            sgd_step(&updates, sgd)?;
             Ok(Some(waited))
         };
         // The first batch cannot be made ahead of anything.

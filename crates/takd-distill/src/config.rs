@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use takd_datasets::{Dataset, DatasetName};
 use takd_models::ModelSpec;
+use takd_ops::{Precision, precision};
 
 /// Version of the arithmetic: raised whenever equal configurations would no longer end in equal bits, so that their
 /// runs are not taken for one another.
@@ -33,33 +34,37 @@ pub struct RunConfig {
     pub distillation: Option<Distillation>,
 }
 
-/// A kind of device.
+/// A kind of device, with the arithmetic it is told to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum DeviceType {
     /// The processor.
     Cpu,
     /// An NVIDIA GPU.
     Cuda,
+    /// An NVIDIA GPU whose tensor cores may round factors to TF32: [`takd_ops::set_precision`].
+    CudaTf32,
     /// An Apple GPU.
     Metal,
 }
 
 impl DeviceType {
-    /// The kind that `device` is of.
+    /// The kind that `device` is of, as this process uses it now.
     pub fn of(device: &Device) -> Self {
         match device {
             Device::Cpu => Self::Cpu,
+            Device::Cuda(_) if precision() == Precision::Tf32 => Self::CudaTf32,
             Device::Cuda(_) => Self::Cuda,
             Device::Metal(_) => Self::Metal,
         }
     }
 
-    /// `cpu`, `cuda` or `metal`.
+    /// `cpu`, `cuda`, `cuda-tf32` or `metal`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
             Self::Cuda => "cuda",
+            Self::CudaTf32 => "cuda-tf32",
             Self::Metal => "metal",
         }
     }

@@ -1,10 +1,11 @@
 //! A network over many images without training it.
 
-use crate::{Error, Event, Pass, Result, Watch};
+use crate::{Error, Event, Pass, Result, Watch, steps};
 use candle_core::{Device, Tensor};
 use candle_nn::ModuleT;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use takd_datasets::{Augmentation, BatchConfig, Images, Normalization, batches};
+use takd_datasets::{Augmentation, BatchConfig, Dataset, Normalization, Placed, batches};
 use takd_models::Network;
 
 /// Images a pass: enough to keep the processor busy, few enough for its memory.
@@ -42,12 +43,28 @@ pub struct TeacherComparison {
     pub soft_target_entropy: f64,
 }
 
+/// A data set whose batches are made for one device.
+pub(crate) struct PlacedData<'a> {
+    pub data: &'a Dataset,
+    pub train: Placed<'a>,
+    pub test: Placed<'a>,
+}
+
+impl<'a> PlacedData<'a> {
+    pub(crate) fn on(device: &Device, data: &'a Dataset) -> Result<Self> {
+        Ok(Self { data, train: data.train.placed_on(device)?, test: data.test.placed_on(device)? })
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        self.train.device()
+    }
+}
+
 /// Images, and how they enter a network.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    pub images: &'a Images,
+    pub images: &'a Placed<'a>,
     pub normalization: Normalization,
-    pub device: &'a Device,
 }
 
 impl View<'_> {
@@ -63,15 +80,20 @@ impl View<'_> {
         let (augmentation, seed, epoch) = augmentation;
         let config = BatchConfig { batch_size: BATCH, augmentation, normalization: self.normalization };
         let mut logits = Vec::with_capacity(order.len() * network.classes());
-        for batch in batches(self.images, order, &config, seed, epoch, self.device) {
-            let rows: Tensor = network.forward_t(&batch?.images, false)?.detach();
-            logits.extend(rows.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?);
+        let mut batches = batches(self.images, order, &config, seed, epoch);
+        loop {
+            let queue = batches.by_ref().take(steps::queue_len(self.images.device()));
+            let rows = queue.map(|batch| Ok(network.forward_t(&batch?.images, false)?.detach()));
+            let rows = rows.collect::<Result<Vec<Tensor>>>()?;
+            if rows.is_empty() {
+                return Ok(logits);
+            }
+            logits.extend(Tensor::cat(&rows, 0)?.flatten_all()?.to_vec1::<f32>()?);
             let done = logits.len() / network.classes();
             if watch(Event::Pass { pass, done, total: order.len() }).is_break() {
                 return Err(Error::Stopped);
             }
         }
-        Ok(logits)
     }
 
     /// How `network` does on the images named by `order`, and its logits for them.
@@ -83,7 +105,7 @@ impl View<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<(Evaluation, Vec<f32>)> {
         let logits = self.logits(network, order, (Augmentation::None, 0, 0), pass, watch)?;
-        let labels = order.iter().map(|&index| self.images.labels()[index as usize] as usize);
+        let labels = order.iter().map(|&index| self.images.images().labels()[index as usize] as usize);
         Ok((Evaluation::of(&logits, network.classes(), labels)?, logits))
     }
 }
@@ -91,11 +113,8 @@ impl View<'_> {
 impl Evaluation {
     /// Of `logits`, `[images, classes]`, against their labels.
     fn of(logits: &[f32], classes: usize, labels: impl Iterator<Item = usize>) -> Result<Self> {
-        let (mut loss, mut hits, mut hits5) = (0.0, 0, 0);
-        // Of each interval: sum of confidences, number of hits.
-        let mut bins = [(0.0, 0); BINS];
-        let images = logits.len() / classes;
-        for (row, (logits, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
+        let labels: Vec<usize> = labels.collect();
+        let row = |(row, (logits, &label)): (usize, (&[f32], &usize))| {
             let probabilities = softmax(logits, 1.0, row)?;
             // Of equal logits the first counts as the largest.
             let ahead = |class: usize| match class < label {
@@ -104,13 +123,25 @@ impl Evaluation {
             };
             let rank = (0..classes).filter(|&class| ahead(class)).count();
             let confidence = probabilities.iter().copied().fold(0.0, f64::max);
+            // Not the logarithm of the probability, which may be too small for a number.
+            Ok((rank, confidence, log_sum_exp(logits) - f64::from(logits[label])))
+        };
+        // By all threads, for a GPU waits meanwhile.
+        let rows: Vec<Result<(usize, f64, f64)>> =
+            logits.par_chunks_exact(classes).zip(&labels).enumerate().map(row).collect();
+
+        let (mut loss, mut hits, mut hits5) = (0.0, 0, 0);
+        // Of each interval: sum of confidences, number of hits.
+        let mut bins = [(0.0, 0); BINS];
+        let images = rows.len();
+        for row in rows {
+            let (rank, confidence, row_loss) = row?;
             let (confidences, bin_hits) = &mut bins[((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1];
             *confidences += confidence;
             *bin_hits += usize::from(rank == 0);
             hits += usize::from(rank == 0);
             hits5 += usize::from(rank < 5);
-            // Not the logarithm of the probability, which may be too small for a number.
-            loss += log_sum_exp(logits) - f64::from(logits[label]);
+            loss += row_loss;
         }
         let share = |count: usize| count as f64 / images as f64;
         let gaps = bins.map(|(confidences, hits)| (confidences - hits as f64).abs());

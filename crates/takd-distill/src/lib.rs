@@ -56,7 +56,9 @@ mod logits;
 mod metrics;
 mod optimizer;
 mod recipe;
+mod run;
 mod seal;
+mod steps;
 mod store;
 mod teaching;
 mod train;
@@ -70,3 +72,7 @@ pub use store::{Finding, Status, Store};
 pub use train::{Event, Pass, RunResult, train};
 
 use train::Watch;
+
+// The small runs of the integration tests serve tests of what only the crate itself sees too.
+#[cfg(test)]
+extern crate self as takd_distill;

@@ -12,7 +12,7 @@ use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use takd_datasets::{Augmentation, Split};
+use takd_datasets::{Augmentation, Batch, Split};
 use takd_models::Network;
 
 /// How often another process's claim is looked at.
@@ -32,12 +32,12 @@ pub(crate) struct Seen<'a> {
 
 impl Seen<'_> {
     fn file(&self) -> String {
-        let device = DeviceType::of(self.view.device).as_str();
+        let device = DeviceType::of(self.view.images.device()).as_str();
         let replay = match self.augmentation {
             Augmentation::None => String::new(),
             Augmentation::CropFlip { .. } => format!("-replay{}", self.replay),
         };
-        format!("logits-{}-{}{replay}-{device}.safetensors", self.split, self.view.images.len())
+        format!("logits-{}-{}{replay}-{device}.safetensors", self.split, self.view.images.images().len())
     }
 }
 
@@ -103,7 +103,7 @@ impl KeptLogits {
         network: &Network,
         watch: &mut Watch<'_>,
     ) -> Result<()> {
-        let (images, classes) = (seen.view.images.len(), network.classes());
+        let (images, classes) = (seen.view.images.images().len(), network.classes());
         let all: Vec<u32> = (0..images as u32).collect();
         let augmentation = (seen.augmentation, REPLAYED, seen.replay);
         let logits = seen.view.logits(network, &all, augmentation, Pass::TeacherLogits, watch)?;
@@ -129,19 +129,20 @@ impl KeptLogits {
         // write into one that is there.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", path))?;
         let (Header { images, classes, .. }, values) = parse(path, &map, teacher)?;
-        match images == seen.view.images.len() {
+        match images == seen.view.images.images().len() {
             true => Ok(Some(Self { map, values, images, classes })),
             false => Err(Error::damaged(path, &format!("it holds the logits of {images} images"))),
         }
     }
 
-    /// The logits of the images named by `indices`, `[indices, classes]`.
-    pub(crate) fn rows(&self, indices: &[u32], device: &Device) -> Result<Tensor> {
-        let mut rows = Vec::with_capacity(indices.len() * self.classes);
-        for &index in indices {
-            rows.extend(self.row(index as usize));
+    /// Where students on `device` read them: a GPU gets a copy, where that takes no more than is left of `room` bytes.
+    pub(crate) fn placed_on(self, device: &Device, room: &mut usize) -> Result<PlacedLogits> {
+        let bytes = self.values.len();
+        if device.is_cpu() || bytes > *room {
+            return Ok(PlacedLogits::File(self));
         }
-        Ok(Tensor::from_vec(rows, (indices.len(), self.classes), device)?)
+        *room -= bytes;
+        Ok(PlacedLogits::Device(Tensor::from_vec(self.all(), (self.images, self.classes), device)?))
     }
 
     /// All of them.
@@ -152,6 +153,30 @@ impl KeptLogits {
     fn row(&self, index: usize) -> impl Iterator<Item = f32> + '_ {
         let bytes = &self.map[self.values.clone()][4 * self.classes * index..][..4 * self.classes];
         bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))
+    }
+}
+
+/// Kept logits as they are read batch by batch.
+pub(crate) enum PlacedLogits {
+    File(KeptLogits),
+    /// `[images, classes]`.
+    Device(Tensor),
+}
+
+impl PlacedLogits {
+    /// The logits of the batch's images, `[batch, classes]`, on its device.
+    pub(crate) fn rows(&self, batch: &Batch) -> Result<Tensor> {
+        match self {
+            Self::File(kept) => {
+                let indices = &batch.indices;
+                let mut rows = Vec::with_capacity(indices.len() * kept.classes);
+                for &index in indices {
+                    rows.extend(kept.row(index as usize));
+                }
+                Ok(Tensor::from_vec(rows, (indices.len(), kept.classes), batch.images.device())?)
+            }
+            Self::Device(all) => Ok(all.index_select(&batch.index, 0)?),
+        }
     }
 }
 

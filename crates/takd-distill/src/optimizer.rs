@@ -4,7 +4,7 @@ use crate::{DecayOn, Error, Recipe, Result};
 use candle_core::{Tensor, Var, backprop::GradStore};
 use std::collections::BTreeMap;
 use takd_models::Parameters;
-use takd_ops::{SgdParams, find_not_finite, sgd_step};
+use takd_ops::{SgdParams, SgdUpdate, sgd_step};
 
 /// Stochastic gradient descent with momentum.
 pub(crate) struct Optimizer {
@@ -34,24 +34,38 @@ impl Optimizer {
         Ok(Self { parameters: trained.collect::<Result<_>>()?, momentum: recipe.momentum, nesterov: recipe.nesterov })
     }
 
-    /// Moves every parameter, or none where a gradient is not finite.
-    pub(crate) fn step(&self, grads: &GradStore, lr: f64) -> Result<()> {
-        let moved = self.parameters.iter().filter_map(|trained| Some((trained, grads.get(&trained.var)?)));
-        let (moved, grads): (Vec<&Trained>, Vec<&Tensor>) = moved.unzip();
-        if let Some(place) = find_not_finite(&grads)? {
-            return Err(Error::NotFinite(format!("the gradient of {} is not finite", moved[place].name)));
-        }
-        for (Trained { var, momentum_buffer, weight_decay, .. }, grad) in moved.into_iter().zip(grads) {
-            let params =
-                SgdParams { lr, momentum: self.momentum, nesterov: self.nesterov, weight_decay: *weight_decay };
-            sgd_step(var, grad, momentum_buffer, params)?;
-        }
-        Ok(())
+    /// Moves every parameter, or none where a gradient is not finite; which of both, [`Moved`] knows. On a GPU it does not wait.
+    pub(crate) fn step(&self, grads: &GradStore, lr: f64) -> Result<Moved<'_>> {
+        let updates = self.parameters.iter().filter_map(|Trained { name, var, momentum_buffer, weight_decay }| {
+            let grad = grads.get(var)?;
+            Some((name.as_str(), SgdUpdate { param: var, grad, momentum_buffer, weight_decay: *weight_decay }))
+        });
+        let (names, updates): (Vec<_>, Vec<_>) = updates.unzip();
+        let params = SgdParams { lr, momentum: self.momentum, nesterov: self.nesterov };
+        Ok(Moved { verdict: sgd_step(&updates, params)?, names })
     }
 
     /// The momentum buffers by the names of their parameters.
     pub(crate) fn momentum_buffers(&self) -> BTreeMap<String, &Var> {
         self.parameters.iter().map(|trained| (trained.name.clone(), &trained.momentum_buffer)).collect()
+    }
+}
+
+/// Whether a step has moved the parameters.
+pub(crate) struct Moved<'a> {
+    /// As [`sgd_step`] gives it.
+    pub verdict: Tensor,
+    /// The parameters that had a gradient.
+    pub names: Vec<&'a str>,
+}
+
+impl Moved<'_> {
+    /// Fails where the number read from `verdict` says that a gradient was not finite.
+    pub(crate) fn check(&self, verdict: u32) -> Result<()> {
+        match self.names.get(verdict as usize) {
+            Some(name) => Err(Error::NotFinite(format!("the gradient of {name} is not finite"))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -93,7 +107,8 @@ mod tests {
         let before = first.as_detached_tensor().copy()?;
         // The first parameter's gradient is 1, the last one's ∞.
         let loss = (first.as_tensor().sum_all()? + (last.as_tensor() * f64::INFINITY)?.sum_all()?)?;
-        let error = optimizer.step(&loss.backward()?, 0.01).unwrap_err();
+        let moved = optimizer.step(&loss.backward()?, 0.01)?;
+        let error = moved.check(moved.verdict.to_scalar()?).unwrap_err();
         assert!(matches!(&error, Error::NotFinite(reason) if reason.contains(name)), "{error}");
         assert_eq!((first.as_tensor() - before)?.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
         Ok(())

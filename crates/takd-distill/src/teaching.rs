@@ -1,15 +1,18 @@
 //! Who teaches a run, and what they say to a batch.
 
-use crate::evaluate::View;
-use crate::logits::{KeptLogits, Seen};
+use crate::evaluate::{PlacedData, View};
+use crate::logits::{KeptLogits, PlacedLogits, Seen};
 use crate::store::{CONFIG, MODEL, gone, model_bytes};
 use crate::{Error, Recipe, Result, RunConfig, RunId, Store, TeacherComparison, Watch};
 use candle_core::{Device, Tensor};
 use candle_nn::ModuleT;
 use std::path::{Path, PathBuf};
-use takd_datasets::{Augmentation, Batch, Dataset, Split};
-use takd_loss::{DistillationLoss, KdLoss, MultiTeacherKd};
+use takd_datasets::{Augmentation, Batch, Split};
+use takd_loss::{BadRows, DistillationLoss, KdLoss, MultiTeacherKd};
 use takd_models::{ModelSpec, Network};
+
+/// Bytes of kept logits that a run puts on its GPU at most.
+const ROOM: usize = 1 << 30;
 
 /// The teachers of one run.
 pub(crate) struct Teaching {
@@ -21,7 +24,7 @@ pub(crate) struct Teaching {
 
 enum Said {
     /// Computed once: those of teacher `t` for form `f` of the images at `[t][f]`, a row an image by its index.
-    Kept(Vec<Vec<KeptLogits>>),
+    Kept(Vec<Vec<PlacedLogits>>),
     /// Computed for every batch.
     Live(Vec<Network>),
     /// Not asked for: λ is 0.
@@ -60,18 +63,18 @@ impl Teacher {
         &self,
         split: Split,
         (augmentation, replay): (Augmentation, usize),
-        data: &Dataset,
-        (store, device): (&Store, &Device),
+        placed: &PlacedData<'_>,
+        store: &Store,
         watch: &mut Watch<'_>,
     ) -> Result<KeptLogits> {
         let images = match split {
-            Split::Train => &data.train,
-            Split::Test => &data.test,
+            Split::Train => &placed.train,
+            Split::Test => &placed.test,
         };
         // As the teacher itself was trained to see them.
-        let view = View { images, normalization: self.recipe.normalization(data), device };
+        let view = View { images, normalization: self.recipe.normalization(placed.data) };
         let seen = Seen { split, view, augmentation, replay };
-        let mut network = || self.network(data.class_names.len(), device);
+        let mut network = || self.network(placed.data.class_names.len(), placed.device());
         KeptLogits::open_or_compute(store, &self.id, seen, &mut network, watch)
     }
 }
@@ -81,9 +84,8 @@ impl Teaching {
     /// where it can be kept.
     pub(crate) fn prepare(
         config: &RunConfig,
-        data: &Dataset,
+        placed: &PlacedData<'_>,
         store: &Store,
-        device: &Device,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Self>> {
         let Some(kd) = &config.distillation else { return Ok(None) };
@@ -92,11 +94,12 @@ impl Teaching {
         let said = match recipe.forms() {
             _ if kd.lambda == 0.0 => Said::Unheard,
             Some(forms) => {
-                let mut kept = Vec::new();
+                let (mut kept, mut room) = (Vec::new(), ROOM);
                 for teacher in &teachers {
                     let mut form = |replay| {
                         let augmented = (recipe.augmentation(), replay);
-                        teacher.kept(Split::Train, augmented, data, (store, device), watch)
+                        let logits = teacher.kept(Split::Train, augmented, placed, store, watch)?;
+                        logits.placed_on(placed.device(), &mut room)
                     };
                     kept.push((0..forms).map(&mut form).collect::<Result<_>>()?);
                 }
@@ -112,12 +115,13 @@ impl Teaching {
                         other.model, other.id
                     )));
                 }
-                let network = |teacher: &Teacher| teacher.network(data.class_names.len(), device);
+                let network = |teacher: &Teacher| teacher.network(placed.data.class_names.len(), placed.device());
                 Said::Live(teachers.iter().map(network).collect::<Result<_>>()?)
             }
         };
         let (temperature, lambda) = (kd.temperature, kd.lambda);
-        let kd = KdLoss { temperature, lambda, reduction: recipe.reduction(), ..KdLoss::default() };
+        let kd =
+            KdLoss { temperature, lambda, reduction: recipe.reduction(), bad_rows: BadRows::Nan, ..KdLoss::default() };
         Ok(Some(Self { loss: MultiTeacherKd { kd }, teachers, said }))
     }
 
@@ -125,10 +129,7 @@ impl Teaching {
     pub(crate) fn loss(&self, student_logits: &Tensor, batch: &Batch, form: usize, step: usize) -> Result<Tensor> {
         let teacher_logits: Vec<Tensor> = match &self.said {
             Said::Unheard => Vec::new(),
-            Said::Kept(kept) => {
-                let rows = |forms: &Vec<KeptLogits>| forms[form].rows(&batch.indices, student_logits.device());
-                kept.iter().map(rows).collect::<Result<_>>()?
-            }
+            Said::Kept(kept) => kept.iter().map(|forms| forms[form].rows(batch)).collect::<Result<_>>()?,
             Said::Live(networks) => {
                 let logits = |network: &Network| Ok(network.forward_t(&batch.images, false)?.detach());
                 networks.iter().map(logits).collect::<Result<_>>()?
@@ -142,17 +143,16 @@ impl Teaching {
     pub(crate) fn compare(
         &self,
         student_logits: &[f32],
-        data: &Dataset,
+        placed: &PlacedData<'_>,
         store: &Store,
-        device: &Device,
         watch: &mut Watch<'_>,
     ) -> Result<TeacherComparison> {
         let mut logits = Vec::new();
         for teacher in &self.teachers {
-            let kept = teacher.kept(Split::Test, (Augmentation::None, 0), data, (store, device), watch)?;
+            let kept = teacher.kept(Split::Test, (Augmentation::None, 0), placed, store, watch)?;
             logits.push(kept.all());
         }
-        TeacherComparison::of(student_logits, &logits, data.class_names.len(), self.loss.kd.temperature)
+        TeacherComparison::of(student_logits, &logits, placed.data.class_names.len(), self.loss.kd.temperature)
     }
 }
 

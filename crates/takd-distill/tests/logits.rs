@@ -41,7 +41,8 @@ fn own_logits(store: &Store, teacher: &RunConfig, data: &Dataset, augmented: Opt
     let augmentation = augmented.map_or(Augmentation::None, |_| Augmentation::CropFlip { padding: 4 });
     let config = BatchConfig { batch_size: 200, augmentation, normalization: Normalization::PUBLISHED_CODE };
     let all: Vec<u32> = (0..data.train.len() as u32).collect();
-    let batch = batches(&data.train, &all, &config, 0, augmented.unwrap_or(0), &Device::Cpu).next().unwrap().unwrap();
+    let images = data.train.placed_on(&Device::Cpu).unwrap();
+    let batch = batches(&images, &all, &config, 0, augmented.unwrap_or(0)).next().unwrap().unwrap();
     network.forward_t(&batch.images, false).unwrap().to_vec2().unwrap()
 }
 

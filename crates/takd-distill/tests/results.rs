@@ -20,7 +20,8 @@ fn accuracy(store: &Store, config: &RunConfig, data: &Dataset, images: &Images, 
         Scale::PublishedCode => takd_datasets::Normalization::PUBLISHED_CODE,
     };
     let all = BatchConfig { batch_size: indices.len(), augmentation: Augmentation::None, normalization };
-    let batch = batches(images, indices, &all, 0, 0, &Device::Cpu).next().unwrap().unwrap();
+    let images = images.placed_on(&Device::Cpu).unwrap();
+    let batch = batches(&images, indices, &all, 0, 0).next().unwrap().unwrap();
     let found = network.forward_t(&batch.images, false).unwrap().argmax(D::Minus1).unwrap().to_vec1::<u32>().unwrap();
     let labels = batch.labels.to_vec1::<u32>().unwrap();
     found.iter().zip(&labels).filter(|(found, label)| found == label).count() as f64 / labels.len() as f64

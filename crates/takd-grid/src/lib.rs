@@ -31,7 +31,7 @@
 //! let plan = table.plan(&data)?;
 //! let names: Vec<String> = plan.runs.iter().map(|run| run.name()).collect();
 //! assert_eq!(names[4], "plane10 → plane4 → plane2 on shapes10, seed 31");
-//! // takd_grid::execute(&plan, &data, &store, &device, …) trains them.
+//! // takd_grid::execute(&plan, &data, &store, &[device], …) trains them, on more devices more of them at once.
 //! # Ok(())
 //! # }
 //! ```
@@ -39,13 +39,15 @@
 //! Invariant: chooses recipes but takes no step of training, and prints nothing.
 
 mod cell;
+mod clock;
 mod execute;
 mod path;
 mod plan;
 mod preset;
 
 pub use cell::{Cell, CellError};
-pub use execute::{Happening, Outcome, TimeLeft, execute};
+pub use clock::TimeLeft;
+pub use execute::{Happening, Outcome, execute};
 pub use path::{DistillationPath, PathError, PathExperiment, Strength};
 pub use plan::{Plan, PlannedRun, Row, SeedRuns, Table1};
 pub use preset::{Preset, Trio, UnknownPreset};

@@ -72,16 +72,18 @@ fn run_that_diverges_costs_only_those_it_was_to_teach() {
             kd.teachers = vec![new.clone()];
         }
     }
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
-    let mut ended = 0;
-    let outcomes = execute(&plan, &data, &store, &Device::Cpu, &mut |_, _, what| {
-        ended += usize::from(matches!(what, Happening::Ended(_)));
-        ControlFlow::Continue(())
-    })
-    .unwrap();
-    assert_eq!(ended, 5);
-    let finished: Vec<_> = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Finished(_))).collect();
-    assert_eq!(finished.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [&no_kd]);
-    assert!(matches!(outcomes[&new], Outcome::Diverged(_)));
+    for jobs in [1, 3] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let mut ended = 0;
+        let outcomes = execute(&plan, &data, &store, &vec![Device::Cpu; jobs], &mut |_, _, what| {
+            ended += usize::from(matches!(what, Happening::Ended(_)));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!(ended, 5);
+        let finished = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Finished(_)));
+        assert_eq!(finished.map(|(id, _)| id).collect::<Vec<_>>(), [&no_kd]);
+        assert!(matches!(outcomes[&new], Outcome::Diverged(_)));
+    }
 }

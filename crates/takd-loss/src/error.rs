@@ -53,6 +53,17 @@ pub enum Error {
         found: String,
     },
 
+    /// The tensor that the gradient is to be written into is not contiguous.
+    #[error("the gradient's numbers do not lie one after the other: give a tensor whose numbers do, as `Tensor::zeros` makes it")]
+    NotContiguous,
+
+    /// The tensor that the gradient is to be written into is, or is a view of, one that is read.
+    #[error("the gradient's numbers share memory with {input}: give a tensor with memory of its own, as `Tensor::zeros` makes it")]
+    SharedMemory {
+        /// Which tensor.
+        input: Input,
+    },
+
     /// A label is neither a class nor the ignore index.
     #[error(
         "the label of row {row} is {label}, but with {classes} classes a label is 0 to {}: \
@@ -158,6 +169,8 @@ pub enum Input {
     Labels,
     /// The weights of the samples, `[batch]`.
     Weights,
+    /// The tensor that the gradient is to be written into, `[batch, classes]`.
+    Gradient,
 }
 
 impl fmt::Display for Input {
@@ -170,6 +183,7 @@ impl fmt::Display for Input {
             Input::TopKTail => "the top-k teacher's tails",
             Input::Labels => "the labels",
             Input::Weights => "the sample weights",
+            Input::Gradient => "the gradient's numbers",
         })
     }
 }

@@ -25,6 +25,8 @@
 //!
 //! Invariant: knows nothing of networks, data, training loops or files; needs candle-core and small libraries only.
 
+#[allow(missing_docs)]
+pub static MODE: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 mod error;
 mod family;
 mod kd;
@@ -32,7 +34,7 @@ pub mod reference;
 
 pub use error::{Error, Input, Result};
 pub use family::{Batch, Dgkd, Dist, DistillationLoss, Dkd, MultiTeacherKd, StandardizedKd};
-pub use kd::{KdLoss, Reduction, TopK, cross_entropy};
+pub use kd::{BadRows, KdLoss, Reduction, TopK, cross_entropy};
 
 /// The README's examples run as tests.
 #[cfg(doctest)]

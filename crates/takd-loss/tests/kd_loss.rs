@@ -5,7 +5,7 @@ mod common;
 use candle_core::{DType, Tensor};
 use common::{CPU, gradient, labels, logits, relative_distance, rows, scalar, values, var};
 use proptest::prelude::*;
-use takd_loss::{Error, Input, KdLoss, Reduction, cross_entropy, reference};
+use takd_loss::{BadRows, Error, Input, KdLoss, Reduction, cross_entropy, reference};
 
 const REDUCTIONS: [Reduction; 4] = [Reduction::BatchMean, Reduction::Mean, Reduction::Sum, Reduction::None];
 
@@ -341,6 +341,25 @@ fn wrong_inputs_are_named() {
     let weights = Tensor::new(&[1f32, f32::NAN, 0.5, 1.0], &CPU).unwrap();
     let found = says(kd.forward_weighted(&student, &teacher, &good, Some(&weights)));
     assert!(found.contains("the sample weights hold NaN at row 1"), "{found}");
+}
+
+#[test]
+fn bad_rows_are_errors_on_the_cpu_whatever_is_asked_for() {
+    let kd = KdLoss { bad_rows: BadRows::Nan, ..kd(4.0, 0.5) };
+    let good = logits("s", 2, 3, 1.0);
+    let found = kd.forward(&good, &good, &Tensor::new(&[0u32, 3], &CPU).unwrap()).unwrap_err();
+    assert!(matches!(found, Error::Label { row: 1, label: 3, classes: 3 }), "{found}");
+    let found = kd.cross_entropy(&Tensor::full(f32::NAN, (2, 3), &CPU).unwrap(), &labels("y", 2, 3)).unwrap_err();
+    assert!(matches!(found, Error::NotFinite { input: Input::StudentLogits, row: 0, column: 0, .. }), "{found}");
+}
+
+#[test]
+fn cross_entropy_is_the_loss_without_its_teacher() {
+    let (student, labels) = (logits("s", 5, 7, 2.0), labels("y", 5, 7));
+    let settings = KdLoss { label_smoothing: 0.1, reduction: Reduction::Sum, ..kd(4.0, 0.5) };
+    let alone = settings.cross_entropy(&student, &labels).unwrap();
+    let plain = KdLoss { lambda: 0.0, ..settings }.forward(&student, &student, &labels).unwrap();
+    assert_eq!(scalar(&alone), scalar(&plain));
 }
 
 #[test]

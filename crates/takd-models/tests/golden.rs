@@ -1,4 +1,5 @@
-//! Networks held to tensors that PyTorch computed in float64 from the published definitions.
+//! Networks held to tensors that PyTorch computed in float64 from the published definitions: on the CPU, and on CUDA where the
+//! crate is built for it and a device is there.
 //!
 //! The small files are kept in `tests/data`. Larger ones are looked for in `../shared/reference` from the workspace's
 //! root, or where `TAKD_REFERENCE_DIR` says; without them those tests say so and pass.
@@ -36,15 +37,30 @@ fn reference(name: &str) -> Option<PathBuf> {
     None
 }
 
+fn devices() -> Vec<Device> {
+    #[cfg(feature = "cuda")]
+    match takd_ops::cuda_device(0) {
+        Ok(device) => return vec![Device::Cpu, device],
+        Err(error) => println!("skipped on CUDA: {error}"),
+    }
+    vec![Device::Cpu]
+}
+
 /// A network with the tensors called `{prefix}*` in a golden file, by way of a checkpoint on disk.
-fn network(name: &str, tensors: &Tensors, prefix: &str, classes: usize) -> Outcome<(Network, Parameters)> {
+fn network(
+    name: &str,
+    tensors: &Tensors,
+    prefix: &str,
+    classes: usize,
+    device: &Device,
+) -> Outcome<(Network, Parameters)> {
     let spec: ModelSpec = name.parse()?;
     let state: Tensors = with_prefix(tensors, prefix);
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("state.safetensors");
     candle_core::safetensors::save(&state, &path)?;
     // Loads only where the file holds exactly the network's names and shapes.
-    Ok(Network::load(spec, classes, &path, &Device::Cpu)?)
+    Ok(Network::load(spec, classes, &path, device)?)
 }
 
 fn with_prefix(tensors: &Tensors, prefix: &str) -> Tensors {
@@ -58,8 +74,9 @@ fn norm(tensor: &Tensor) -> candle_core::Result<f64> {
 /// ‖ours − theirs‖ and ‖theirs‖.
 fn distance(ours: &Tensor, theirs: &Tensor) -> candle_core::Result<(f64, f64)> {
     assert_eq!(ours.dims(), theirs.dims());
-    let theirs = theirs.to_dtype(DType::F64)?;
-    Ok((norm(&(ours.to_dtype(DType::F64)? - &theirs)?)?, norm(&theirs)?))
+    let wide = |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64);
+    let theirs = wide(theirs)?;
+    Ok((norm(&(wide(ours)? - &theirs)?)?, norm(&theirs)?))
 }
 
 fn variables(parameters: &Parameters) -> HashMap<String, Var> {
@@ -67,14 +84,18 @@ fn variables(parameters: &Parameters) -> HashMap<String, Var> {
 }
 
 fn holds_to_pytorch(path: &Path) -> Outcome {
+    devices().iter().try_for_each(|device| holds_on(device, path))
+}
+
+fn holds_on(device: &Device, path: &Path) -> Outcome {
     let file = path.file_stem().and_then(|stem| stem.to_str()).ok_or("a file name in UTF-8")?;
     let (name, data) = file.split_once('_').ok_or("a file name <model>_<data>")?;
     let classes = if data == "cifar10" { 10 } else { 100 };
     let golden = candle_core::safetensors::load(path, &Device::Cpu)?;
     let get = |key: &str| golden.get(key).ok_or_else(|| format!("{file}: no tensor {key}"));
-    let (network, parameters) = network(name, &golden, "w.", classes)?;
-    let images = get("input")?.to_dtype(DType::F32)?;
-    let labels = get("labels")?.to_dtype(DType::U32)?;
+    let (network, parameters) = network(name, &golden, "w.", classes, device)?;
+    let images = get("input")?.to_dtype(DType::F32)?.to_device(device)?;
+    let labels = get("labels")?.to_dtype(DType::U32)?.to_device(device)?;
 
     let relative = |what: &str, ours: &Tensor| -> Outcome<f64> {
         let (off, size) = distance(ours, get(what)?)?;
@@ -99,7 +120,7 @@ fn holds_to_pytorch(path: &Path) -> Outcome {
     }
     assert_eq!(compared, vars.keys().filter(|name| name.contains("running_")).count());
 
-    let grads = loss.backward()?;
+    let grads = takd_ops::backward(&loss)?;
     let trainable = parameters.trainable();
     assert_eq!(trainable.len(), with_prefix(&golden, "grad.").len());
     let (mut worst, mut worst_zero) = (0f64, 0f64);
@@ -115,8 +136,9 @@ fn holds_to_pytorch(path: &Path) -> Outcome {
         }
     }
     println!(
-        "{file}: logits {eval:.1e} (evaluation) {train:.1e} (training), loss {loss_off:.1e}, \
-         statistics {statistics:.1e}, gradients {worst:.1e} (zero ones {worst_zero:.1e})"
+        "{file} on {:?}: logits {eval:.1e} (evaluation) {train:.1e} (training), loss {loss_off:.1e}, \
+         statistics {statistics:.1e}, gradients {worst:.1e} (zero ones {worst_zero:.1e})",
+        device.location()
     );
     Ok(())
 }

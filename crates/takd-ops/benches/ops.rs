@@ -14,7 +14,7 @@ use candle_nn::{Linear, VarBuilder, VarMap};
 use criterion::{BatchSize, Bencher, Criterion};
 use std::hint::black_box;
 use std::time::Duration;
-use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, SgdParams, Then, sgd_step};
+use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, SgdParams, SgdUpdate, Then, sgd_step};
 
 const BATCH: usize = 128;
 
@@ -168,12 +168,13 @@ fn others(criterion: &mut Criterion) -> Result<()> {
     criterion.bench_function("linear/64 at 8x8 -> 10", |bencher| {
         bencher.iter(|| features.linear(&layer).expect("the shapes fit"));
     });
-    let sgd = SgdParams { lr: 0.01, momentum: 0.9, nesterov: false, weight_decay: 1e-4 };
+    let sgd = SgdParams { lr: 0.01, momentum: 0.9, nesterov: false };
     for count in [16, 256 * 256 * 9] {
         let grad = Tensor::randn(0f32, 1., count, &Device::Cpu)?;
         let (param, momentum) = (Var::from_tensor(&grad)?, Var::zeros(count, DType::F32, &Device::Cpu)?);
         criterion.bench_function(&format!("sgd_step/{count}"), |bencher| {
-            bencher.iter(|| sgd_step(&param, black_box(&grad), &momentum, sgd).expect("the shapes fit"));
+            let update = |grad| SgdUpdate { param: &param, grad, momentum_buffer: &momentum, weight_decay: 1e-4 };
+            bencher.iter(|| sgd_step(&[update(black_box(&grad))], sgd).expect("the shapes fit"));
         });
     }
     Ok(())

@@ -1,9 +1,13 @@
 """Times training steps and evaluations in PyTorch, one request a line.
 
-Request:  {"model": "plane2", "mode": "train", "layout": "channels_last", "compile": false, "batch": 128, "steps": 5}
+Arguments: the device, "cpu" or "cuda", and the number of threads.
+
+Request:  {"model": "plane2", "mode": "train", "layout": "channels_last", "compile": false, "graphs": false, "batch": 128,
+           "steps": 5}
 Answer:   {"ms": [16.8, ...], "peak_kib": [400000, 500000]}, or {"error": "..."}
 
-`ms` are the times of `steps` steps, one step before them not counted. `peak_kib` is the most memory resident, when PyTorch
+`graphs` asks for CUDA graphs of what is compiled. `ms` are the times of `steps` steps, one step before them not counted; on
+CUDA, where nothing waits for a step alone, their mean. All is in f32, without TF32. `peak_kib` is the most memory resident, when PyTorch
 was loaded and by now; nulls where the system does not tell.
 """
 
@@ -15,6 +19,8 @@ import torch
 import torch._dynamo
 from torch import nn
 from torch.nn import functional as F
+
+DEVICE = sys.argv[1]
 
 PLAIN = {
     "plane2": ([[16], [16]], None),
@@ -80,11 +86,12 @@ class Task:
         model = resnet(int(name[6:])) if name.startswith("resnet") else plain(name)
         layout = getattr(torch, request["layout"])
         self.train = request["mode"] == "train"
-        model = model.to(memory_format=layout).train(self.train)
-        self.images = torch.randn(request["batch"], 3, 32, 32).contiguous(memory_format=layout)
-        self.labels = torch.arange(request["batch"]) % 10
+        model = model.to(DEVICE, memory_format=layout).train(self.train)
+        self.images = torch.randn(request["batch"], 3, 32, 32, device=DEVICE).contiguous(memory_format=layout)
+        self.labels = torch.arange(request["batch"], device=DEVICE) % 10
         self.sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-        self.model = torch.compile(model) if request["compile"] else model
+        mode = "reduce-overhead" if request["graphs"] else None
+        self.model = torch.compile(model, mode=mode) if request["compile"] else model
         for _ in range(3):
             self.step()
 
@@ -98,8 +105,16 @@ class Task:
         self.sgd.step()
 
 
+def wait():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
 def main():
-    torch.set_num_threads(int(sys.argv[1]))
+    torch.set_num_threads(int(sys.argv[2]))
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
     # Every network, mode and layout is compiled in this one process; past the limit PyTorch would quietly run eagerly.
     torch._dynamo.config.recompile_limit = 1000
     tasks = {}
@@ -112,10 +127,14 @@ def main():
             tasks[key] = task
             task.step()
             times = []
-            for _ in range(request["steps"]):
+            at_once = request["steps"] if DEVICE == "cuda" else 1
+            for _ in range(request["steps"] // at_once):
+                wait()
                 start = time.perf_counter()
-                task.step()
-                times.append(1000 * (time.perf_counter() - start))
+                for _ in range(at_once):
+                    task.step()
+                wait()
+                times.append(1000 * (time.perf_counter() - start) / at_once)
             answer = {"ms": times, "peak_kib": [loaded_kib, peak_kib()]}
         except Exception as error:  # noqa: BLE001 the asker decides what to do without this variant
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}

@@ -4,7 +4,7 @@ use crate::cpu::backward::Trained;
 use crate::cpu::channels::Repeated;
 use crate::cpu::conv::Plan;
 use crate::cpu::forward::{convolve, convolve_finish, finish};
-use crate::cpu::layer::{Follow, Shared, followed};
+use crate::cpu::layer::{Follow, Shared};
 use crate::cpu::norm::{Activation, Data};
 use crate::features::{Backward, Features, Inner, LayerOp, Node, ParamGrads, Slot, param_handle, with_values};
 use crate::{BatchNorm, Conv2d, max_pool2d, reference};
@@ -70,14 +70,62 @@ impl ConvBn {
     /// # Errors
     /// Where the shapes do not fit.
     pub fn forward_features(&self, input: &Features, then: Then<Features>, train: bool) -> Result<Features> {
-        if let Inner::Plain(input) = &input.0 {
-            let residual = match then {
-                Then::AddRelu(residual) => Some(residual.to_tensor()?),
-                _ => None,
-            };
-            return Ok(Features(Inner::Plain(self.forward_plain(input, then, residual.as_ref(), train)?)));
+        #[cfg(feature = "cuda")]
+        if let Inner::Cuda(node) = &input.0
+            && let Some(output) = self.forward_cuda(node, then, train)?
+        {
+            return Ok(output);
         }
-        self.forward_fast(input, then, train)
+        if let Inner::Fast { .. } = &input.0 {
+            return self.forward_fast(input, then, train);
+        }
+        let residual = match then {
+            Then::AddRelu(residual) => Some(residual.to_tensor()?),
+            _ => None,
+        };
+        let output = self.forward_plain(&input.to_tensor()?, then, residual.as_ref(), train)?;
+        Ok(Features(Inner::Plain(output)))
+    }
+
+    /// Nothing where the kernels do not do it.
+    #[cfg(feature = "cuda")]
+    fn forward_cuda(
+        &self,
+        input: &Arc<crate::cuda::Node>,
+        then: Then<Features>,
+        train: bool,
+    ) -> Result<Option<Features>> {
+        let residual = match then {
+            Then::AddRelu(Features(Inner::Cuda(residual))) => Some(residual),
+            Then::AddRelu(_) => return Ok(None),
+            _ => None,
+        };
+        let [batch, height, width, c_in] = input.dims;
+        let (c_out, _, k_h, k_w) = self.conv.weight.dims4()?;
+        let crate::Conv2dParams { stride, padding } = self.conv.params;
+        let [out_h, out_w] = self.check(input.dims)?;
+        let dims = follow(then).dims([batch, out_h, out_w, c_out])?;
+        check_residual(residual.map(|residual| residual.dims), dims)?;
+        let precision = crate::precision();
+        let shape = crate::cuda::Shape {
+            batch,
+            height,
+            width,
+            c_in,
+            out_h,
+            out_w,
+            c_out,
+            k_h,
+            k_w,
+            stride,
+            padding,
+            precision,
+        };
+        if !crate::cuda::is_supported(self, &shape, input, residual.map(Arc::as_ref), train) {
+            return Ok(None);
+        }
+        let node = crate::cuda::forward(self, shape, input, residual, follow(then), train)?;
+        Ok(Some(Features(Inner::Cuda(node))))
     }
 
     /// In reference operations.
@@ -104,24 +152,11 @@ impl ConvBn {
             Then::AddRelu(residual) => Some(fast(residual)?),
             _ => None,
         };
-        let follow = match then {
-            Then::Nothing => Follow::Activation(Activation::Identity),
-            Then::Relu => Follow::Activation(Activation::Relu),
-            Then::ReluMaxPool => Follow::ReluMaxPool,
-            Then::AddRelu(_) => Follow::AddRelu,
-        };
+        let follow = follow(then);
         let plan = self.plan(input.dims, train)?;
         let [batch, ..] = input.dims;
-        let (height, width) = followed(&plan, follow);
-        let dims = [batch, height, width, plan.c_out];
-        if dims.contains(&0) {
-            bail!("ConvBn: {}×{} has no 2×2 block to pool", plan.out_h, plan.out_w)
-        }
-        if let Some((residual, _)) = residual
-            && residual.dims != dims
-        {
-            bail!("ConvBn: the residual is {:?}, the output {dims:?}; they must be the same", residual.dims)
-        }
+        let dims = follow.dims([batch, plan.out_h, plan.out_w, plan.c_out])?;
+        check_residual(residual.map(|(residual, _)| residual.dims), dims)?;
         let residual_node = residual.map(|(node, _)| node);
         let residual_data = residual_node.map(|node| &node.data);
         let slot = Slot::default();
@@ -206,7 +241,18 @@ impl ConvBn {
         Ok(Features(Inner::Fast { node, handle }))
     }
 
-    fn plan(&self, [_, height, width, c_in]: [usize; 4], train: bool) -> Result<Arc<Plan>> {
+    fn plan(&self, dims: [usize; 4], train: bool) -> Result<Arc<Plan>> {
+        self.check(dims)?;
+        let [_, height, width, c_in] = dims;
+        let (c_out, _, k_h, k_w) = self.conv.weight.dims4()?;
+        match Plan::shared([height, width, c_in], [c_out, k_h, k_w], self.conv.params, train) {
+            Some(plan) => Ok(plan),
+            None => bail!("ConvBn: input {dims:?} and weight {:?} are too large", self.conv.weight.dims()),
+        }
+    }
+
+    /// Height and width of the convolution's output, where everything fits.
+    fn check(&self, [_, height, width, c_in]: [usize; 4]) -> Result<[usize; 2]> {
         let (weight, params) = (&self.conv.weight, self.conv.params);
         let (c_out, w_in, k_h, k_w) = weight.dims4()?;
         let one_each = [&self.bn.weight, &self.bn.bias, &self.bn.running_mean, &self.bn.running_var];
@@ -216,9 +262,8 @@ impl ConvBn {
         if weight.dims().contains(&0) {
             bail!("ConvBn: weight {:?} has no elements", weight.dims())
         }
-        let plan = Plan::shared([height, width, c_in], [c_out, k_h, k_w], params, train);
-        match plan {
-            Some(plan) if c_in == w_in => Ok(plan),
+        match (params.places(height, k_h), params.places(width, k_w)) {
+            (Some(out_h), Some(out_w)) if c_in == w_in => Ok([out_h, out_w]),
             _ => bail!(
                 "ConvBn: input {:?} and weight {:?} do not fit ({params:?})",
                 [height, width, c_in],
@@ -228,12 +273,28 @@ impl ConvBn {
     }
 }
 
+fn follow<T>(then: Then<'_, T>) -> Follow {
+    match then {
+        Then::Nothing => Follow::Activation(Activation::Identity),
+        Then::Relu => Follow::Activation(Activation::Relu),
+        Then::ReluMaxPool => Follow::ReluMaxPool,
+        Then::AddRelu(_) => Follow::AddRelu,
+    }
+}
+
+fn check_residual(residual: Option<[usize; 4]>, output: [usize; 4]) -> Result<()> {
+    match residual {
+        Some(residual) if residual != output => {
+            bail!("ConvBn: the residual is {residual:?}, the output {output:?}; they must be the same")
+        }
+        _ => Ok(()),
+    }
+}
+
 fn fast(features: &Features) -> Result<(&Arc<Node>, &Tensor)> {
     match &features.0 {
         Inner::Fast { node, handle } => Ok((node, handle)),
-        Inner::Plain(tensor) => {
-            bail!("ConvBn: input and residual must both be f32 on the CPU, one is {:?}", tensor.dtype())
-        }
+        _ => bail!("ConvBn: input and residual must be of one type, on one device"),
     }
 }
 

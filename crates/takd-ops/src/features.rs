@@ -1,4 +1,4 @@
-//! Activations between layers, outside candle's tensors, and how candle's autograd reaches them.
+//! Activations between layers, outside candle's tensors, and how candle's autograd reaches them; here on the CPU.
 //!
 //! candle adds each gradient to a tensor of zeros of the activation's size before it hands it on, and a tensor's memory
 //! cannot be used again. So an activation of the fast path is a buffer beside the graph. In the graph stands a
@@ -7,6 +7,7 @@
 
 use crate::cpu::buffer::Buffer;
 use crate::cpu::norm::Data;
+use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,9 @@ const PART: usize = 1 << 14;
 
 /// Channels-last activations `[batch, height, width, channels]` on their way from layer to layer.
 ///
-/// On the CPU in f32 they live in buffers that are used again from step to step and may wait to be normalised until the
-/// next layer reads them; elsewhere this is a plain tensor. Either way gradients flow through.
+/// In f32 on the CPU they live in buffers that are used again from step to step and may wait to be normalised until the
+/// next layer reads them, and likewise on CUDA; elsewhere this is a plain tensor. Either way gradients flow through, on CUDA
+/// where the backward pass is begun by [`crate::backward`].
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor, Var};
@@ -36,12 +38,14 @@ pub struct Features(pub(crate) Inner);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Inner {
-    /// Anything but f32 on the CPU.
+    /// Anything but f32 on the CPU or on CUDA.
     Plain(Tensor),
     Fast {
         node: Arc<Node>,
         handle: Tensor,
     },
+    #[cfg(feature = "cuda")]
+    Cuda(Arc<crate::cuda::Node>),
 }
 
 /// Numbers of an activation and, during a backward pass, the gradients that have come for them.
@@ -102,6 +106,10 @@ impl Features {
         if dims.contains(&0) {
             bail!("features: {dims:?} has no elements; give at least one image, pixel and channel")
         }
+        #[cfg(feature = "cuda")]
+        if let Some(node) = crate::cuda::enter(tensor)? {
+            return Ok(Self(Inner::Cuda(node)));
+        }
         if !tensor.device().is_cpu() || tensor.dtype() != DType::F32 {
             return Ok(Self(Inner::Plain(tensor.clone())));
         }
@@ -127,6 +135,8 @@ impl Features {
         match &self.0 {
             Inner::Plain(tensor) => Ok(tensor.clone()),
             Inner::Fast { node, handle } => handle.apply_op1(Leave(node.clone())),
+            #[cfg(feature = "cuda")]
+            Inner::Cuda(node) => crate::cuda::leave(node, crate::cuda::As::ChannelsLast),
         }
     }
 
@@ -135,8 +145,34 @@ impl Features {
         match &self.0 {
             Inner::Plain(tensor) => tensor.dims(),
             Inner::Fast { node, .. } => &node.dims,
+            #[cfg(feature = "cuda")]
+            Inner::Cuda(node) => &node.dims,
         }
     }
+}
+
+/// The gradients of `loss` by the variables that it depends on, as `loss.backward()` gives them.
+///
+/// On CUDA that alone fails where `loss` depends on features: there a layer's backward pass leaves the gradients of its
+/// parameters beside candle's graph, which would add each to zeros of its own, two launches more for every tensor.
+///
+/// # Errors
+/// Those of candle's backward pass.
+pub fn backward(loss: &Tensor) -> Result<GradStore> {
+    #[cfg(feature = "cuda")]
+    if loss.device().is_cuda() {
+        let (mut store, grads) = crate::cuda::collect_grads(|| loss.backward())?;
+        for (parameter, grad) in grads {
+            // A layer that was used more than once has several.
+            let grad = match store.remove(&parameter) {
+                Some(sum) => (sum + grad)?,
+                None => grad,
+            };
+            store.insert(&parameter, grad);
+        }
+        return Ok(store);
+    }
+    loss.backward()
 }
 
 /// Runs `read` on the numbers of an f32 CPU tensor, in the order of its dimensions.

@@ -9,22 +9,7 @@ const CHUNK: usize = 1 << 16;
 
 /// The place of one of `tensors` that has a value which is not finite, NaN or an infinity; nothing where none has. They are
 /// on one device. One pass over each; on a GPU it waits once for all of them.
-///
-/// ```
-/// use candle_core::{Device, Tensor};
-/// use takd_ops::find_not_finite;
-///
-/// # fn main() -> candle_core::Result<()> {
-/// let (good, bad) = (Tensor::new(&[1f32, 2.], &Device::Cpu)?, Tensor::new(&[1f32, f32::NAN], &Device::Cpu)?);
-/// assert_eq!(find_not_finite(&[&good, &bad])?, Some(1));
-/// assert_eq!(find_not_finite(&[&good])?, None);
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// Where a tensor cannot be read.
-pub fn find_not_finite(tensors: &[&Tensor]) -> Result<Option<usize>> {
+pub(crate) fn find_not_finite(tensors: &[&Tensor]) -> Result<Option<usize>> {
     let mut sums = Vec::new();
     let mut places = Vec::new();
     for (place, tensor) in tensors.iter().enumerate() {

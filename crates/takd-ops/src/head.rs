@@ -20,6 +20,8 @@ impl Features {
         match &self.0 {
             Inner::Plain(tensor) => reference::global_avg_pool(tensor),
             Inner::Fast { node, handle } => handle.apply_op1(MeanOfPixels(node.clone())),
+            #[cfg(feature = "cuda")]
+            Inner::Cuda(node) => crate::cuda::leave(node, crate::cuda::As::Means),
         }
     }
 
@@ -39,6 +41,8 @@ impl Features {
                 let op = FullyConnected { node: node.clone(), d_images: handle.track_op() };
                 handle.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)
             }
+            #[cfg(feature = "cuda")]
+            (Inner::Cuda(node), _) => layer.forward(&crate::cuda::leave(node, crate::cuda::As::Flat)?),
             _ => layer.forward(&self.to_tensor()?.permute((0, 3, 1, 2))?.flatten_from(1)?),
         }
     }

@@ -5,10 +5,13 @@
 
 mod conv_bn;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod features;
 mod finite;
 mod head;
 mod layers;
+mod precision;
 pub mod reference;
 mod sgd;
 #[cfg(test)]
@@ -16,11 +19,13 @@ mod tests;
 
 pub use conv_bn::{ConvBn, Then};
 pub use cpu::buffer::release_buffers;
-pub use features::Features;
-pub use finite::find_not_finite;
+#[cfg(feature = "cuda")]
+pub use cuda::cuda_device;
+pub use features::{Features, backward};
 pub use layers::{BatchNorm, Conv2d};
+pub use precision::{Precision, precision, set_precision};
 pub use reference::{conv2d, global_avg_pool, max_pool2d};
-pub use sgd::{SgdParams, sgd_step};
+pub use sgd::{SgdParams, SgdUpdate, sgd_step};
 
 /// Stride and zero padding of a convolution, the same in height and width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use candle_core::{Device, Result, Tensor, Var};
 use rand::RngExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use takd_ops::{SgdParams, sgd_step};
+use takd_ops::{SgdParams, SgdUpdate, sgd_step};
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -15,8 +15,8 @@ fn runs(program: &Path) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
-#[test]
-fn nvcc_compiles_the_sgd_step() {
+/// Compiles each text for two generations.
+fn nvcc(text: &str, options: &[&str]) {
     let roots = ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
     let found = roots.chain([PathBuf::from("/usr/local/cuda")]).map(|root| root.join("bin/nvcc"));
     let Some(nvcc) = [PathBuf::from("nvcc")].into_iter().chain(found).find(|nvcc| runs(nvcc)) else {
@@ -24,17 +24,53 @@ fn nvcc_compiles_the_sgd_step() {
         return;
     };
     let out = tempfile::tempdir().unwrap();
+    let source = out.path().join("kernel.cu");
+    std::fs::write(&source, text).unwrap();
     for arch in ["sm_80", "sm_90"] {
         let mut command = Command::new(&nvcc);
-        command.args(["-cubin", "-Werror", "all-warnings", "-fmad=false", "-arch", arch]);
-        command.arg("-o").arg(out.path().join("kernel.cubin")).arg(here("src/sgd/sgd_step.cu"));
+        // Not every kernel needs all that they share.
+        command.args(["-cubin", "-Werror", "all-warnings", "-diag-suppress", "177", "-arch", arch]).args(options);
+        command.arg("-o").arg(out.path().join("kernel.cubin")).arg(&source);
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{arch}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arch}, {options:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn kernels(files: &[&str]) -> String {
+    let read = |file: &&str| std::fs::read_to_string(here("src/cuda/kernels").join(file)).unwrap();
+    ["common.cu"].iter().chain(files).map(read).collect()
+}
+
+#[test]
+fn nvcc_compiles_the_kernels() {
+    nvcc(&std::fs::read_to_string(here("src/sgd/sgd_step.cu")).unwrap(), &["-fmad=false"]);
+    nvcc(&kernels(&["norm.cu"]), &[]);
+    let sizes = |sizes: [(&str, usize); 7]| sizes.map(|(name, size)| format!("-D{name}={size}"));
+    for (kernel, stride, tile) in [(3, 1, [1, 8, 32]), (3, 2, [2, 8, 8]), (1, 2, [4, 4, 4])] {
+        let [n, h, w] = tile;
+        for precision in [0, 1] {
+            let shape = sizes([
+                ("PRECISION", precision),
+                ("K_H", kernel),
+                ("K_W", kernel),
+                ("STRIDE", stride),
+                ("TILE_N", n),
+                ("TILE_H", h),
+                ("TILE_W", w),
+            ]);
+            let shape: Vec<&str> = shape.iter().map(String::as_str).collect();
+            // A thread that spills to memory is slow, and nothing else would tell.
+            let strict = [&shape[..], &["-Xptxas", "-warn-spills,-warn-lmem-usage"]].concat();
+            nvcc(&kernels(&["tile.cu", "filter.cu"]), &strict);
+            for channels in [["-DBLOCK_C=16", "-DTHREAD_C=4"], ["-DBLOCK_C=32", "-DTHREAD_C=8"]] {
+                nvcc(&kernels(&["tile.cu", "conv.cu"]), &[&strict[..], &channels].concat());
+            }
+        }
     }
 }
 
 #[test]
-fn sgd_kernel_gives_the_bits_of_the_cpu() -> Result<()> {
+fn sgd_kernels_give_the_bits_of_the_cpu() -> Result<()> {
     let directory = tempfile::tempdir().unwrap();
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     if !runs(Path::new(&compiler)) {
@@ -49,31 +85,62 @@ fn sgd_kernel_gives_the_bits_of_the_cpu() -> Result<()> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let mut rng = takd_rng::stream(3, "sgd kernel");
-    // One number; fewer than threads, more, and more than all threads of all blocks.
-    for (count, blocks, threads) in [(1, 1, 32), (100, 1, 256), (1000, 4, 256), (1000, 2, 64)] {
+    // Fewer numbers than threads, more, and more than all threads of all blocks.
+    for (blocks, threads, bad) in [(1u32, 32u32, None), (4, 256, None), (2, 64, Some(1u32))] {
         for nesterov in [false, true] {
-            let params = SgdParams { lr: 0.1, momentum: 0.9, nesterov, weight_decay: 1e-2 };
-            let [param, buffer, grad] =
-                [(); 3].map(|()| (0..count).map(|_| rng.random_range(-1.0f32..1.0)).collect::<Vec<_>>());
+            let params = SgdParams { lr: 0.1, momentum: 0.9, nesterov };
+            let parameters: Vec<(f32, [Vec<f32>; 3])> = [(1, 0.0), (1000, 1e-2), (100, 1e-2)]
+                .map(|(count, decay)| {
+                    (decay, [(); 3].map(|()| (0..count).map(|_| rng.random_range(-1.0f32..1.0)).collect()))
+                })
+                .into();
+            let mut parameters = parameters;
+            if let Some(place) = bad {
+                parameters[place as usize].1[2][999] = f32::INFINITY;
+            }
             let mut input = Vec::new();
-            for word in [blocks, threads, count, u32::from(nesterov)] {
+            for word in [blocks, threads, parameters.len() as u32, u32::from(nesterov)] {
                 input.extend(word.to_le_bytes());
             }
-            for number in [0.1f32, 0.9, 1e-2].iter().chain(&param).chain(&buffer).chain(&grad) {
-                input.extend(number.to_le_bytes());
+            input.extend([0.1f32, 0.9].into_iter().flat_map(f32::to_le_bytes));
+            for (decay, values) in &parameters {
+                input.extend((values[0].len() as u32).to_le_bytes());
+                input.extend(decay.to_le_bytes());
+                input.extend(values.iter().flatten().flat_map(|number| number.to_le_bytes()));
             }
             let [from, to] = ["input", "output"].map(|name| directory.path().join(name));
             std::fs::write(&from, input).unwrap();
             assert!(Command::new(&program).args([&from, &to]).status().unwrap().success());
-            let bytes = std::fs::read(to).unwrap();
-            let found: Vec<f32> = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+            let output = std::fs::read(to).unwrap();
+            let (verdict, bytes) = output.split_first_chunk().unwrap();
+            let found: Vec<u32> = bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect();
 
-            let [expected_param, expected_buffer] =
-                [&param, &buffer].map(|values| Var::from_slice(values, values.len(), &Device::Cpu));
-            let (expected_param, expected_buffer) = (expected_param?, expected_buffer?);
-            sgd_step(&expected_param, &Tensor::new(grad.as_slice(), &Device::Cpu)?, &expected_buffer, params)?;
-            let expected = [expected_param.to_vec1()?, expected_buffer.to_vec1()?, grad].concat();
-            assert_eq!(found, expected, "{count} numbers, {blocks} blocks of {threads}, nesterov = {nesterov}");
+            let variable = |values: &Vec<f32>| Var::from_slice(values, values.len(), &Device::Cpu);
+            let mut variables = Vec::new();
+            for (_, [param, buffer, grad]) in &parameters {
+                variables.push((variable(param)?, variable(buffer)?, Tensor::new(grad.as_slice(), &Device::Cpu)?));
+            }
+            let updates: Vec<SgdUpdate> = variables
+                .iter()
+                .zip(&parameters)
+                .map(|((param, momentum_buffer, grad), (decay, _))| SgdUpdate {
+                    param,
+                    grad,
+                    momentum_buffer,
+                    weight_decay: f64::from(*decay),
+                })
+                .collect();
+            let place = sgd_step(&updates, params)?.to_scalar::<u32>()?;
+            assert_eq!(place, bad.unwrap_or(u32::MAX));
+            // The launch was told that its first parameter is the seventh.
+            assert_eq!(u32::from_le_bytes(*verdict), bad.map_or(u32::MAX, |place| place + 7));
+            let mut expected = Vec::new();
+            for (param, buffer, grad) in &variables {
+                for tensor in [param.as_tensor(), buffer.as_tensor(), grad] {
+                    expected.extend(tensor.to_vec1::<f32>()?.into_iter().map(f32::to_bits));
+                }
+            }
+            assert_eq!(found, expected, "{blocks} blocks of {threads}, nesterov = {nesterov}");
         }
     }
     Ok(())

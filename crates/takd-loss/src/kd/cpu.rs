@@ -249,15 +249,39 @@ fn row<S: Logit, T: Logit>(
                 Share { powers, share: shares.of_teacher(terms.kl[teacher] / sums.kl, drop, terms) }
             };
             let teachers = room.teacher_sums.len();
-            let grad = GradBlock {
-                grad,
-                ce: Share { powers: &room.powers[number * step..], share: ce },
+            let mode = crate::MODE.load(std::sync::atomic::Ordering::Relaxed);
+            let streams = mode & 1 != 0;
+            if mode & 32 != 0 {
+                let at = first + classes + number * BLOCK;
+                for k in 0..BLOCK * size_of::<S>() / 64 {
+                    unsafe {
+                        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+                        _mm_prefetch::<_MM_HINT_T1>(batch.student.as_ptr().wrapping_add(at).cast::<i8>().wrapping_add(64 * k));
+                        for t in &batch.teachers {
+                            _mm_prefetch::<_MM_HINT_T1>(t.as_ptr().wrapping_add(at).cast::<i8>().wrapping_add(64 * k));
+                        }
+                    }
+                }
+            }
+            let skip = if mode & 2 != 0 { grad.as_ptr().align_offset(64).min(grad.len()) } else { 0 };
+            let whole = grad.as_mut_ptr();
+            let len = grad.len();
+            let (gh, gt) = grad.split_at_mut(skip);
+            for (g, at) in [(gh, 0), (gt, skip)] {
+            let t = (teachers > 0).then(|| of_teacher(0)).map(|t| Share { powers: &t.powers[at..], share: t.share });
+            GradBlock {
+                grad: g,
+                ce: Share { powers: &room.powers[at + number * step..], share: ce },
                 power,
-                kl: Share { powers: &room.powers[kl_array + number * step..], share: kl },
-                teacher: (teachers > 0).then(|| of_teacher(0)),
+                kl: Share { powers: &room.powers[at + kl_array + number * step..], share: kl },
+                teacher: t,
                 flat: shares.flat as f32,
+                streams: streams && at == skip,
             }
             .write(arch);
+            }
+            if mode & 4 != 0 { unsafe { std::arch::x86_64::_mm_sfence() } }
+            let grad: &mut [f32] = unsafe { std::slice::from_raw_parts_mut(whole.cast(), len) };
             for teacher in 1..teachers {
                 TakeOff { grad, teacher: of_teacher(teacher) }.write(arch);
             }

@@ -8,7 +8,7 @@ use super::device::{
     Block, GIVEN_GRAD, GIVEN_TOTAL, GIVEN_UPSTREAM, GIVEN_WEIGHTS, MOST_TEACHERS, SUM_THREADS, Terms, kernel_type,
     offset_aligned,
 };
-use super::fused::{Outcome, Problem};
+use super::fused::{Gradient, Outcome, Problem};
 use crate::error::{Error, Input, Result};
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::WrapErr;
@@ -36,8 +36,8 @@ struct Teachers([u64; MOST_TEACHERS]);
 // SAFETY: `repr(C)`, the addresses the kernel's struct holds.
 unsafe impl DeviceRepr for Teachers {}
 
-/// The loss, and its gradient where `with_grad` asks for it. Nothing where a row is bad: the CPU can tell why.
-pub(super) fn kd_loss(problem: &Problem, with_grad: bool) -> Result<Option<Outcome>> {
+/// The loss, and its gradient where it is asked for; NaN where a row is bad. Launches kernels and waits for none.
+pub(super) fn kd_loss(problem: &Problem, gradient: Gradient<'_>) -> Result<Outcome> {
     let device = problem.student.device().as_cuda_device()?;
     let (batch, dtype) = (problem.batch(), problem.student.dtype());
     kernel_type(Input::StudentLogits, dtype)?;
@@ -45,53 +45,49 @@ pub(super) fn kd_loss(problem: &Problem, with_grad: bool) -> Result<Option<Outco
         Reduction::None => Shape::from(batch),
         _ => Shape::from(()),
     };
-    let grad = if with_grad { Some(uninitialised(device, problem.student.elem_count(), dtype)?) } else { None };
-    // SAFETY: whatever reads them runs after the kernel that writes them, in one stream.
-    let losses = unsafe { device.alloc::<f32>(batch.max(1)) }?;
-    let loss = if batch == 0 {
-        device.alloc_zeros::<f32>(shape.elem_count())?
-    } else {
-        let grad = grad.as_ref().map(|grad| (grad, 0));
-        if !rows(problem, device, &losses, grad, None)? {
-            return Ok(None);
+    let grad = match gradient {
+        Gradient::Skip => None,
+        Gradient::Into(grad) => Some(grad.clone()),
+        Gradient::OfTheSum | Gradient::Times(_) => {
+            // CUDA gives out no memory of 0 bytes.
+            let grad = Storage::Cuda(uninitialised(device, problem.student.elem_count().max(1), dtype)?);
+            Some(Tensor::from_storage(grad, problem.student.shape().clone(), BackpropOp::none(), false))
         }
+    };
+    let loss = if batch == 0 {
+        device.alloc_zeros::<f32>(1)?
+    } else {
+        // SAFETY: whatever reads them runs after the kernel that writes them, in one stream.
+        let losses = unsafe { device.alloc::<f32>(batch) }?;
+        rows(problem, device, Some(&losses), grad.as_ref(), None)?;
         match problem.reduction {
             Reduction::None => losses,
             _ => sum(problem, device, Some(&losses), None, 0)?,
         }
     };
-    let grad = grad.map(|grad| {
-        Tensor::from_storage(Storage::Cuda(grad), problem.student.shape().clone(), BackpropOp::none(), false)
-    });
     let loss = Storage::Cuda(CudaStorage::wrap_cuda_slice(loss, device.clone()));
-    Ok(Some(Outcome { loss, shape, grad }))
+    Ok(Outcome { loss, shape, grad })
 }
 
 /// Multiplies the gradient that came from above into `grad`, which nobody else has seen. Rows where it is 1 stay as they
-/// are, so that the usual case costs a launch; the others are worked out anew, so that they are rounded once.
+/// are, so that the usual case costs a launch that reads one number a row; the others are worked out anew, so that they
+/// are rounded once.
 pub(super) fn rescale(problem: &Problem, grad: &Tensor, upstream: &Tensor) -> Result<()> {
     if problem.batch() == 0 {
         return Ok(());
     }
     let device = problem.student.device().as_cuda_device()?;
-    // SAFETY: the kernel writes all of it and nothing reads it.
-    let losses = unsafe { device.alloc::<f32>(problem.batch()) }?;
-    let (storage, layout) = grad.storage_and_layout();
-    let Storage::Cuda(storage) = &*storage else {
-        return Err(elsewhere());
-    };
-    rows(problem, device, &losses, Some((storage, layout.start_offset())), Some(upstream))?;
-    Ok(())
+    rows(problem, device, None, Some(grad), Some(upstream))
 }
 
-/// Launches `kd_loss_rows`; whether all rows were well.
+/// Launches `kd_loss_rows`, with somewhere for the losses or a gradient from above.
 fn rows(
     problem: &Problem,
     device: &CudaDevice,
-    losses: &CudaSlice<f32>,
-    grad: Option<(&CudaStorage, usize)>,
+    losses: Option<&CudaSlice<f32>>,
+    grad: Option<&Tensor>,
     upstream: Option<&Tensor>,
-) -> Result<bool> {
+) -> Result<()> {
     let stream = device.cuda_stream();
     let student_dtype = problem.student.dtype();
     let teacher_dtype = problem.teachers.first().map_or(student_dtype, Tensor::dtype);
@@ -104,7 +100,8 @@ fn rows(
         None => None,
     };
     let upstream = upstream.as_ref().map(Tensor::storage_and_layout);
-    let weights = weights_on(problem, device)?;
+    let weights = problem.weights.as_ref().map(Tensor::storage_and_layout);
+    let grad = grad.map(Tensor::storage_and_layout);
 
     let mut given = 0;
     if weights.is_some() {
@@ -117,13 +114,13 @@ fn rows(
         given |= GIVEN_GRAD;
     }
     let aligned = offset_aligned(student_layout, student_dtype)
+        && grad.as_ref().is_none_or(|(_, layout)| offset_aligned(layout, student_dtype))
         && teachers.iter().all(|(_, layout)| offset_aligned(layout, teacher_dtype));
     let terms = Terms::new(problem, aligned, given)?;
     let total = match terms.given & GIVEN_TOTAL {
         0 => None,
-        _ => Some(sum(problem, device, None, weights.as_ref(), given)?),
+        _ => Some(sum(problem, device, None, problem.weights.as_ref(), given)?),
     };
-    let status = device.clone_htod(&[u32::MAX])?;
 
     let mut addresses = Addresses::on(&stream);
     let student_at = addresses.of_tensor(&student_storage, student_layout)?;
@@ -132,17 +129,16 @@ fn rows(
         *to = addresses.of_tensor(storage, layout)?;
     }
     let labels_at = labels.as_ref().map_or(Ok(0), |(storage, layout)| addresses.of_tensor(storage, layout))?;
+    let weights_at = weights.as_ref().map_or(Ok(0), |(storage, layout)| addresses.of_tensor(storage, layout))?;
     let upstream_at = upstream.as_ref().map_or(Ok(0), |(storage, layout)| addresses.of_tensor(storage, layout))?;
-    let grad_at = grad.map_or(Ok(0), |(storage, offset)| addresses.of_storage(storage, offset))?;
-    let (weights_at, total_at) = (addresses.of(weights.as_ref()), addresses.of(total.as_ref()));
-    let losses_at = addresses.of(Some(losses));
-    let status_at = addresses.of(Some(&status));
+    let grad_at = grad.as_ref().map_or(Ok(0), |(storage, layout)| addresses.of_tensor(storage, layout))?;
+    let (total_at, losses_at) = (addresses.of(total.as_ref()), addresses.of(losses));
 
     let function = function(device, "kd_loss_rows", student_dtype, teacher_dtype)?;
     let block = Block::new(problem.classes());
     let mut launch = stream.launch_builder(&function);
     launch.arg(&student_at).arg(&teachers_at).arg(&labels_at).arg(&weights_at).arg(&total_at).arg(&upstream_at);
-    launch.arg(&terms).arg(&losses_at).arg(&grad_at).arg(&status_at);
+    launch.arg(&terms).arg(&losses_at).arg(&grad_at);
     let config = LaunchConfig {
         grid_dim: (problem.batch().div_ceil(block.rows) as u32, 1, 1),
         block_dim: (block.threads as u32, block.rows as u32, 1),
@@ -152,8 +148,7 @@ fn rows(
     // from each logits address on, which the checked shapes have, and `batch` numbers from the others on; an address is 0
     // only where `Terms` tells the kernel not to follow it.
     unsafe { launch.launch(config) }.w()?;
-    drop(addresses);
-    Ok(device.clone_dtoh(&status)? == [u32::MAX])
+    Ok(())
 }
 
 /// Launches `kd_sum`: of the losses, or else of the weights of the rows that count.
@@ -161,7 +156,7 @@ fn sum(
     problem: &Problem,
     device: &CudaDevice,
     losses: Option<&CudaSlice<f32>>,
-    weights: Option<&CudaSlice<f32>>,
+    weights: Option<&Tensor>,
     given: u32,
 ) -> Result<CudaSlice<f32>> {
     let stream = device.cuda_stream();
@@ -169,9 +164,11 @@ fn sum(
     // SAFETY: the kernel writes its one number before anything reads it.
     let sum = unsafe { device.alloc::<f32>(1) }?;
     let labels = problem.labels.as_ref().map(Tensor::storage_and_layout);
+    let weights = weights.map(Tensor::storage_and_layout);
     let mut addresses = Addresses::on(&stream);
     let labels_at = labels.as_ref().map_or(Ok(0), |(storage, layout)| addresses.of_tensor(storage, layout))?;
-    let (losses_at, weights_at, sum_at) = (addresses.of(losses), addresses.of(weights), addresses.of(Some(&sum)));
+    let weights_at = weights.as_ref().map_or(Ok(0), |(storage, layout)| addresses.of_tensor(storage, layout))?;
+    let (losses_at, sum_at) = (addresses.of(losses), addresses.of(Some(&sum)));
     let of_losses = u32::from(losses.is_some());
     let student = problem.student.dtype();
     let function = function(device, "kd_sum", student, problem.teachers.first().map_or(student, Tensor::dtype))?;
@@ -188,29 +185,24 @@ fn sum(
     Ok(sum)
 }
 
-/// A kernel for these types, compiled if this process has not met them yet.
-fn function(device: &CudaDevice, name: &str, student: DType, teacher: DType) -> Result<CudaFunction> {
-    static COMPILED: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mutex::default);
+/// A kernel for these types, compiled if this process has not met them on this GPU yet.
+fn function(device: &CudaDevice, name: &'static str, student: DType, teacher: DType) -> Result<CudaFunction> {
+    type Key = (usize, &'static str, &'static str, &'static str);
+    static COMPILED: LazyLock<Mutex<HashMap<Key, CudaFunction>>> = LazyLock::new(Mutex::default);
     let (student, teacher) = (kernel_type(Input::StudentLogits, student)?, kernel_type(Input::TeacherLogits, teacher)?);
-    let module = format!("takd_kd_loss_{student}_{teacher}");
+    let stream = device.cuda_stream();
+    let key = |name| (stream.context().ordinal(), name, student, teacher);
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    let ptx = match compiled.get(&module) {
-        Some(ptx) => ptx,
-        None => {
-            let source = format!("#define STUDENT {student}\n#define TEACHER {teacher}\n{SOURCE}");
-            let ptx = compile_ptx(source).map_err(|error| candle_core::Error::Cuda(Box::new(error)))?.to_src();
-            compiled.entry(module.clone()).or_insert(ptx)
-        }
-    };
-    Ok(device.get_or_load_custom_func(name, &module, ptx)?.into_cuda_function())
-}
-
-fn weights_on(problem: &Problem, device: &CudaDevice) -> Result<Option<CudaSlice<f32>>> {
-    let Some(weights) = &problem.weights else {
-        return Ok(None);
-    };
-    let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    Ok(Some(device.clone_htod(&weights)?))
+    if let Some(function) = compiled.get(&key(name)) {
+        return Ok(function.clone());
+    }
+    let source = format!("#define STUDENT {student}\n#define TEACHER {teacher}\n{SOURCE}");
+    let ptx = compile_ptx(source).map_err(|error| candle_core::Error::Cuda(Box::new(error)))?;
+    let module = stream.context().load_module(ptx).w()?;
+    for name in ["kd_loss_rows", "kd_sum"] {
+        compiled.insert(key(name), module.load_function(name).w()?);
+    }
+    Ok(compiled[&key(name)].clone())
 }
 
 fn uninitialised(device: &CudaDevice, count: usize, dtype: DType) -> Result<CudaStorage> {

@@ -1,15 +1,17 @@
 //! The fused loss as candle sees it: inputs checked, the kernel of their device run once, autograd served from what it
 //! left.
 
-use super::{KdLoss, Reduction, Target, Terms, TopK, cpu, top_k};
+use super::{BadRows, KdLoss, Reduction, Target, Terms, TopK, cpu, top_k};
 use crate::error::{Error, Input, Result};
-use crate::kd::memory::filled;
+use crate::kd::memory::{filled, overwritten};
 use crate::kd::numbers::{Logit, Number};
 use crate::reference;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 #[cfg(feature = "metal")]
 use candle_core::MetalStorage;
+#[cfg(any(feature = "cuda", feature = "metal"))]
+use candle_core::backend::BackendStorage;
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Storage, Tensor, WithDType};
 use half::{bf16, f16};
@@ -39,8 +41,13 @@ pub(crate) fn forward_top_k(
     if loss.lambda > 0.0 {
         let rows = top_k::Rows::new(teacher, loss, student)?;
         if !matches!(student.device(), Device::Cpu) {
+            if let Some(weights) = weights {
+                checked_weights(weights)?;
+            }
             (0..problem.batch()).try_for_each(|row| rows.check(row, problem.classes()))?;
-            return reference::top_k_kd_loss(loss, student, teacher, labels, weights);
+            let found = reference::top_k_kd_loss(loss, student, teacher, labels, weights)?;
+            problem.check_student_behind(&found)?;
+            return Ok(found);
         }
         problem.terms = Terms::new(loss, std::iter::once(1.0), problem.classes());
         problem.top_k = Some(rows);
@@ -48,16 +55,23 @@ pub(crate) fn forward_top_k(
     problem.differentiable(student)
 }
 
-/// The loss and the gradient of its sum for `student`.
+/// The loss and the gradient of its sum for `student`, in the memory of `into` or in new memory.
 pub(crate) fn forward_and_grad(
     loss: &KdLoss,
     student: &Tensor,
     teachers: &[(&Tensor, f64)],
     labels: &Tensor,
-    weights: Option<&Tensor>,
+    into: Option<&Tensor>,
 ) -> Result<(Tensor, Tensor)> {
-    let problem = Problem::new(loss, student, teachers, labels, weights)?;
-    let Outcome { loss, shape, grad } = problem.solve(Gradient::OfTheSum)?;
+    let problem = Problem::new(loss, student, teachers, labels, None)?;
+    let gradient = match into {
+        Some(grad) => {
+            check_room(grad, student, teachers)?;
+            Gradient::Into(grad)
+        }
+        None => Gradient::OfTheSum,
+    };
+    let Outcome { loss, shape, grad } = problem.solve(gradient)?;
     let grad = grad.map_or_else(|| student.zeros_like(), Ok)?;
     Ok((Tensor::from_storage(loss, shape, BackpropOp::none(), false), grad))
 }
@@ -67,6 +81,8 @@ pub(super) struct Problem {
     pub terms: Terms,
     pub reduction: Reduction,
     pub ignore_index: Option<i64>,
+    #[cfg_attr(not(any(feature = "cuda", feature = "metal")), expect(dead_code, reason = "the CPU's are errors"))]
+    bad_rows: BadRows,
     /// `[batch, classes]`, detached.
     pub student: Tensor,
     /// Each `[batch, classes]`, all of one type.
@@ -75,8 +91,8 @@ pub(super) struct Problem {
     top_k: Option<top_k::Rows>,
     /// `[batch]`; nothing where the loss does not read them.
     pub labels: Option<Tensor>,
-    /// `[batch]`.
-    pub weights: Option<Vec<f64>>,
+    /// `[batch]`, of a float type, f32 on a GPU.
+    pub weights: Option<Tensor>,
 }
 
 /// The loss of each row, and the gradient where one was asked for.
@@ -86,11 +102,13 @@ type KernelResult = std::result::Result<(), cpu::NotFiniteRow>;
 
 /// Which gradient the kernel leaves beside the loss.
 #[derive(Clone, Copy)]
-enum Gradient<'a> {
+pub(super) enum Gradient<'a> {
     /// None: nobody asks.
     Skip,
     /// That of the loss, or of the sum of the rows' losses.
     OfTheSum,
+    /// The same, in the memory of this tensor, which [`check_room`] has found fit.
+    Into(&'a Tensor),
     /// The same, each row times the gradient that came from above: one number, or one a row.
     Times(&'a [f64]),
 }
@@ -156,7 +174,11 @@ impl Problem {
             Some(weights) => {
                 check_rows(Input::Weights, weights)?;
                 check_logits(Input::Weights, weights)?;
-                Some(checked_weights(weights)?)
+                let weights = match student.device() {
+                    Device::Cpu => weights.detach(),
+                    _ => weights.detach().to_dtype(DType::F32)?,
+                };
+                Some(weights.contiguous()?)
             }
             None => None,
         };
@@ -164,6 +186,7 @@ impl Problem {
             terms,
             reduction: loss.reduction,
             ignore_index: loss.ignore_index,
+            bad_rows: loss.bad_rows,
             student: student.detach().contiguous()?,
             teachers: teacher_logits,
             top_k: None,
@@ -196,9 +219,9 @@ impl Problem {
         match self.student.device() {
             Device::Cpu => self.solve_on_cpu(gradient),
             #[cfg(feature = "cuda")]
-            Device::Cuda(_) => self.or_on_cpu(super::cuda::kd_loss(self, !matches!(gradient, Gradient::Skip))?),
+            Device::Cuda(_) => self.checked(super::cuda::kd_loss(self, gradient)?, gradient),
             #[cfg(feature = "metal")]
-            Device::Metal(_) => self.or_on_cpu(super::metal::kd_loss(self, !matches!(gradient, Gradient::Skip))?),
+            Device::Metal(_) => self.checked(super::metal::kd_loss(self, gradient)?, gradient),
             #[cfg(not(all(feature = "cuda", feature = "metal")))]
             other => Err(no_kernel(other)),
         }
@@ -243,12 +266,12 @@ impl Problem {
         Ok(grad)
     }
 
-    /// What a GPU found, or where it found a row that is not well, what the CPU says to it: most often an error that names
+    /// What a GPU found. Where bad rows are errors and it found NaN, what the CPU says to it: most often an error that names
     /// the label or the logit, and else the loss of finite logits too large for the GPU's f32.
     #[cfg(any(feature = "cuda", feature = "metal"))]
-    fn or_on_cpu(&self, found: Option<Outcome>) -> Result<Outcome> {
-        if let Some(outcome) = found {
-            return Ok(outcome);
+    fn checked(&self, found: Outcome, gradient: Gradient<'_>) -> Result<Outcome> {
+        if self.bad_rows == BadRows::Nan || is_finite(&found.loss)? {
+            return Ok(found);
         }
         let to_cpu = |tensor: &Tensor| tensor.to_device(&Device::Cpu);
         let copy = Problem {
@@ -257,13 +280,17 @@ impl Problem {
             teachers: self.teachers.iter().map(to_cpu).collect::<candle_core::Result<_>>()?,
             top_k: None, // has no kernel on a GPU
             labels: self.labels.as_ref().map(to_cpu).transpose()?,
-            weights: self.weights.clone(),
+            weights: self.weights.as_ref().map(to_cpu).transpose()?,
             ..*self
         };
         let Outcome { loss, shape, grad } = copy.solve_on_cpu(Gradient::OfTheSum)?;
         let device = self.student.device();
         let loss = Tensor::from_storage(loss, shape.clone(), BackpropOp::none(), false).to_device(device)?;
-        let grad = grad.map(|grad| grad.to_device(device)).transpose()?;
+        let mut grad = grad.map(|grad| grad.to_device(device)).transpose()?;
+        if let (Gradient::Into(into), Some(found)) = (gradient, &grad) {
+            into.slice_set(found, 0, 0)?;
+            grad = Some(into.clone());
+        }
         let (storage, layout) = loss.storage_and_layout();
         Ok(Outcome { loss: storage.try_clone(layout)?, shape, grad })
     }
@@ -343,28 +370,27 @@ impl Problem {
             let student = on_cpu(&storage, layout)?;
             match gradient {
                 Gradient::Skip => kernel(student, &mut losses, None).map(|()| None),
-                _ => {
+                // SAFETY: a kernel writes numbers only.
+                Gradient::Into(grad) => unsafe {
+                    overwritten(grad, |memory| kernel(student, &mut losses, Some(memory)))?.map(|()| Some(grad.clone()))
+                },
+                Gradient::OfTheSum | Gradient::Times(_) => {
                     // SAFETY: a kernel that returns `Ok` has written the whole gradient.
-                    unsafe { filled(self.student.elem_count(), |grad| kernel(student, &mut losses, Some(grad))) }
-                        .map(Some)
+                    unsafe { filled(&self.student, |memory| kernel(student, &mut losses, Some(memory))) }?.map(Some)
                 }
             }
         };
         let grad = solved.map_err(|cpu::NotFiniteRow(row)| self.what_is_wrong_with(row))?;
-        let grad = match grad {
-            Some(grad) => Some(Tensor::from_vec(grad, self.student.dims(), self.student.device())?),
-            None => None,
-        };
         Ok((losses, grad))
     }
 
-    /// What each row is to learn. Refuses labels that are no classes.
+    /// What each row is to learn. Refuses labels that are no classes, and weights that are none.
     fn targets(&self, gradient: Gradient<'_>) -> Result<Vec<Target>> {
         let batch = self.batch();
         let mut targets = vec![Target { label: None, weight: 1.0, upstream: 1.0 }; batch];
         if let Some(weights) = &self.weights {
-            for (target, weight) in targets.iter_mut().zip(weights) {
-                target.weight = *weight;
+            for (target, weight) in targets.iter_mut().zip(checked_weights(weights)?) {
+                target.weight = weight;
             }
         }
         if let Some(labels) = &self.labels {
@@ -426,6 +452,21 @@ impl Problem {
             _ => unreachable!("the kernel refuses only rows with something wrong in them"),
         }
     }
+
+    /// Names the student's logit that has spoilt a loss made of candle operations.
+    fn check_student_behind(&self, loss: &Tensor) -> Result<()> {
+        if numbers(loss)?.iter().all(|loss| loss.is_finite()) {
+            return Ok(());
+        }
+        let (classes, logits) = (self.classes(), numbers(&self.student)?);
+        match logits.iter().position(|logit| !logit.is_finite()) {
+            Some(at) => {
+                let (input, row, column) = (Input::StudentLogits, at / classes, at % classes);
+                Err(Error::NotFinite { input, row, column, value: logits[at] })
+            }
+            None => Ok(()), // finite logits whose loss is beyond the range of its type
+        }
+    }
 }
 
 /// A label of any of the types it may have.
@@ -464,6 +505,31 @@ pub(super) fn check_device(input: Input, tensor: &Tensor, student: &Tensor) -> R
     Err(Error::Device { input, expected: name(student), found: name(tensor) })
 }
 
+/// Whether the gradient can be written into `grad`.
+fn check_room(grad: &Tensor, student: &Tensor, teachers: &[(&Tensor, f64)]) -> Result<()> {
+    let input = Input::Gradient;
+    if grad.dims() != student.dims() {
+        let expected = format!("{:?}, as the student's logits", student.dims());
+        return Err(Error::Shape { input, expected, found: grad.shape().clone() });
+    }
+    if grad.dtype() != student.dtype() {
+        return Err(Error::DType { input, expected: student.dtype().as_str(), found: grad.dtype() });
+    }
+    check_device(input, grad, student)?;
+    if !grad.is_contiguous() {
+        return Err(Error::NotContiguous);
+    }
+    // The address of what candle's tensors of one memory share.
+    let memory = |tensor: &Tensor| std::ptr::from_ref(&*tensor.storage_and_layout().0);
+    let teachers = teachers.iter().map(|(teacher, _)| (Input::TeacherLogits, *teacher));
+    for (input, logits) in std::iter::once((Input::StudentLogits, student)).chain(teachers) {
+        if memory(grad) == memory(logits) {
+            return Err(Error::SharedMemory { input });
+        }
+    }
+    Ok(())
+}
+
 /// The type to bring the teachers to, where they cannot stay as they are: the kernels take one type for all of them,
 /// f64 with an f64 student and only then.
 fn common_dtype(student: &Tensor, teachers: &[Tensor]) -> Option<DType> {
@@ -475,8 +541,13 @@ fn common_dtype(student: &Tensor, teachers: &[Tensor]) -> Option<DType> {
     }
 }
 
+/// The numbers of a tensor on any device. Widened on the CPU: not every device has f64.
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?)
+}
+
 fn checked_weights(weights: &Tensor) -> Result<Vec<f64>> {
-    let weights = weights.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    let weights = numbers(weights)?;
     for (row, &value) in weights.iter().enumerate() {
         if !value.is_finite() {
             return Err(Error::NotFinite { input: Input::Weights, row, column: 0, value });
@@ -485,6 +556,17 @@ fn checked_weights(weights: &Tensor) -> Result<Vec<f64>> {
         }
     }
     Ok(weights)
+}
+
+/// Whether a GPU's loss is finite, or each of its losses. Waits for it.
+#[cfg(any(feature = "cuda", feature = "metal"))]
+fn is_finite(loss: &Storage) -> Result<bool> {
+    let loss = match loss {
+        Storage::Cpu(loss) => loss.to_cpu_storage(),
+        Storage::Cuda(loss) => loss.to_cpu_storage(),
+        Storage::Metal(loss) => loss.to_cpu_storage(),
+    }?;
+    Ok(loss.as_slice::<f32>()?.iter().all(|loss| loss.is_finite()))
 }
 
 /// The numbers of a contiguous tensor on the CPU.

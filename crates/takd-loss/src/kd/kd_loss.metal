@@ -20,12 +20,10 @@ using namespace metal;
 #define EXP2(x) precise::exp2(x)
 #define LOG(x) precise::log(x)
 #define MAX(a, b) fmax(a, b)
-#define FIRST_BAD(status, value) atomic_fetch_min_explicit(status, value, memory_order_relaxed)
 #define BITS_OF(x) as_type<uint>(x)
 #define OF_BITS(x) as_type<float>(x)
 #define FROM_HALF(bits) float(as_type<half>(bits))
 #define TO_HALF(x) as_type<ushort>(half(x))
-typedef atomic_uint Status;
 #endif
 typedef long i64;
 
@@ -50,11 +48,15 @@ INLINE f32 narrow(float x, f32) {
   v.value = x;
   return v;
 }
-INLINE bf16 narrow(float x, bf16) { // to nearest, ties to even; no gradient is NaN
+INLINE bf16 narrow(float x, bf16) { // to nearest, ties to even
   bf16 v;
-  v.bits = (ushort)((bits_of(x) + 0x7fffu + ((bits_of(x) >> 16) & 1u)) >> 16);
+  uint bits = bits_of(x);
+  uint rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  v.bits = (ushort)((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded); // of NaN, NaN
   return v;
 }
+INLINE uint is_finite(float x) { return (bits_of(x) & 0x7f800000u) != 0x7f800000u; }
+INLINE float not_a_number() { return of_bits(0x7fc00000u); }
 
 #define MOST_TEACHERS 8
 #define CHUNK 8 // logits a thread takes at a time
@@ -172,17 +174,18 @@ INLINE i64 label_of(const GLOBAL uchar* labels, uint bytes, uint row) {
   return ((const GLOBAL i64*)labels)[row];
 }
 
-// A row of threads to a row of logits; `shared` holds a Sums for each thread. A row whose loss is not finite, or whose
-// label is no class, is named in `status`: the first such row wins. `total` is the sum of the weights, `upstream` the
-// gradient from above; where one is given, a gradient of rows where it is 1 is left as it is.
+// A row of threads to a row of logits; `shared` holds a Sums for each thread. A bad row, one whose label is no class, whose
+// weight is none or whose loss is not finite, gets NaN for its loss and its whole gradient. `total` is the sum of the
+// weights, `upstream` the gradient from above: where one is given, `grad` holds the gradient already, which is right for
+// rows where it is 1, the others are worked out anew, and no losses are written.
 KERNEL void kd_loss_rows(
     const GLOBAL STUDENT* student BUFFER(0), const GLOBAL uchar* labels BUFFER(1), const GLOBAL float* weights BUFFER(2),
     const GLOBAL float* total BUFFER(3), const GLOBAL float* upstream BUFFER(4), CONSTANT Terms& terms BUFFER(5),
-    GLOBAL float* losses BUFFER(6), GLOBAL STUDENT* grad BUFFER(7), GLOBAL Status* status BUFFER(8),
-    const GLOBAL TEACHER* teacher_0 BUFFER(9), const GLOBAL TEACHER* teacher_1 BUFFER(10),
-    const GLOBAL TEACHER* teacher_2 BUFFER(11), const GLOBAL TEACHER* teacher_3 BUFFER(12),
-    const GLOBAL TEACHER* teacher_4 BUFFER(13), const GLOBAL TEACHER* teacher_5 BUFFER(14),
-    const GLOBAL TEACHER* teacher_6 BUFFER(15), const GLOBAL TEACHER* teacher_7 BUFFER(16),
+    GLOBAL float* losses BUFFER(6), GLOBAL STUDENT* grad BUFFER(7), const GLOBAL TEACHER* teacher_0 BUFFER(8),
+    const GLOBAL TEACHER* teacher_1 BUFFER(9), const GLOBAL TEACHER* teacher_2 BUFFER(10),
+    const GLOBAL TEACHER* teacher_3 BUFFER(11), const GLOBAL TEACHER* teacher_4 BUFFER(12),
+    const GLOBAL TEACHER* teacher_5 BUFFER(13), const GLOBAL TEACHER* teacher_6 BUFFER(14),
+    const GLOBAL TEACHER* teacher_7 BUFFER(15),
     SHARED_ARGUMENT(Sums, shared), uint2 position INDEX(thread_position_in_threadgroup),
     uint2 size INDEX(threads_per_threadgroup), uint2 group INDEX(threadgroup_position_in_grid)) {
   const GLOBAL TEACHER* teachers[MOST_TEACHERS] = {teacher_0, teacher_1, teacher_2, teacher_3,
@@ -193,20 +196,22 @@ KERNEL void kd_loss_rows(
   uint here = row < terms.batch;
   uint at = here ? row : 0;
 
+  float above = here && (terms.given & GIVEN_UPSTREAM) ? upstream[row * terms.upstream_step] : 1.f;
+  uint done = (terms.given & GIVEN_UPSTREAM) && above == 1.f;
+  float weight = terms.scale;
+  uint bad = 0;
+  if (here && (terms.given & GIVEN_WEIGHTS)) {
+    bad = !(weights[row] >= 0.f && is_finite(weights[row]));
+    weight *= weights[row];
+  }
   i64 label = -1;
-  uint counted = here;
   if (here && terms.label_bytes) {
     label = label_of(labels, terms.label_bytes, row);
-    if (terms.ignores && label == terms.ignore_index) counted = 0;
-    else if (terms.needs_ce && (label < 0 || label >= (i64)terms.classes)) {
-      if (lane == 0) FIRST_BAD(status, row);
-      counted = 0;
-    }
+    if (terms.ignores && label == terms.ignore_index) weight = 0.f;
+    else bad |= terms.needs_ce && (label < 0 || label >= (i64)terms.classes);
   }
-  float weight = counted ? terms.scale : 0.f;
-  if (counted && (terms.given & GIVEN_WEIGHTS)) weight *= weights[row];
-  if (counted && (terms.given & GIVEN_TOTAL)) weight = *total > 0.f ? weight / *total : 0.f;
-  counted = weight != 0.f;
+  if (terms.given & GIVEN_TOTAL) weight = *total > 0.f ? weight / *total : 0.f;
+  uint counted = here && !done && !bad && weight != 0.f;
 
   const GLOBAL STUDENT* s_row = student + (size_t)at * terms.classes;
   float s[CHUNK], t[CHUNK];
@@ -243,20 +248,13 @@ KERNEL void kd_loss_rows(
   }
   if (counted && terms.needs_ce) loss += terms.ce * row_ce(sums, wide(s_row[label]), terms.smoothing, terms.classes);
   loss *= weight;
-  if (!here) return; // past the last barrier
-  if (lane == 0) {
-    losses[row] = loss;
-    if ((bits_of(loss) & 0x7f800000u) == 0x7f800000u) FIRST_BAD(status, row); // NaN or an infinity
-  }
+  if (!here || done) return; // past the last barrier
+  bad |= !is_finite(loss);
+  if (lane == 0 && !(terms.given & GIVEN_UPSTREAM)) losses[row] = bad ? not_a_number() : loss;
 
   // Step 4: the row's gradient.
   if (!(terms.given & GIVEN_GRAD)) return;
-  float scale = weight;
-  if (terms.given & GIVEN_UPSTREAM) {
-    float above = upstream[row * terms.upstream_step];
-    if (above == 1.f) return;
-    scale *= above;
-  }
+  float scale = weight * above;
   float kl_share = 0.f;
   for (uint teacher = 0; teacher < terms.teachers; ++teacher) {
     kl_share += scale * terms.kl[teacher] / terms.temperature;
@@ -272,8 +270,8 @@ KERNEL void kd_loss_rows(
     uint count = chunk_count(start, lane, lanes, terms.classes, terms.aligned);
     if (count == 0) continue;
     float g[CHUNK];
-    for (uint k = 0; k < count; ++k) g[k] = 0.f;
-    if (counted) {
+    for (uint k = 0; k < count; ++k) g[k] = bad ? not_a_number() : 0.f;
+    if (counted && !bad) {
       load(s_row, s, start, lane, lanes, count, terms.aligned);
       for (uint k = 0; k < count; ++k) {
         float d = s[k] - sums.max;

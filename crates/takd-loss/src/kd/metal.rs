@@ -4,8 +4,8 @@
 //! candle's own `metal` feature needs.
 //!
 //! What has been verified: this file is type-checked for macOS; the kernel's text, compiled as C++ with a shim
-//! (`tests/kernel_shim`), agrees with the CPU kernel to rounding in losses and gradients, for every type of logits, and names the
-//! same bad rows. What has not: it has not been compiled by Metal's own compiler, nor run on Apple's hardware; nothing is
+//! (`tests/kernel_shim`), agrees with the CPU kernel to rounding in losses and gradients, for every type of logits, and finds
+//! the same rows bad. What has not: it has not been compiled by Metal's own compiler, nor run on Apple's hardware; nothing is
 //! known of its speed.
 
 use super::Reduction;
@@ -13,12 +13,12 @@ use super::device::{
     Block, GIVEN_GRAD, GIVEN_TOTAL, GIVEN_UPSTREAM, GIVEN_WEIGHTS, MOST_TEACHERS, SUM_THREADS, Terms, kernel_type,
     offset_aligned,
 };
-use super::fused::{Outcome, Problem};
+use super::fused::{Gradient, Outcome, Problem};
 use crate::error::{Error, Input, Result};
 use candle_core::backend::BackendStorage;
 use candle_core::metal_backend::DeviceId;
 use candle_core::op::BackpropOp;
-use candle_core::{CpuStorage, DType, Layout, MetalDevice, MetalStorage, Shape, Storage, Tensor};
+use candle_core::{DType, Layout, MetalDevice, MetalStorage, Shape, Storage, Tensor};
 use candle_metal_kernels::MetalKernelError;
 use candle_metal_kernels::metal::{Buffer, ComputeCommandEncoder, ComputePipeline};
 use objc2_metal::{MTLCompileOptions, MTLSize};
@@ -31,8 +31,8 @@ const SOURCE: &str = include_str!("kd_loss.metal");
 /// A buffer and the byte where it begins to count.
 type Place<'a> = (&'a Buffer, usize);
 
-/// The loss, and its gradient where `with_grad` asks for it. Nothing where a row is bad: the CPU can tell why.
-pub(super) fn kd_loss(problem: &Problem, with_grad: bool) -> Result<Option<Outcome>> {
+/// The loss, and its gradient where it is asked for; NaN where a row is bad. Launches kernels and waits for none.
+pub(super) fn kd_loss(problem: &Problem, gradient: Gradient<'_>) -> Result<Outcome> {
     let device = problem.student.device().as_metal_device()?;
     let (batch, dtype) = (problem.batch(), problem.student.dtype());
     kernel_type(Input::StudentLogits, dtype)?;
@@ -40,49 +40,49 @@ pub(super) fn kd_loss(problem: &Problem, with_grad: bool) -> Result<Option<Outco
         Reduction::None => Shape::from(batch),
         _ => Shape::from(()),
     };
-    let size = problem.student.elem_count();
-    let grad = if with_grad { Some(device.new_buffer(size.max(1), dtype, "kd_loss grad")?) } else { None };
-    let losses = device.new_buffer(batch.max(1), DType::F32, "kd_loss losses")?;
+    let grad = match gradient {
+        Gradient::Skip => None,
+        Gradient::Into(grad) => Some(grad.clone()),
+        Gradient::OfTheSum | Gradient::Times(_) => {
+            let size = problem.student.elem_count();
+            let grad = device.new_buffer(size.max(1), dtype, "kd_loss grad")?;
+            let grad = Storage::Metal(MetalStorage::new(grad, device.clone(), size, dtype));
+            Some(Tensor::from_storage(grad, problem.student.shape().clone(), BackpropOp::none(), false))
+        }
+    };
     let loss = if batch == 0 {
         device.new_buffer_with_data(&[0f32])?
     } else {
-        if !rows(problem, device, &losses, grad.as_deref().map(|grad| (grad, 0)), None)? {
-            return Ok(None);
-        }
+        let losses = device.new_buffer(batch, DType::F32, "kd_loss losses")?;
+        rows(problem, device, Some(&losses), grad.as_ref(), None)?;
         match problem.reduction {
             Reduction::None => losses,
             _ => sum(problem, device, Some(&losses), None, 0)?,
         }
     };
-    let grad = grad.map(|grad| {
-        let grad = Storage::Metal(MetalStorage::new(grad, device.clone(), size, dtype));
-        Tensor::from_storage(grad, problem.student.shape().clone(), BackpropOp::none(), false)
-    });
     let loss = Storage::Metal(MetalStorage::new(loss, device.clone(), shape.elem_count(), DType::F32));
-    Ok(Some(Outcome { loss, shape, grad }))
+    Ok(Outcome { loss, shape, grad })
 }
 
 /// Multiplies the gradient that came from above into `grad`, which nobody else has seen. Rows where it is 1 stay as they
-/// are, so that the usual case costs a launch; the others are worked out anew, so that they are rounded once.
+/// are, so that the usual case costs a launch that reads one number a row; the others are worked out anew, so that they
+/// are rounded once.
 pub(super) fn rescale(problem: &Problem, grad: &Tensor, upstream: &Tensor) -> Result<()> {
     if problem.batch() == 0 {
         return Ok(());
     }
     let device = problem.student.device().as_metal_device()?;
-    let losses = device.new_buffer(problem.batch(), DType::F32, "kd_loss losses")?;
-    let (storage, layout) = grad.storage_and_layout();
-    rows(problem, device, &losses, Some(place(&storage, layout)?), Some(upstream))?;
-    Ok(())
+    rows(problem, device, None, Some(grad), Some(upstream))
 }
 
-/// Launches `kd_loss_rows`; whether all rows were well.
+/// Launches `kd_loss_rows`, with somewhere for the losses or a gradient from above.
 fn rows(
     problem: &Problem,
     device: &MetalDevice,
-    losses: &Buffer,
-    grad: Option<Place<'_>>,
+    losses: Option<&Buffer>,
+    grad: Option<&Tensor>,
     upstream: Option<&Tensor>,
-) -> Result<bool> {
+) -> Result<()> {
     let student_dtype = problem.student.dtype();
     let teacher_dtype = problem.teachers.first().map_or(student_dtype, Tensor::dtype);
 
@@ -94,7 +94,8 @@ fn rows(
         None => None,
     };
     let upstream = upstream.as_ref().map(Tensor::storage_and_layout);
-    let weights = weights_on(problem, device)?;
+    let weights = problem.weights.as_ref().map(Tensor::storage_and_layout);
+    let grad = grad.map(Tensor::storage_and_layout);
 
     let mut given = 0;
     if weights.is_some() {
@@ -107,18 +108,20 @@ fn rows(
         given |= GIVEN_GRAD;
     }
     let aligned = offset_aligned(student_layout, student_dtype)
+        && grad.as_ref().is_none_or(|(_, layout)| offset_aligned(layout, student_dtype))
         && teachers.iter().all(|(_, layout)| offset_aligned(layout, teacher_dtype));
     let terms = Terms::new(problem, aligned, given)?;
     let total = match terms.given & GIVEN_TOTAL {
         0 => None,
-        _ => Some(sum(problem, device, None, weights.as_deref(), given)?),
+        _ => Some(sum(problem, device, None, problem.weights.as_ref(), given)?),
     };
-    let status = device.new_buffer_with_data(&[u32::MAX])?;
 
     let student = place(&student_storage, student_layout)?;
     // What is not given is bound to the student's logits, and not read.
     let labels = labels.as_ref().map_or(Ok(student), |(storage, layout)| place(storage, layout))?;
+    let weights = weights.as_ref().map_or(Ok(student), |(storage, layout)| place(storage, layout))?;
     let upstream = upstream.as_ref().map_or(Ok(student), |(storage, layout)| place(storage, layout))?;
+    let grad = grad.as_ref().map(|(storage, layout)| place(storage, layout)).transpose()?;
     let pipeline = pipeline(device, "kd_loss_rows", student_dtype, teacher_dtype)?;
     {
         let commands = device.command_encoder()?;
@@ -127,19 +130,19 @@ fn rows(
         let input = |index, (buffer, byte): Place<'_>| encoder.set_input_buffer(index, Some(buffer), byte);
         input(0, student);
         input(1, labels);
-        input(2, weights.as_deref().map_or(student, |weights| (weights, 0)));
+        input(2, weights);
         input(3, total.as_deref().map_or(student, |total| (total, 0)));
         input(4, upstream);
         encoder.set_bytes(5, &terms);
-        encoder.set_output_buffer(6, Some(losses), 0);
-        match grad {
-            Some((grad, byte)) => encoder.set_output_buffer(7, Some(grad), byte),
-            None => input(7, student),
+        for (index, output) in [(6, losses.map(|losses| (losses, 0))), (7, grad)] {
+            match output {
+                Some((buffer, byte)) => encoder.set_output_buffer(index, Some(buffer), byte),
+                None => input(index, student),
+            }
         }
-        encoder.set_output_buffer(8, Some(&status), 0);
         for index in 0..MOST_TEACHERS {
             let teacher = teachers.get(index).map_or(Ok(student), |(storage, layout)| place(storage, layout))?;
-            input(9 + index, teacher);
+            input(8 + index, teacher);
         }
         let mut block = Block::new(problem.classes());
         while block.threads * block.rows > pipeline.max_total_threads_per_threadgroup() && block.threads > 32 {
@@ -149,10 +152,7 @@ fn rows(
         let blocks = MTLSize { width: problem.batch().div_ceil(block.rows), height: 1, depth: 1 };
         encoder.dispatch_thread_groups(blocks, MTLSize { width: block.threads, height: block.rows, depth: 1 });
     }
-    match MetalStorage::new(status, device.clone(), 1, DType::U32).to_cpu_storage()? {
-        CpuStorage::U32(status) => Ok(status == [u32::MAX]),
-        _ => Err(elsewhere()),
-    }
+    Ok(())
 }
 
 /// Launches `kd_sum`: of the losses, or else of the weights of the rows that count.
@@ -160,7 +160,7 @@ fn sum(
     problem: &Problem,
     device: &MetalDevice,
     losses: Option<&Buffer>,
-    weights: Option<&Buffer>,
+    weights: Option<&Tensor>,
     given: u32,
 ) -> Result<Arc<Buffer>> {
     let terms = Terms::new(problem, false, given)?;
@@ -169,6 +169,8 @@ fn sum(
     let student = place(&student_storage, student_layout)?;
     let labels = problem.labels.as_ref().map(Tensor::storage_and_layout);
     let labels = labels.as_ref().map_or(Ok(student), |(storage, layout)| place(storage, layout))?;
+    let weights = weights.map(Tensor::storage_and_layout);
+    let weights = weights.as_ref().map_or(Ok(student), |(storage, layout)| place(storage, layout))?;
     let dtype = problem.student.dtype();
     let pipeline = pipeline(device, "kd_sum", dtype, problem.teachers.first().map_or(dtype, Tensor::dtype))?;
     let commands = device.command_encoder()?;
@@ -178,7 +180,7 @@ fn sum(
     input(0, losses.map_or(student, |losses| (losses, 0)));
     encoder.set_bytes(1, &u32::from(losses.is_some()));
     input(2, labels);
-    input(3, weights.map_or(student, |weights| (weights, 0)));
+    input(3, weights);
     encoder.set_bytes(4, &terms);
     encoder.set_output_buffer(5, Some(&sum), 0);
     encoder.set_threadgroup_memory_length(0, SUM_THREADS * size_of::<f32>());
@@ -209,14 +211,6 @@ fn pipeline(device: &MetalDevice, name: &'static str, student: DType, teacher: D
     let pipeline = compile().map_err(candle_core::Error::wrap)?;
     compiled.insert((device.id(), name, student, teacher), pipeline.clone());
     Ok(pipeline)
-}
-
-fn weights_on(problem: &Problem, device: &MetalDevice) -> Result<Option<Arc<Buffer>>> {
-    let Some(weights) = &problem.weights else {
-        return Ok(None);
-    };
-    let weights: Vec<f32> = weights.iter().map(|&weight| weight as f32).collect();
-    Ok(Some(device.new_buffer_with_data(&weights)?))
 }
 
 /// Where a tensor's numbers are.

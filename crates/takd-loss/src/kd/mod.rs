@@ -46,6 +46,21 @@ pub enum Reduction {
     None,
 }
 
+/// What a batch comes to that has a bad row: a label that is no class, NaN or an infinity in its logits, a weight that is
+/// negative or not finite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BadRows {
+    /// An error, at once, that names the tensor and the row. On a GPU each loss then waits until it is there.
+    #[default]
+    Error,
+    /// On a GPU, NaN: the loss (with [`Reduction::None`] the row's alone) and the row's whole gradient, so that whoever
+    /// reads the loss sees it. Nothing waits for the GPU, neither forward nor backward, and a step can be captured in a
+    /// CUDA graph. Finite logits whose loss is beyond f32 (1e38 and -3e38 in a row) are NaN too.
+    ///
+    /// On the CPU, where the check costs nothing, an error as ever.
+    Nan,
+}
+
 /// The knowledge-distillation loss. See the [crate's page](crate) for an example.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KdLoss {
@@ -60,10 +75,12 @@ pub struct KdLoss {
     pub label_smoothing: f64,
     /// Rows with this label count in neither term, as if they were not in the batch.
     pub ignore_index: Option<i64>,
+    /// What a row without a loss does to its batch.
+    pub bad_rows: BadRows,
 }
 
 impl Default for KdLoss {
-    /// τ = 4, λ = 0.5, mean over the batch, no smoothing, nothing ignored.
+    /// τ = 4, λ = 0.5, mean over the batch, no smoothing, nothing ignored, bad rows an error.
     fn default() -> Self {
         KdLoss {
             temperature: 4.0,
@@ -71,6 +88,7 @@ impl Default for KdLoss {
             reduction: Reduction::BatchMean,
             label_smoothing: 0.0,
             ignore_index: None,
+            bad_rows: BadRows::Error,
         }
     }
 }
@@ -83,9 +101,17 @@ impl KdLoss {
     ///
     /// # Errors
     /// A setting outside its range; shapes, types or devices that do not fit; a label that is no class; NaN or an
-    /// infinity in the logits. Each names the row.
+    /// infinity in the logits. Each of the last two names the row, and is none where [`BadRows::Nan`] says so.
     pub fn forward(&self, student_logits: &Tensor, teacher_logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
         self.forward_weighted(student_logits, teacher_logits, labels, None)
+    }
+
+    /// The cross-entropy alone, as with λ = 0: it needs no teacher. Reduction and the rest are the loss's own.
+    ///
+    /// # Errors
+    /// As [`KdLoss::forward`].
+    pub fn cross_entropy(&self, student_logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        fused::forward(&KdLoss { lambda: 0.0, ..*self }, student_logits, &[], labels, None)
     }
 
     /// [`KdLoss::forward`] with a weight for each row: `weights` is `[batch]` of any float type, each 0 or more.
@@ -118,10 +144,51 @@ impl KdLoss {
         fused::forward_and_grad(self, student_logits, &[(teacher_logits, 1.0)], labels, None)
     }
 
+    /// [`KdLoss::forward_and_grad`] with the gradient written into `grad`, of which no number is read; gives the loss.
+    ///
+    /// For training loops with many classes, which make `grad` once and hand it to every step: a large gradient in new
+    /// memory costs the system's zeroing of that memory besides. `grad` is `[batch, classes]`, of the student's type and
+    /// device, contiguous. Every tensor that shares its memory changes with it, and candle's graph knows nothing of that.
+    /// After an error its numbers mean nothing.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use takd_loss::KdLoss;
+    ///
+    /// # fn main() -> takd_loss::Result<()> {
+    /// # let batches = vec![(Tensor::new(&[[1.0f32, 2.0]], &Device::Cpu)?, Tensor::new(&[[0.5f32, 3.0]], &Device::Cpu)?)];
+    /// # let labels = Tensor::new(&[1u32], &Device::Cpu)?;
+    /// let (batch, classes) = (1, 2);
+    /// let grad = Tensor::zeros((batch, classes), candle_core::DType::F32, &Device::Cpu)?;
+    /// for (student_logits, teacher_logits) in &batches {
+    ///     let loss = KdLoss::default().forward_and_grad_into(student_logits, teacher_logits, &labels, &grad)?;
+    ///     // your backward pass, from `grad` on
+    /// #   assert!(loss.to_scalar::<f32>()? > 0.0 && grad.to_vec2::<f32>()? != [[0.0, 0.0]]);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`KdLoss::forward`], and for a `grad` that does not fit the student's logits, is not contiguous, or shares memory
+    /// with the logits of student or teacher.
+    pub fn forward_and_grad_into(
+        &self,
+        student_logits: &Tensor,
+        teacher_logits: &Tensor,
+        labels: &Tensor,
+        grad: &Tensor,
+    ) -> Result<Tensor> {
+        let teachers = [(teacher_logits, 1.0)];
+        let (loss, _) = fused::forward_and_grad(self, student_logits, &teachers, labels, Some(grad))?;
+        Ok(loss)
+    }
+
     /// [`KdLoss::forward`] for a teacher of which only the largest logits of each row were kept; see [`TopK`] for the loss it
     /// stands for. `weights` as in [`KdLoss::forward_weighted`].
     ///
-    /// On the CPU it runs in the fused kernel, elsewhere as a chain of candle operations.
+    /// On the CPU it runs in the fused kernel. On a GPU it is a chain of candle operations, for which teacher and labels are
+    /// copied to the CPU and checked there, whatever [`BadRows`] says: each call waits for the GPU.
     ///
     /// # Errors
     /// As [`KdLoss::forward_weighted`], and for a teacher made for another temperature, or whose listed classes are not
@@ -150,13 +217,13 @@ impl KdLoss {
 
 /// The cross-entropy of a batch, averaged over its rows: a scalar, differentiable in the student's logits.
 ///
-/// `student_logits` is `[batch, classes]`, `labels` is `[batch]` of u32, i64 or u8. It is [`KdLoss`] with λ = 0.
+/// `student_logits` is `[batch, classes]`, `labels` is `[batch]` of u32, i64 or u8. It is [`KdLoss::cross_entropy`] with the
+/// default settings.
 ///
 /// # Errors
 /// As [`KdLoss::forward`].
 pub fn cross_entropy(student_logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-    let loss = KdLoss { lambda: 0.0, ..KdLoss::default() };
-    fused::forward(&loss, student_logits, &[], labels, None)
+    KdLoss::default().cross_entropy(student_logits, labels)
 }
 
 /// The loss's settings as the kernels use them.

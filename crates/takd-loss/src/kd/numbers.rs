@@ -1,6 +1,7 @@
 //! The types logits may have, and blocks of them worked on as f32.
 
 use super::simd::BLOCK;
+use candle_core::CpuStorage;
 use half::{bf16, f16};
 use pulp::Arch;
 use std::mem::MaybeUninit;
@@ -12,6 +13,9 @@ pub(super) trait Number: Copy + Default + Send + Sync + 'static {
 
     /// One number, rounded to nearest.
     fn from_f64(value: f64) -> Self;
+
+    /// The numbers of a storage that holds this type.
+    fn in_storage(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
 
 impl Number for f64 {
@@ -21,6 +25,10 @@ impl Number for f64 {
 
     fn from_f64(value: f64) -> f64 {
         value
+    }
+
+    fn in_storage(storage: &mut CpuStorage) -> Option<&mut [f64]> {
+        if let CpuStorage::F64(numbers) = storage { Some(numbers) } else { None }
     }
 }
 
@@ -32,6 +40,10 @@ impl Number for f32 {
     fn from_f64(value: f64) -> f32 {
         value as f32
     }
+
+    fn in_storage(storage: &mut CpuStorage) -> Option<&mut [f32]> {
+        if let CpuStorage::F32(numbers) = storage { Some(numbers) } else { None }
+    }
 }
 
 impl Number for f16 {
@@ -42,6 +54,10 @@ impl Number for f16 {
     fn from_f64(value: f64) -> f16 {
         f16::from_f64(value)
     }
+
+    fn in_storage(storage: &mut CpuStorage) -> Option<&mut [f16]> {
+        if let CpuStorage::F16(numbers) = storage { Some(numbers) } else { None }
+    }
 }
 
 impl Number for bf16 {
@@ -51,6 +67,10 @@ impl Number for bf16 {
 
     fn from_f64(value: f64) -> bf16 {
         bf16::from_f64(value)
+    }
+
+    fn in_storage(storage: &mut CpuStorage) -> Option<&mut [bf16]> {
+        if let CpuStorage::BF16(numbers) = storage { Some(numbers) } else { None }
     }
 }
 

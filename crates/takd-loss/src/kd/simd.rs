@@ -39,6 +39,9 @@ pub(super) struct Ahead {
 impl Ahead {
     /// The block after this one: of the same row or of the next, and past the last row's end nothing that is ever read.
     pub(super) fn of<N>(block: &[N]) -> Ahead {
+        let mode = crate::MODE.load(std::sync::atomic::Ordering::Relaxed);
+        if mode & 8 != 0 { return Ahead { at: std::ptr::null(), number_bytes: 0 }; }
+        if mode & 16 != 0 { return Ahead { at: block.as_ptr().wrapping_add(2 * BLOCK).cast(), number_bytes: size_of::<N>() }; }
         Ahead { at: block.as_ptr().wrapping_add(BLOCK).cast(), number_bytes: size_of::<N>() }
     }
 
@@ -201,6 +204,20 @@ pub(super) struct GradBlock<'grad, 'a> {
     pub kl: Share<'a>,
     pub teacher: Option<Share<'a>>,
     pub flat: f32,
+    pub streams: bool,
+}
+
+#[inline(always)]
+fn stream<S: Simd>(to: &mut MaybeUninit<S::f32s>, v: S::f32s) {
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        use std::arch::x86_64::*;
+        match size_of::<S::f32s>() {
+            64 => _mm512_stream_ps(to.as_mut_ptr().cast(), std::mem::transmute_copy(&v)),
+            32 => _mm256_stream_ps(to.as_mut_ptr().cast(), std::mem::transmute_copy(&v)),
+            _ => { to.write(v); }
+        }
+    }
 }
 
 /// Exponentials and what they are multiplied with.
@@ -249,9 +266,17 @@ impl<'grad> GradBlock<'grad, '_> {
         let mut last = flat;
         if let Some(Share { powers, share }) = self.teacher {
             let (powers, share) = (vectors::<S>(powers, length), simd.splat_f32s(-share));
+            let streams = self.streams && (head.as_ptr() as usize).is_multiple_of(size_of::<S::f32s>());
+            if streams {
+            for (((grad, ce), kl), teacher) in head.iter_mut().zip(ce).zip(kl).zip(powers) {
+                let sum = simd.mul_add_e_f32s(to_the::<S, POWER>(simd, *ce), ce_share, flat);
+                stream::<S>(grad, simd.mul_add_e_f32s(*teacher, share, simd.mul_add_e_f32s(*kl, kl_share, sum)));
+            }
+            } else {
             for (((grad, ce), kl), teacher) in head.iter_mut().zip(ce).zip(kl).zip(powers) {
                 let sum = simd.mul_add_e_f32s(to_the::<S, POWER>(simd, *ce), ce_share, flat);
                 grad.write(simd.mul_add_e_f32s(*teacher, share, simd.mul_add_e_f32s(*kl, kl_share, sum)));
+            }
             }
             if !tail.is_empty() {
                 last = simd.mul_add_e_f32s(powers[whole], share, last);

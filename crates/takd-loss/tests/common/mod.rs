@@ -11,6 +11,13 @@ use takd_loss::{KdLoss, Reduction};
 
 pub const CPU: Device = Device::Cpu;
 
+/// The first GPU, where the crate is built for it and it answers.
+pub fn cuda() -> Option<Device> {
+    let device =
+        if cfg!(feature = "cuda") { Device::new_cuda(0).map_err(|e| e.to_string()) } else { Err("not built".into()) };
+    device.inspect_err(|why| println!("skipped on CUDA: {why}")).ok()
+}
+
 /// `[batch, classes]` of N(0, spread²), f64.
 pub fn logits(name: &str, batch: usize, classes: usize, spread: f64) -> Tensor {
     let normal = Normal::new(0.0, spread).unwrap();
@@ -37,6 +44,7 @@ pub fn scalar(tensor: &Tensor) -> f64 {
 }
 
 pub fn values(tensor: &Tensor) -> Vec<f64> {
+    let tensor = tensor.to_device(&CPU).unwrap(); // widened there: not every device has f64
     tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
@@ -99,5 +107,6 @@ pub fn kd_of(settings: &Value) -> KdLoss {
         reduction,
         label_smoothing: number("smoothing").unwrap_or(0.0),
         ignore_index: settings["ignore"].as_i64(),
+        ..KdLoss::default()
     }
 }

@@ -6,15 +6,14 @@
 #define THREAD
 #define SHARED
 #define SHARED_MEMORY(type, name) type* name = (type*)shim_shared
-#define FIRST_BAD(status, value) shim_first_bad(status, value)
 struct alignas(16) uint4 { uint x, y, z, w; };
 #include "kd_loss.cu"
 
 static void rows(const STUDENT* student, const TEACHER** teachers, const uchar* labels, const float* weights,
-                 const float* total, const float* upstream, Terms terms, float* losses, STUDENT* grad, uint* status) {
+                 const float* total, const float* upstream, Terms terms, float* losses, STUDENT* grad) {
   Teachers all;
   for (uint i = 0; i < MOST_TEACHERS; ++i) all.at[i] = teachers[i];
-  kd_loss_rows(student, all, labels, weights, total, upstream, terms, losses, grad, status);
+  kd_loss_rows(student, all, labels, weights, total, upstream, terms, losses, grad);
 }
 static void sum(const float* losses, const uchar* labels, const float* weights, Terms terms, float* to) {
   kd_sum(losses, losses != nullptr, labels, weights, terms, to);

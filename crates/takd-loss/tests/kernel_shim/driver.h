@@ -2,8 +2,9 @@
 //
 //   driver THREADS ROWS_A_BLOCK INPUT OUTPUT
 //
-// Input: the kernel's Terms; student, each teacher, labels; weights, gradient from above and gradient before, each where
-// Terms says that it is given. Output: status (u32), the sum of the losses (f32), losses, gradient where one is given.
+// Input: the kernel's Terms; student, each teacher, labels; weights and gradient from above, each where Terms says that it
+// is given. Output: the sum of the losses (f32), losses, gradient. As a training step does, it runs the kernel once without
+// the gradient from above, and where there is one, once more with it.
 #include <cstdio>
 #include <cstdlib>
 
@@ -29,24 +30,28 @@ int main(int, char** arguments) {
   Memory<uchar> labels(true, (size_t)terms.batch * terms.label_bytes);
   Memory<float> weights(terms.given & GIVEN_WEIGHTS, terms.batch);
   Memory<float> upstream(terms.given & GIVEN_UPSTREAM, terms.upstream_step ? terms.batch : 1);
-  Memory<STUDENT> grad(terms.given & GIVEN_GRAD, size);
+  std::vector<STUDENT> grad(size);
   std::vector<float> losses(terms.batch + 1);
   float total = 0.f, of_losses = 0.f;
-  uint status = ~0u;
 
   Index line = {32, 1};
   if (terms.given & GIVEN_TOTAL) {
     shim_launch(1, line, 32 * sizeof(float), [&] { sum(nullptr, labels.at, weights.at, terms, &total); });
   }
-  shim_launch((terms.batch + block.y - 1) / block.y, block, block.x * block.y * sizeof(Sums), [&] {
-    rows(student.at, teachers, labels.at, weights.at, &total, upstream.at, terms, losses.data(), grad.at, &status);
-  });
+  auto launch = [&](uint given, float* losses) {
+    Terms told = terms;
+    told.given = given;
+    shim_launch((terms.batch + block.y - 1) / block.y, block, block.x * block.y * sizeof(Sums), [&] {
+      rows(student.at, teachers, labels.at, weights.at, &total, upstream.at, told, losses, grad.data());
+    });
+  };
+  launch(terms.given & ~GIVEN_UPSTREAM, losses.data());
+  if (terms.given & GIVEN_UPSTREAM) launch(terms.given, nullptr);
   shim_launch(1, line, 32 * sizeof(float), [&] { sum(losses.data(), labels.at, weights.at, terms, &of_losses); });
 
   FILE* output = fopen(arguments[4], "wb");
-  fwrite(&status, sizeof status, 1, output);
   fwrite(&of_losses, sizeof of_losses, 1, output);
   fwrite(losses.data(), sizeof(float), terms.batch, output);
-  fwrite(grad.at, sizeof(STUDENT), grad.count, output);
+  fwrite(grad.data(), sizeof(STUDENT), size, output);
   fclose(output);
 }

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -17,16 +16,11 @@ struct Index { uint x = 0, y = 0; };
 static thread_local Index threadIdx, blockIdx, blockDim;
 static thread_local std::barrier<>* shim_barrier;
 static thread_local void* shim_shared;
-static std::mutex shim_mutex;
 
 #define BARRIER shim_barrier->arrive_and_wait()
 #define EXP2(x) exp2f(x)
 #define LOG(x) logf(x)
 #define MAX(a, b) fmaxf(a, b)
-static inline void shim_first_bad(uint* status, uint value) {
-  std::lock_guard<std::mutex> lock(shim_mutex);
-  if (value < *status) *status = value;
-}
 
 static inline float shim_from_half(ushort bits) {
   uint exponent = (bits >> 10) & 31, fraction = bits & 1023;
@@ -38,6 +32,7 @@ static inline float shim_from_half(ushort bits) {
 static inline ushort shim_to_half(float value) { // to nearest even
   ushort sign = std::signbit(value) ? 0x8000 : 0;
   float size = std::fabs(value);
+  if (std::isnan(value)) return 0x7fff;
   if (size >= 65520.f) return sign | 0x7c00;
   if (size < std::ldexp(1.f, -14)) return sign | (ushort)std::nearbyint(std::ldexp(size, 24));
   int exponent;

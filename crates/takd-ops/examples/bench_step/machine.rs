@@ -1,6 +1,6 @@
-//! What this machine can do at most, on all threads of the pool.
+//! What the device can do at most; the CPU on all threads of the pool.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Storage, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::hint::black_box;
@@ -17,39 +17,52 @@ const FMA_CHAINS: usize = 12;
 pub struct Machine {
     /// GFLOP/s of candle's product of two square matrices in f32.
     pub matmul: f64,
-    /// GFLOP/s of multiply-adds on registers alone.
-    pub fma: f64,
+    /// GFLOP/s of multiply-adds on registers alone; not known of a GPU.
+    pub fma: Option<f64>,
     /// GB/s read and written in copying buffers that no cache holds.
     pub copy: f64,
     matrix: Tensor,
-    from: Vec<f32>,
+    from: Tensor,
     to: Vec<f32>,
 }
 
 impl Machine {
-    pub fn new() -> Result<Self> {
-        let matrix = Tensor::randn(0f32, 1., (MATRIX, MATRIX), &Device::Cpu)?;
-        let (from, to) = (vec![1.0; COPIED], vec![0.0; COPIED]);
-        Ok(Self { matmul: 0.0, fma: 0.0, copy: 0.0, matrix, from, to })
+    pub fn new(device: &Device) -> Result<Self> {
+        let (side, copied) = if device.is_cpu() { (MATRIX, COPIED) } else { (4 * MATRIX, 4 * COPIED) };
+        let matrix = Tensor::randn(0f32, 1., (side, side), device)?;
+        let from = Tensor::ones(copied, DType::F32, device)?;
+        let to = vec![0.0; if device.is_cpu() { copied } else { 0 }];
+        Ok(Self { matmul: 0.0, fma: None, copy: 0.0, matrix, from, to })
     }
 
     /// A tenth of a second or two.
     pub fn measure(&mut self) -> Result<()> {
         let Self { matrix, from, to, .. } = self;
+        let device = matrix.device();
         let threads = rayon::current_num_threads();
-        let part = COPIED.div_ceil(threads);
+        let copied = from.elem_count();
         for _ in 0..3 {
             let start = Instant::now();
             black_box(matrix.matmul(matrix)?);
-            self.matmul = self.matmul.max(giga(2 * MATRIX.pow(3), start));
+            device.synchronize()?;
+            self.matmul = self.matmul.max(giga(2 * matrix.dim(0)?.pow(3), start));
+
+            if device.is_cpu() {
+                let start = Instant::now();
+                let flop: usize = rayon::broadcast(|_| Arch::new().dispatch(FmaLoop)).iter().sum();
+                self.fma = Some(self.fma.unwrap_or_default().max(giga(flop, start)));
+            }
 
             let start = Instant::now();
-            let flop: usize = rayon::broadcast(|_| Arch::new().dispatch(FmaLoop)).iter().sum();
-            self.fma = self.fma.max(giga(flop, start));
-
-            let start = Instant::now();
-            to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| to.copy_from_slice(from));
-            self.copy = self.copy.max(giga(2 * size_of::<f32>() * COPIED, start));
+            match &*from.storage_and_layout().0 {
+                Storage::Cpu(from) => {
+                    let (part, from) = (copied.div_ceil(threads), from.as_slice::<f32>()?);
+                    to.par_chunks_mut(part).zip(from.par_chunks(part)).for_each(|(to, from)| to.copy_from_slice(from));
+                }
+                _ => _ = black_box(from.copy()?),
+            }
+            device.synchronize()?;
+            self.copy = self.copy.max(giga(2 * size_of::<f32>() * copied, start));
         }
         Ok(())
     }

@@ -21,6 +21,9 @@
 //! Other work on the machine still tilts the ratio: PyTorch's threads wait for each other, ours take over each other's
 //! work. A ratio counts where nothing else runs.
 //!
+//! With `--device cuda` the step is timed on a GPU, over many steps with one wait after them, and PyTorch also with CUDA
+//! graphs; what multiply-adds alone could do is not measured there.
+//!
 //! The machine's rates are the best of those measured in the turns of all networks so far. Threads are rayon's: set
 //! `RAYON_NUM_THREADS`.
 
@@ -31,13 +34,14 @@ mod profile;
 mod pytorch;
 
 use anyhow::{Context, Result};
+use candle_core::Device;
 use clap::{Parser, ValueEnum};
 use machine::Machine;
 use network::{BATCH, Task, Work};
-use pytorch::{LAYOUTS, PyTorch, Variant};
+use pytorch::{LAYOUTS, Made, PyTorch, Variant};
 use serde_json::{Map, json};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Times training steps and evaluations of small networks, PyTorch's in turns with them
 ///
@@ -50,6 +54,9 @@ struct Options {
     /// What is timed: one alone suits a profiler
     #[arg(long, default_value = "both")]
     mode: Mode,
+    /// Where; `cuda` needs the feature of that name, which `cargo xtask bench` gives it
+    #[arg(long, default_value = "cpu", conflicts_with_all = ["memory", "profile"])]
+    device: Kind,
     /// How many times each takes its turn
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
@@ -73,6 +80,31 @@ struct Options {
     json: bool,
     #[arg(long, hide = true)]
     memory_child: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    Cpu,
+    Cuda,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
+
+    fn open(self) -> candle_core::Result<Device> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => takd_ops::cuda_device(0),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda => candle_core::bail!("--device cuda: the benchmark was built without the feature `cuda`"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -125,14 +157,19 @@ struct Timing<'a> {
 }
 
 fn measure(options: &Options) -> Result<()> {
-    let mut machine = Machine::new()?;
-    let mut rival = options.python.as_deref().map(PyTorch::start).transpose()?;
+    let device = options.device.open()?;
+    let mut machine = Machine::new(&device)?;
+    let start = |python: &Path| PyTorch::start(python, options.device.name());
+    let mut rival = options.python.as_deref().map(start).transpose()?;
     let mut variants = Vec::new();
     if rival.is_some() {
         for layout in LAYOUTS {
-            variants.push(Variant { layout, compile: false });
+            variants.push(Variant { layout, made: Made::Eager });
             if options.compile && !options.eager {
-                variants.push(Variant { layout, compile: true });
+                variants.push(Variant { layout, made: Made::Compiled });
+                if device.is_cuda() {
+                    variants.push(Variant { layout, made: Made::Graphs });
+                }
             }
         }
     }
@@ -143,7 +180,7 @@ fn measure(options: &Options) -> Result<()> {
     let mut ratios: [Vec<f64>; 2] = Default::default();
     for network in &options.networks {
         for &train in options.mode.passes() {
-            let task = Task::new(network, train)?;
+            let task = Task::new(network, train, &device)?;
             let mode = Mode::name(train);
             let pytorch = variants.iter().map(|&variant| (variant, f64::INFINITY)).collect();
             let mut timing = Timing { network, mode, work: task.work()?, ms: f64::INFINITY, pytorch };
@@ -174,6 +211,7 @@ fn measure(options: &Options) -> Result<()> {
     }
     let means = ratios.map(|ratios| geometric_mean(&ratios));
     let Machine { matmul, fma, copy, .. } = machine;
+    let place = if device.is_cpu() { format!("{} threads", rayon::current_num_threads()) } else { "the GPU".into() };
     if options.json {
         println!("{}", json!({"matmul_gflop_s": matmul, "fma_gflop_s": fma, "copy_gb_s": copy}));
         println!("{}", json!({"geometric_mean_ratio": {"train": means[0], "eval": means[1]}}));
@@ -184,8 +222,8 @@ fn measure(options: &Options) -> Result<()> {
             println!("geometric mean of the ratios, {}: {mean:.2}", Mode::name(train));
         }
     }
-    let threads = rayon::current_num_threads();
-    println!("{threads} threads: matmul {matmul:.0} GFLOP/s, fma {fma:.0} GFLOP/s, copy {copy:.1} GB/s");
+    let fma = fma.map_or_else(String::new, |fma| format!("fma {fma:.0} GFLOP/s, "));
+    println!("{place}: matmul {matmul:.0} GFLOP/s, {fma}copy {copy:.1} GB/s");
     Ok(())
 }
 
@@ -199,7 +237,8 @@ impl Timing<'_> {
         let best = self.pytorch_best();
         let images = 1e3 * BATCH as f64 / ms;
         let gflop = self.work.flop / ms / 1e6;
-        let shares = [gflop / machine.matmul, gflop / machine.fma, self.work.bytes / ms / 1e6 / machine.copy];
+        let of_fma = machine.fma.map(|fma| gflop / fma);
+        let shares = [Some(gflop / machine.matmul), of_fma, Some(self.work.bytes / ms / 1e6 / machine.copy)];
         if as_json {
             let variants: Map<_, _> = self.pytorch.iter().map(|(variant, ms)| (variant.name(), json!(ms))).collect();
             let line = json!({
@@ -218,7 +257,8 @@ impl Timing<'_> {
             println!("{line}");
             return;
         }
-        let [matmul, fma, copy] = shares.map(|share| format!("{:.0}%", 100.0 * share));
+        let [matmul, fma, copy] =
+            shares.map(|share| share.map_or_else(|| "–".into(), |share| format!("{:.0}%", 100.0 * share)));
         print!("{network:10} {mode:5} {ms:8.2} {images:9.0} {gflop:8.1} {matmul:>7} {fma:>5} {copy:>5}");
         if let Some((variant, best)) = best {
             print!(" {best:8.2} {:6.2}  {}", best / ms, variant.name());

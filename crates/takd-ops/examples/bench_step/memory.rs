@@ -1,9 +1,10 @@
 //! The most memory that a process had resident, ours and PyTorch's, each network and mode in a fresh process.
 
 use crate::network::Task;
-use crate::pytorch::{LAYOUTS, PyTorch, Variant};
+use crate::pytorch::{LAYOUTS, Made, PyTorch, Variant};
 use crate::{Mode, Options};
 use anyhow::{Context, Result, bail};
+use candle_core::Device;
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -40,7 +41,7 @@ fn resident_kib() -> Result<u64> {
 /// What a child of ours does: a few steps, then its memory, at the start and at most, on stdout.
 pub fn child(network: &str, train: bool) -> Result<()> {
     let start = resident_kib()?;
-    Task::new(network, train)?.times(STEPS)?;
+    Task::new(network, train, &Device::Cpu)?.times(STEPS)?;
     println!("{}", json!([start, resident_kib()?]));
     Ok(())
 }
@@ -69,8 +70,8 @@ pub fn compare(options: &Options) -> Result<()> {
             let mut theirs: Option<(Peak, &str)> = None;
             for layout in LAYOUTS {
                 let Some(python) = &options.python else { break };
-                let variant = Variant { layout, compile: false };
-                if let Some(answer) = PyTorch::start(python)?.ask(network, mode, variant, STEPS)? {
+                let variant = Variant { layout, made: Made::Eager };
+                if let Some(answer) = PyTorch::start(python, "cpu")?.ask(network, mode, variant, STEPS)? {
                     let peak = Peak::new(&answer["peak_kib"])?;
                     if theirs.is_none_or(|(lowest, _)| peak.peak < lowest.peak) {
                         theirs = Some((peak, layout));

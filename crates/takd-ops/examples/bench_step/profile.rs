@@ -3,6 +3,7 @@
 use crate::network::Task;
 use crate::{Mode, Options};
 use anyhow::Result;
+use candle_core::Device;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tracing::span::{Attributes, Id, Record};
@@ -54,7 +55,7 @@ impl Subscriber for Phases {
 pub fn print(options: &Options) -> Result<()> {
     for network in &options.networks {
         for &train in options.mode.passes() {
-            let task = Task::new(network, train)?;
+            let task = Task::new(network, train, &Device::Cpu)?;
             task.times(1)?;
             let phases = Arc::new(Phases::default());
             let ms = tracing::subscriber::with_default(phases.clone(), || task.times(STEPS))?;

@@ -17,25 +17,39 @@ pub struct PyTorch {
     answers: BufReader<ChildStdout>,
 }
 
+/// How PyTorch may make a network faster; `Graphs` is compiled too, and each step then one CUDA graph.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Made {
+    Eager,
+    Compiled,
+    Graphs,
+}
+
 /// A network as PyTorch may run it.
 #[derive(Clone, Copy)]
 pub struct Variant {
     pub layout: &'static str,
-    pub compile: bool,
+    pub made: Made,
 }
 
 impl Variant {
     pub fn name(self) -> String {
-        format!("{}{}", self.layout, if self.compile { "+compile" } else { "" })
+        let made = match self.made {
+            Made::Eager => "",
+            Made::Compiled => "+compile",
+            Made::Graphs => "+compile+graphs",
+        };
+        format!("{}{made}", self.layout)
     }
 }
 
 impl PyTorch {
-    pub fn start(python: &Path) -> Result<Self> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/pytorch_step.py");
+    pub fn start(python: &Path, device: &str) -> Result<Self> {
+        // The text, not the file: the program may have been taken to another machine.
+        let script = include_str!("../../benches/pytorch_step.py");
         let mut child = Command::new(python)
-            .arg(script)
-            .arg(rayon::current_num_threads().to_string())
+            .args(["-c", script])
+            .args([device, &rayon::current_num_threads().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -48,9 +62,15 @@ impl PyTorch {
 
     /// What `steps` steps took; nothing, and its reason on stderr, where PyTorch could not.
     pub fn ask(&mut self, network: &str, mode: &str, variant: Variant, steps: usize) -> Result<Option<Value>> {
-        let Variant { layout, compile } = variant;
+        let Variant { layout, made } = variant;
         let request = json!({
-            "model": network, "mode": mode, "layout": layout, "compile": compile, "batch": BATCH, "steps": steps
+            "model": network,
+            "mode": mode,
+            "layout": layout,
+            "compile": made != Made::Eager,
+            "graphs": made == Made::Graphs,
+            "batch": BATCH,
+            "steps": steps,
         });
         writeln!(self.requests, "{request}")?;
         let mut line = String::new();

@@ -15,6 +15,7 @@
 use super::buffer::Buffer;
 use super::conv::{Input, Plan};
 use super::norm::{Activation, Data};
+use candle_core::{Result, bail};
 use pulp::{Simd, WithSimd};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -35,6 +36,23 @@ impl Follow {
             // The pool's gradient goes through both, the sum's has been masked.
             Self::ReluMaxPool | Self::AddRelu => Activation::Identity,
         }
+    }
+
+    /// Height and width of what follows an output of these.
+    fn size(self, height: usize, width: usize) -> (usize, usize) {
+        match self {
+            Self::ReluMaxPool => (height / 2, width / 2),
+            _ => (height, width),
+        }
+    }
+
+    /// Dimensions of what follows an output of these.
+    pub(crate) fn dims(self, [batch, out_h, out_w, channels]: [usize; 4]) -> Result<[usize; 4]> {
+        let (height, width) = self.size(out_h, out_w);
+        if height * width == 0 {
+            bail!("ConvBn: {out_h}×{out_w} has no 2×2 block to pool")
+        }
+        Ok([batch, height, width, channels])
     }
 }
 
@@ -111,11 +129,8 @@ pub(super) fn read_input<'a, S: Simd>(
 }
 
 /// Height and width of what follows.
-pub(crate) fn followed(plan: &Plan, follow: Follow) -> (usize, usize) {
-    match follow {
-        Follow::ReluMaxPool => (plan.out_h / 2, plan.out_w / 2),
-        _ => (plan.out_h, plan.out_w),
-    }
+pub(super) fn followed(plan: &Plan, follow: Follow) -> (usize, usize) {
+    follow.size(plan.out_h, plan.out_w)
 }
 
 /// A buffer shared by those that read it.

@@ -1,19 +1,42 @@
-// The step of `sgd_step` on CUDA: one launch, each number read once and written once.
+// The step of `sgd_step` on CUDA, of many parameters at once: a row of blocks to a parameter, each number read once and
+// written once.
 //
-// Compiled when it is first used, by NVRTC, without contraction to fused multiply-adds, so that it rounds as the CPU does.
+// Compiled without contraction to fused multiply-adds, so that it rounds as the CPU does.
 
 #ifndef SGD_SHIM // on a CPU, in tests, a shim says what this means
 #define KERNEL extern "C" __global__
 #endif
 
-KERNEL void sgd_step(float* param, float* momentum_buffer, const float* grad, unsigned long long count, float lr,
-                     float momentum, float weight_decay, int nesterov) {
+#define MOST 96 // parameters a launch: their addresses fit the 4 KB that a kernel's arguments may have
+
+struct Update {
+  float* param;
+  float* momentum_buffer;
+  const float* grad;
+  unsigned long long count;
+  float weight_decay;
+};
+struct Updates { Update at[MOST]; };
+
+// Leaves in `verdict` the lowest place of a gradient that has a value which is not finite.
+KERNEL void find_not_finite(Updates updates, unsigned first, unsigned* verdict) {
+  const Update update = updates.at[blockIdx.y];
   const unsigned long long step = (unsigned long long)gridDim.x * blockDim.x;
-  for (unsigned long long i = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) {
-    const float old = param[i];
-    const float decayed = grad[i] + weight_decay * old;
-    const float buffer = momentum * momentum_buffer[i] + decayed;
-    momentum_buffer[i] = buffer;
-    param[i] = old - lr * (nesterov ? decayed + momentum * buffer : buffer);
+  for (unsigned long long i = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x; i < update.count; i += step) {
+    if (!(update.grad[i] - update.grad[i] == 0.f)) atomicMin(verdict, first + blockIdx.y);
+  }
+}
+
+// Moves nothing where `verdict` names a gradient.
+KERNEL void sgd_step(Updates updates, float lr, float momentum, int nesterov, const unsigned* verdict) {
+  if (*verdict != ~0u) return;
+  const Update update = updates.at[blockIdx.y];
+  const unsigned long long step = (unsigned long long)gridDim.x * blockDim.x;
+  for (unsigned long long i = (unsigned long long)blockIdx.x * blockDim.x + threadIdx.x; i < update.count; i += step) {
+    const float old = update.param[i];
+    const float decayed = update.grad[i] + update.weight_decay * old;
+    const float buffer = momentum * update.momentum_buffer[i] + decayed;
+    update.momentum_buffer[i] = buffer;
+    update.param[i] = old - lr * (nesterov ? decayed + momentum * buffer : buffer);
   }
 }

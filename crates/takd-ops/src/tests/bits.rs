@@ -4,7 +4,7 @@ use super::heads::heads;
 use super::{Case, HALF, Outcome, SAME, bits, loss_weights, parts, run, then};
 use crate::cpu::{force_arch, kinds};
 use crate::{Conv2dParams, ConvBn, Then};
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use rayon::ThreadPool;
 
 /// One thread, then other numbers of them.
@@ -34,7 +34,7 @@ fn results_do_not_depend_on_the_number_of_threads() -> Result<()> {
             for kind in kinds() {
                 let pass = || -> Result<Vec<u32>> {
                     let Outcome { output, grads, running } =
-                        force_arch(kind, || run(&case, DType::F32, train, &weights))?;
+                        force_arch(kind, || run(&case, DType::F32, &Device::Cpu, train, &weights))?;
                     let running = running.into_iter().filter(|(name, _)| *name != "batches");
                     all_bits([output].into_iter().chain(grads.into_iter().chain(running).map(|(_, tensor)| tensor)))
                 };
@@ -54,7 +54,7 @@ fn results_do_not_depend_on_the_number_of_threads() -> Result<()> {
 fn heads_do_not_depend_on_the_number_of_threads() -> Result<()> {
     let pools = pools()?;
     for kind in kinds() {
-        let pass = || all_bits(force_arch(kind, || heads(&[37, 8, 8, 16], 10, 1, DType::F32))?);
+        let pass = || all_bits(force_arch(kind, || heads(&[37, 8, 8, 16], 10, 1, (DType::F32, &Device::Cpu)))?);
         let each = pools.iter().map(|pool| pool.install(pass)).collect::<Result<Vec<_>>>()?;
         for (pool, bits) in pools.iter().zip(&each) {
             assert!(*bits == each[0], "{} threads gave other bits than one with {kind:?}", pool.current_num_threads());
@@ -72,7 +72,7 @@ fn an_image_gives_the_same_bits_alone_and_in_a_batch() -> Result<()> {
         Case::new([7, 6, 8, 3], 16, 3, SAME, 1),
         Case::new([7, 9, 7, 5], 20, 3, HALF, 2),
     ] {
-        let parts = parts(&case, DType::F32)?;
+        let parts = parts(&case, DType::F32, &Device::Cpu)?;
         let (layer, images, residual) = (parts.layer, parts.input.detach(), parts.residual.detach());
         for kind in kinds() {
             let evaluate =
@@ -94,7 +94,7 @@ fn an_image_gives_the_same_bits_alone_and_in_a_batch() -> Result<()> {
 fn a_layer_gives_the_same_bits_after_more_kinds_of_layers_than_plans_are_kept() -> Result<()> {
     for kind in kinds() {
         let evaluate = |width: usize| -> Result<Vec<u32>> {
-            let parts = parts(&Case::new([2, 3, width, 3], 4, 3, SAME, 0), DType::F32)?;
+            let parts = parts(&Case::new([2, 3, width, 3], 4, 3, SAME, 0), DType::F32, &Device::Cpu)?;
             bits(&force_arch(kind, || parts.layer.forward_t(&parts.input.detach(), Then::Nothing, false))?)
         };
         let first = (3..73).map(evaluate).collect::<Result<Vec<_>>>()?;
@@ -108,7 +108,7 @@ fn a_layer_gives_the_same_bits_after_more_kinds_of_layers_than_plans_are_kept() 
 fn threads_that_meet_a_new_shape_at_once_get_the_same_bits() -> Result<()> {
     // A shape of no other test.
     let params = Conv2dParams { stride: 1, padding: 2 };
-    let parts = parts(&Case::new([2, 11, 13, 17], 18, 3, params, 1), DType::F32)?;
+    let parts = parts(&Case::new([2, 11, 13, 17], 18, 3, params, 1), DType::F32, &Device::Cpu)?;
     let (layer, images): (ConvBn, Tensor) = (parts.layer, parts.input.detach());
     for kind in kinds() {
         crate::release_buffers();

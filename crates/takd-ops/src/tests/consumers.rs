@@ -1,37 +1,36 @@
 //! Layers that read what layers left, and send their gradients back.
 
-use super::{OUTPUT_BOUND, SAME, distance, norm, random, square_layer, then};
-use crate::cpu::{force_arch, kinds};
-use crate::{ConvBn, Features, Then};
-use candle_core::{DType, Result, Tensor, Var};
+use super::{OUTPUT_BOUND, SAME, distance, everywhere, norm, random, square_layer, then};
+use crate::{ConvBn, Features, Then, backward};
+use candle_core::{DType, Device, Result, Tensor, Var};
 
 #[test]
 fn a_branch_gets_the_sum_of_its_consumers_gradients() -> Result<()> {
     // x ─▶ a ─▶ b ─┬─▶ + ─▶ loss, as in a residual block: a gets the residual's gradient, then b's is added to it.
-    let build = |channels: usize, size: usize, dtype: DType| -> Result<Vec<Tensor>> {
+    let build = |channels: usize, size: usize, dtype: DType, device: &Device| -> Result<Vec<Tensor>> {
         // γ and β keep all numbers away from 0, where f32 and f64 may go different ways; half of the channels are cut.
-        let norm = || norm(channels, 0.2, |c| if c % 2 == 0 { 1.0 } else { -1.0 }, dtype);
+        let norm = || norm(channels, 0.2, |c| if c % 2 == 0 { 1.0 } else { -1.0 }, dtype, device);
         let layer = |seed: u64| square_layer(3, SAME, norm()?, seed);
         let ((first, w1), (second, w2), (third, w3)) = (layer(1)?, layer(2)?, layer(3)?);
-        let input = Var::from_tensor(&random(&[3, size, size, channels], 9, "input")?.to_dtype(dtype)?)?;
+        let input = random(&[3, size, size, channels], 9, "input")?.to_dtype(dtype)?.to_device(device)?;
+        let input = Var::from_tensor(&input)?;
         let stem = first.forward_features(&Features::new(&input)?, Then::Relu, true)?;
         let hidden = second.forward_features(&stem, Then::Relu, true)?;
         let output = third.forward_features(&hidden, Then::AddRelu(&stem), true)?.to_tensor()?;
-        let weights = random(output.dims(), 9, "loss")?.to_dtype(dtype)?;
-        let grads = (output * weights)?.sum_all()?.backward()?;
+        let weights = random(output.dims(), 9, "loss")?.to_dtype(dtype)?.to_device(device)?;
+        let grads = backward(&(output * weights)?.sum_all()?)?;
         [&input, &w1, &w2, &w3]
             .into_iter()
             .map(|v| grads.get(v).cloned().ok_or_else(|| candle_core::Error::msg("no gradient")))
             .collect()
     };
     for (channels, size) in [8, 16, 32, 64].into_iter().flat_map(|channels| [(channels, 8), (channels, 6)]) {
-        let plain = build(channels, size, DType::F64)?;
-        for kind in kinds() {
-            let fast = force_arch(kind, || build(channels, size, DType::F32))?;
+        let plain = build(channels, size, DType::F64, &Device::Cpu)?;
+        for (place, fast) in everywhere(|device| build(channels, size, DType::F32, device))? {
             for (index, (found, expected)) in fast.iter().zip(&plain).enumerate() {
                 let largest = expected.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;
                 let off = distance(&(found / largest)?, &(expected / largest)?)?;
-                assert!(off < 1e-4, "{index} off by {off}, {channels} channels at {size}×{size} with {kind:?}");
+                assert!(off < 1e-4, "{index} off by {off}, {channels} channels at {size}×{size}, {place}");
             }
         }
     }
@@ -40,24 +39,23 @@ fn a_branch_gets_the_sum_of_its_consumers_gradients() -> Result<()> {
 
 #[test]
 fn evaluation_reads_inputs_and_residuals_that_are_still_to_be_normalised() -> Result<()> {
-    let build = |channels: usize, size: usize, before: Then<Features>, follow: usize, dtype: DType| -> Result<Tensor> {
-        let norm = || norm(channels, 0.7, |c| 0.1 * c as f64 - 1.0, dtype);
+    let build = |(channels, size): (usize, usize), before: Then<Features>, follow, dtype, device: &Device| {
+        let norm = || norm(channels, 0.7, |c| 0.1 * c as f64 - 1.0, dtype, device);
         let layer = |seed: u64| -> Result<ConvBn> { Ok(square_layer(3, SAME, norm()?, seed)?.0) };
         let (first, beside, last) = (layer(1)?, layer(2)?, layer(3)?);
-        let images = Features::new(&random(&[3, size, size, channels], 9, "images")?.to_dtype(dtype)?)?;
+        let images = random(&[3, size, size, channels], 9, "images")?.to_dtype(dtype)?.to_device(device)?.detach();
+        let images = Features::new(&images)?;
         let input = first.forward_features(&images, before, true)?;
         let residual = beside.forward_features(&images, before, true)?;
         last.forward_features(&input, then(follow, &residual), false)?.to_tensor()
     };
-    for (channels, size) in [(16, 8), (16, 6), (32, 8), (32, 6)] {
+    for sizes in [(16, 8), (16, 6), (32, 8), (32, 6)] {
         for before in [Then::Nothing, Then::Relu] {
             for follow in 0..4 {
-                let plain = build(channels, size, before, follow, DType::F64)?;
-                for kind in kinds() {
-                    let fast = force_arch(kind, || build(channels, size, before, follow, DType::F32))?;
+                let plain = build(sizes, before, follow, DType::F64, &Device::Cpu)?;
+                for (place, fast) in everywhere(|device| build(sizes, before, follow, DType::F32, device))? {
                     let off = distance(&fast, &plain)?;
-                    let case = (channels, size, before, follow);
-                    assert!(off < OUTPUT_BOUND, "off by {off} in {case:?} with {kind:?}");
+                    assert!(off < OUTPUT_BOUND, "off by {off} in {:?}, {place}", (sizes, before, follow));
                 }
             }
         }

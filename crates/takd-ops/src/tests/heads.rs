@@ -1,24 +1,30 @@
 //! What ends a network.
 
-use super::{POINT, bits, distance, norm, random, square_layer};
+use super::{POINT, bits, distance, everywhere_at_times, norm, random, square_layer};
 use crate::cpu::{force_arch, kinds};
-use crate::{Features, Then};
+use crate::{Features, Then, backward};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::Linear;
 use proptest::prelude::*;
 
 /// The two heads of a network behind a layer whose normalisation is still to be done, and their gradients.
-pub(super) fn heads(dims: &[usize; 4], outputs: usize, seed: u64, dtype: DType) -> Result<Vec<Tensor>> {
-    let make = |dims: &[usize], name: &str| Var::from_tensor(&random(dims, seed, name)?.to_dtype(dtype)?);
+pub(super) fn heads(
+    dims: &[usize; 4],
+    outputs: usize,
+    seed: u64,
+    (dtype, device): (DType, &Device),
+) -> Result<Vec<Tensor>> {
+    let make =
+        |dims: &[usize], name: &str| Var::from_tensor(&random(dims, seed, name)?.to_dtype(dtype)?.to_device(device)?);
     let input = make(dims, "input")?;
-    let (layer, kernel) = square_layer(1, POINT, norm(dims[3], 1.0, |_| 0.1, dtype)?, seed)?;
+    let (layer, kernel) = square_layer(1, POINT, norm(dims[3], 1.0, |_| 0.1, dtype, device)?, seed)?;
     let features = layer.forward_features(&Features::new(&input)?, Then::Nothing, true)?;
     let inputs = dims[1..].iter().product();
     let (weight, bias) = (make(&[outputs, inputs], "matrix")?, make(&[outputs], "bias")?);
     let linear = |bias| features.linear(&Linear::new(weight.as_tensor().clone(), bias));
     let (with, without) = (linear(Some(bias.as_tensor().clone()))?, linear(None)?);
     let pooled = features.global_avg_pool()?;
-    let grads = ((with.sqr()?.sum_all()? + without.sqr()?.sum_all()?)? + pooled.sqr()?.sum_all()?)?.backward()?;
+    let grads = backward(&((with.sqr()?.sum_all()? + without.sqr()?.sum_all()?)? + pooled.sqr()?.sum_all()?)?)?;
     let of = |var: &Var| grads.get(var).cloned().ok_or_else(|| candle_core::Error::msg("no gradient"));
     Ok(vec![with, without, pooled, of(&input)?, of(&kernel)?, of(&weight)?, of(&bias)?])
 }
@@ -31,12 +37,12 @@ proptest! {
         dims in [2usize..6, 2usize..6, 1usize..6, 1usize..20], outputs in 1usize..12, seed in any::<u64>(),
     ) {
         let failed = |error: candle_core::Error| TestCaseError::fail(error.to_string());
-        let plain = heads(&dims, outputs, seed, DType::F64).map_err(failed)?;
-        for kind in kinds() {
-            let fast = force_arch(kind, || heads(&dims, outputs, seed, DType::F32)).map_err(failed)?;
+        let plain = heads(&dims, outputs, seed, (DType::F64, &Device::Cpu)).map_err(failed)?;
+        let pass = |device: &Device| heads(&dims, outputs, seed, (DType::F32, device));
+        for (place, fast) in everywhere_at_times(seed, pass).map_err(failed)? {
             for (index, (found, expected)) in fast.iter().zip(&plain).enumerate() {
                 let off = distance(found, expected).map_err(failed)?;
-                prop_assert!(off < 1e-3, "{index} off by {off} with {kind:?}");
+                prop_assert!(off < 1e-3, "{index} off by {off}, {place}");
             }
         }
     }

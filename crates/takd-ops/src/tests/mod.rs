@@ -1,4 +1,5 @@
-//! The fused layer against the same layer in plain tensor operations (which f64 takes), in each kind of vector.
+//! The fused layer against the same layer in plain tensor operations (which f64 takes), in each kind of vector and on CUDA
+//! where the crate is built for it and a device is there.
 
 mod bits;
 mod consumers;
@@ -9,7 +10,7 @@ mod shapes;
 mod statistics;
 
 use crate::cpu::{force_arch, kinds};
-use crate::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Then};
+use crate::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Then, backward};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use rand::RngExt;
 
@@ -20,6 +21,12 @@ const HALF: Conv2dParams = Conv2dParams { stride: 2, padding: 1 };
 /// The output as large as the input, for a kernel of 1.
 const POINT: Conv2dParams = Conv2dParams { stride: 1, padding: 0 };
 
+/// The CUDA device, where the crate is built for one and one is there.
+pub(crate) fn cuda_device() -> Option<Device> {
+    let device = cfg!(feature = "cuda").then(|| Device::new_cuda(0))?;
+    device.inspect_err(|error| println!("skipped on CUDA: {error}")).ok()
+}
+
 fn random(dims: &[usize], seed: u64, name: &str) -> Result<Tensor> {
     let mut rng = takd_rng::stream(seed, name);
     let values = (0..dims.iter().product()).map(|_| rng.random_range(-1.0f32..1.0)).collect::<Vec<_>>();
@@ -27,15 +34,16 @@ fn random(dims: &[usize], seed: u64, name: &str) -> Result<Tensor> {
 }
 
 /// A normalisation of one γ for all channels, each with its β; running mean 0, running variance 1.
-fn norm(channels: usize, gamma: f64, beta: impl Fn(usize) -> f64, dtype: DType) -> Result<BatchNorm> {
-    let each =
-        |value: &dyn Fn(usize) -> f64| Tensor::from_iter((0..channels).map(value), &Device::Cpu)?.to_dtype(dtype);
+fn norm(channels: usize, gamma: f64, beta: impl Fn(usize) -> f64, dtype: DType, device: &Device) -> Result<BatchNorm> {
+    let each = |value: &dyn Fn(usize) -> f64| {
+        Tensor::from_iter((0..channels).map(value), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
+    };
     Ok(BatchNorm {
         weight: each(&|_| gamma)?,
         bias: each(&beta)?,
         running_mean: Var::from_tensor(&each(&|_| 0.0)?)?,
         running_var: Var::from_tensor(&each(&|_| 1.0)?)?,
-        num_batches_tracked: Var::zeros((), DType::I64, &Device::Cpu)?,
+        num_batches_tracked: Var::zeros((), DType::I64, device)?,
     })
 }
 
@@ -43,7 +51,7 @@ fn norm(channels: usize, gamma: f64, beta: impl Fn(usize) -> f64, dtype: DType) 
 fn square_layer(kernel: usize, params: Conv2dParams, bn: BatchNorm, seed: u64) -> Result<(ConvBn, Var)> {
     let channels = bn.weight.elem_count();
     let weight = random(&[channels, channels, kernel, kernel], seed, "weight")?.to_dtype(bn.weight.dtype())?;
-    let weight = Var::from_tensor(&weight)?;
+    let weight = Var::from_tensor(&weight.to_device(bn.weight.device())?)?;
     Ok((ConvBn { conv: Conv2d { weight: weight.as_tensor().clone(), bias: None, params }, bn }, weight))
 }
 
@@ -64,7 +72,7 @@ impl Case {
     /// Without a bias, from the dimensions of the input.
     fn new(input: [usize; 4], c_out: usize, kernel: usize, params: Conv2dParams, follow: usize) -> Self {
         let [batch, height, width, c_in] = input;
-        Self { batch, size: (height, width), channels: (c_in, c_out), kernel, params, bias: false, follow, seed: 3 }
+        Self { batch, size: (height, width), channels: (c_in, c_out), kernel, params, bias: false, follow, seed: 4 }
     }
 }
 
@@ -83,9 +91,11 @@ struct Outcome {
     running: Vec<(&'static str, Tensor)>,
 }
 
-fn parts(case: &Case, dtype: DType) -> Result<Parts> {
+fn parts(case: &Case, dtype: DType, device: &Device) -> Result<Parts> {
     let Case { batch, size, channels: (c_in, c_out), kernel, params, seed, .. } = *case;
-    let make = |dims: &[usize], name: &'static str| Var::from_tensor(&random(dims, seed, name)?.to_dtype(dtype)?);
+    let make = |dims: &[usize], name: &'static str| {
+        Var::from_tensor(&random(dims, seed, name)?.to_dtype(dtype)?.to_device(device)?)
+    };
     let input = make(&[batch, size.0, size.1, c_in], "input")?;
     let weight = make(&[c_out, c_in, kernel, kernel], "weight")?;
     let bias = if case.bias { Some(make(&[c_out], "bias")?) } else { None };
@@ -97,7 +107,7 @@ fn parts(case: &Case, dtype: DType) -> Result<Parts> {
             bias: beta.as_tensor().clone(),
             running_mean: make(&[c_out], "running mean")?,
             running_var: Var::from_tensor(&(make(&[c_out], "running var")?.as_tensor() + 1.5)?)?,
-            num_batches_tracked: Var::zeros((), DType::I64, &Device::Cpu)?,
+            num_batches_tracked: Var::zeros((), DType::I64, device)?,
         },
     };
     let out_dims = layer.forward_t(&input.detach(), Then::Nothing, false)?.dims().to_vec();
@@ -129,7 +139,7 @@ const OUTPUT_BOUND: f64 = 1e-4;
 /// The gradient the output gets: random, but zero where an error within [`OUTPUT_BOUND`] may decide which way ReLU or
 /// pool sends it, for there f32 and f64 are both right and differ without measure.
 fn loss_weights(case: &Case, train: bool) -> Result<Tensor> {
-    let Parts { layer, input, residual, .. } = parts(case, DType::F64)?;
+    let Parts { layer, input, residual, .. } = parts(case, DType::F64, &Device::Cpu)?;
     let mut z = layer.forward_t(&input.detach(), Then::Nothing, train)?;
     if case.follow == 3 {
         z = (z + residual.as_detached_tensor())?;
@@ -162,10 +172,11 @@ fn indices([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usiz
     (0..a * b * c * d).map(move |i| (i / d / c / b, i / d / c % b, i / d % c, i % d))
 }
 
-fn run(case: &Case, dtype: DType, train: bool, weights: &Tensor) -> Result<Outcome> {
-    let Parts { layer, input, residual, variables } = parts(case, dtype)?;
+fn run(case: &Case, dtype: DType, device: &Device, train: bool, weights: &Tensor) -> Result<Outcome> {
+    let Parts { layer, input, residual, variables } = parts(case, dtype, device)?;
     let output = layer.forward_t(&input, then(case.follow, residual.as_tensor()), train)?;
-    let store = (&output * weights.to_dtype(dtype)?)?.sum_all()?.backward()?;
+    let weights = weights.to_dtype(dtype)?.to_device(device)?;
+    let store = backward(&(&output * weights)?.sum_all()?)?;
     let grads = variables.iter().filter_map(|(name, variable)| Some((*name, store.get(variable)?.clone()))).collect();
     let running = vec![
         ("running mean", layer.bn.running_mean.as_detached_tensor()),
@@ -178,7 +189,8 @@ fn run(case: &Case, dtype: DType, train: bool, weights: &Tensor) -> Result<Outco
 /// Largest difference, relative to the largest expected number, or to 1 where that is less; NaN where any of them is.
 fn distance(found: &Tensor, expected: &Tensor) -> Result<f64> {
     assert_eq!(found.dims(), expected.dims());
-    let (found, expected) = (found.to_dtype(DType::F64)?, expected.to_dtype(DType::F64)?);
+    let wide = |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64);
+    let (found, expected) = (wide(found)?, wide(expected)?);
     let scale = expected.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?.max(1.0);
     let differences = (found - expected)?.abs()?.flatten_all()?;
     // candle's maximum passes over NaN that does not come first; a sum does not.
@@ -186,23 +198,45 @@ fn distance(found: &Tensor, expected: &Tensor) -> Result<f64> {
     Ok(if nan { f64::NAN } else { differences.max(0)?.to_scalar::<f64>()? / scale })
 }
 
-/// The case in every kind of vector this processor has.
+/// Does `work` in every kind of vector this processor has; each result with where it is of.
+fn on_cpu<T>(work: impl Fn(&Device) -> Result<T>) -> Result<Vec<(String, T)>> {
+    kinds().into_iter().map(|kind| Ok((format!("{kind:?}"), force_arch(kind, || work(&Device::Cpu))?))).collect()
+}
+
+/// The same, and on CUDA where there is that.
+fn everywhere<T>(work: impl Fn(&Device) -> Result<T>) -> Result<Vec<(String, T)>> {
+    let on_cuda = cuda_device().map(|device| Ok(("CUDA".to_owned(), work(&device)?)));
+    on_cpu(&work)?.into_iter().map(Ok).chain(on_cuda).collect()
+}
+
+/// [`everywhere`], but of all seeds only every fourth on CUDA: kernels are compiled for each case's sizes, by an emulator in
+/// seconds.
+fn everywhere_at_times<T>(seed: u64, work: impl Fn(&Device) -> Result<T>) -> Result<Vec<(String, T)>> {
+    if seed.is_multiple_of(4) { everywhere(work) } else { on_cpu(work) }
+}
+
 fn compare(case: &Case, train: bool) -> Result<()> {
     let weights = loss_weights(case, train)?;
-    let plain = run(case, DType::F64, train, &weights)?;
-    for kind in kinds() {
-        let fast = force_arch(kind, || run(case, DType::F32, train, &weights))?;
-        let off = distance(&fast.output, &plain.output)?;
-        assert!(off < OUTPUT_BOUND, "output off by {off} in {case:?}, train = {train}, {kind:?}");
-        assert_eq!(fast.grads.len(), plain.grads.len());
-        for ((name, found), (_, expected)) in fast.grads.iter().zip(&plain.grads) {
-            let off = distance(found, expected)?;
-            assert!(off < 1e-3, "gradient of {name} off by {off} in {case:?}, train = {train}, {kind:?}");
-        }
-        for ((name, found), (_, expected)) in fast.running.iter().zip(&plain.running) {
-            let off = distance(found, expected)?;
-            assert!(off < 1e-4, "{name} off by {off} in {case:?}, train = {train}, {kind:?}");
-        }
+    let plain = run(case, DType::F64, &Device::Cpu, train, &weights)?;
+    let pass = |device: &Device| run(case, DType::F32, device, train, &weights);
+    for (place, fast) in everywhere_at_times(case.seed, pass)? {
+        hold(&fast, &plain, &format!("{case:?}, train = {train}, {place}"))?;
+    }
+    Ok(())
+}
+
+/// Holds one outcome to another, within the bounds that all have.
+fn hold(fast: &Outcome, plain: &Outcome, name: &str) -> Result<()> {
+    let off = distance(&fast.output, &plain.output)?;
+    assert!(off < OUTPUT_BOUND, "output off by {off} in {name}");
+    assert_eq!(fast.grads.len(), plain.grads.len(), "{name}");
+    for ((what, found), (_, expected)) in fast.grads.iter().zip(&plain.grads) {
+        let off = distance(found, expected)?;
+        assert!(off < 1e-3, "gradient of {what} off by {off} in {name}");
+    }
+    for ((what, found), (_, expected)) in fast.running.iter().zip(&plain.running) {
+        let off = distance(found, expected)?;
+        assert!(off < 1e-4, "{what} off by {off} in {name}");
     }
     Ok(())
 }

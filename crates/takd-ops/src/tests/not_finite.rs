@@ -43,7 +43,7 @@ fn a_spoilt_pixel_spoils_all_outputs_of_a_layer_that_it_spoils_in_the_reference(
                 (start + 5..start + 6, f32::INFINITY),
             ] {
                 let evaluate = |dtype: DType| -> Result<Tensor> {
-                    let Parts { layer, input, residual, .. } = parts(&case, dtype)?;
+                    let Parts { layer, input, residual, .. } = parts(&case, dtype, &Device::Cpu)?;
                     let images = spoilt(&input, range.clone(), value)?;
                     layer.forward_t(&images, then(follow, residual.as_tensor()), false)
                 };
@@ -94,7 +94,7 @@ fn nan_in_the_input_is_nan_in_the_output_and_in_every_gradient_it_reaches() -> R
         let case = Case { bias: true, ..Case::new([3, 8, 8, 4], 5, 3, SAME, follow) };
         for (kind, dtype) in kinds().into_iter().map(|kind| (kind, DType::F32)).chain([(kinds()[0], DType::F64)]) {
             for train in [true, false] {
-                let Parts { layer, input, residual, variables } = parts(&case, dtype)?;
+                let Parts { layer, input, residual, variables } = parts(&case, dtype, &Device::Cpu)?;
                 input.set(&spoilt(&input, 5..6, f32::NAN)?)?;
                 let follows = then(follow, residual.as_tensor());
                 let output = force_arch(kind, || layer.forward_t(&input, follows, train))?;

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Result, Tensor};
 fn shapes_that_do_not_fit_are_an_error_that_names_them() -> Result<()> {
     let good = Case::new([2, 5, 5, 3], 4, 3, SAME, 1);
     let attempt = |dims: [usize; 4], params: Conv2dParams, dtype: DType| -> Result<String> {
-        let Parts { mut layer, residual, .. } = parts(&good, dtype)?;
+        let Parts { mut layer, residual, .. } = parts(&good, dtype, &Device::Cpu)?;
         layer.conv.params = params;
         let input = Tensor::zeros(dims.to_vec(), dtype, &Device::Cpu)?;
         let attempts = [Then::Relu, Then::ReluMaxPool, Then::AddRelu(residual.as_tensor())];

@@ -1,38 +1,37 @@
 //! The statistics of a batch, where they are hard to compute.
 
-use super::{POINT, distance, norm, random};
-use crate::cpu::{force_arch, kinds};
+use super::{POINT, distance, everywhere, norm, random};
 use crate::{Conv2d, ConvBn, Then};
 use candle_core::{D, DType, Device, Result, Tensor};
 
 const CHANNELS: usize = 16;
 
 /// Output, batch mean and unbiased batch variance behind a 1×1 convolution.
-fn normalised(images: &Tensor, weight: &Tensor, dtype: DType) -> Result<[Tensor; 3]> {
-    let bn = norm(CHANNELS, 1.0, |_| 0.0, dtype)?;
+fn normalised(images: &Tensor, weight: &Tensor, dtype: DType, device: &Device) -> Result<[Tensor; 3]> {
+    let bn = norm(CHANNELS, 1.0, |_| 0.0, dtype, device)?;
     bn.running_var.set(&bn.running_var.zeros_like()?)?;
-    let conv = Conv2d { weight: weight.to_dtype(dtype)?, bias: None, params: POINT };
+    let conv = Conv2d { weight: weight.to_dtype(dtype)?.to_device(device)?, bias: None, params: POINT };
     let layer = ConvBn { conv, bn };
-    let output = layer.forward_t(&images.to_dtype(dtype)?, Then::Nothing, true)?;
-    let batch = |running: &Tensor| running.to_dtype(DType::F64)? / crate::BatchNorm::MOMENTUM;
+    let output = layer.forward_t(&images.to_dtype(dtype)?.to_device(device)?, Then::Nothing, true)?;
+    let batch = |running: &Tensor| running.to_device(&Device::Cpu)?.to_dtype(DType::F64)? / crate::BatchNorm::MOMENTUM;
     Ok([output, batch(&layer.bn.running_mean)?, batch(&layer.bn.running_var)?])
 }
 
 /// Checks the output to `bound`, variances to 10⁻⁴ of each, means to 10⁻⁴ of the standard deviation.
 fn check(images: &Tensor, weight: &Tensor, bound: f64) -> Result<()> {
-    let [output, mean, variance] = normalised(images, weight, DType::F64)?;
-    for kind in kinds() {
-        let [fast_output, fast_mean, fast_variance] = force_arch(kind, || normalised(images, weight, DType::F32))?;
+    let [output, mean, variance] = normalised(images, weight, DType::F64, &Device::Cpu)?;
+    for (place, fast) in everywhere(|device| normalised(images, weight, DType::F32, device))? {
+        let [fast_output, fast_mean, fast_variance] = fast;
         let ones = variance.ones_like()?;
         let off = distance(&(fast_variance / &variance)?, &ones)?;
-        assert!(off < 1e-4, "variance off by {off} with {kind:?}");
+        assert!(off < 1e-4, "variance off by {off} on {place}");
         // A running mean is f32.
         let rounding = (mean.abs()? * f64::from(f32::EPSILON))?;
         let off = ((fast_mean - &mean)?.abs()? / (variance.sqrt()? + rounding * 1e4)?)?.max(D::Minus1)?;
         let off = off.to_scalar::<f64>()?;
-        assert!(off < 1e-4, "mean off by {off} standard deviations with {kind:?}");
+        assert!(off < 1e-4, "mean off by {off} standard deviations on {place}");
         let off = distance(&fast_output, &output)?;
-        assert!(off < bound, "output off by {off} with {kind:?}");
+        assert!(off < bound, "output off by {off} on {place}");
     }
     Ok(())
 }

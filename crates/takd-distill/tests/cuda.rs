@@ -1,0 +1,141 @@
+//! Runs on an NVIDIA GPU, where the crate is built for one and one is there: what holds on the processor holds there.
+
+mod common;
+
+use candle_core::Device;
+use common::{alone, copy_of, outcome, store, taught, timeless};
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use takd_datasets::{Dataset, DatasetName, Drawn, Sources, load};
+use takd_distill::{
+    Augment, DeviceType, Error, Event, LrFrom, Protocol, Recipe, Result, RunConfig, RunResult, Store, train,
+};
+use tempfile::TempDir;
+
+/// The device, or nothing.
+fn cuda() -> Option<Device> {
+    #[cfg(feature = "cuda")]
+    return takd_ops::cuda_device(0).inspect_err(|error| println!("skipped on CUDA: {error}")).ok();
+    #[cfg(not(feature = "cuda"))]
+    None
+}
+
+/// 80 training images of 10 classes, and 24 to test on.
+fn shapes() -> Dataset {
+    let sources = Sources { drawn: Drawn { train: 80, test: 24, seed: 0 }, ..Sources::default() };
+    load(DatasetName::Shapes10, &sources, &mut |_| {}).unwrap()
+}
+
+/// Two epochs of 20 steps, more than are queued at a time.
+fn config(model: &str, device: DeviceType, data: &Dataset) -> RunConfig {
+    let config = alone(model, Protocol::Code, 2, data);
+    RunConfig { device, recipe: Recipe { batch_size: 4, ..config.recipe }, ..config }
+}
+
+/// The same with images that are cropped and mirrored: anew in each epoch, or `replays` times.
+fn cropped(config: RunConfig, replays: Option<usize>) -> RunConfig {
+    let replays = replays.and_then(NonZeroUsize::new);
+    RunConfig { recipe: Recipe { augmentation: Augment::CropFlip, replays, ..config.recipe }, ..config }
+}
+
+/// Trains until the first event that `ends` it.
+fn run_until(
+    mut ends: impl FnMut(&Event<'_>) -> bool,
+    device: &Device,
+    config: &RunConfig,
+    data: &Dataset,
+    store: &Store,
+) -> Result<RunResult> {
+    train(config, data, store, device, &mut |event| match ends(&event) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    })
+}
+
+/// A store with a teacher in it, trained by the processor.
+fn store_with_teacher(data: &Dataset) -> (RunConfig, (TempDir, Store)) {
+    let (teacher, stored) = (config("plane2", DeviceType::Cpu, data), store());
+    run_until(|_| false, &Device::Cpu, &teacher, data, &stored.1).unwrap();
+    (teacher, stored)
+}
+
+#[test]
+fn students_end_as_the_processors_do_but_for_rounding() {
+    let Some(device) = cuda() else { return };
+    let data = shapes();
+    let (teacher, (_folder, store)) = store_with_teacher(&data);
+    // By logits that are kept, by those of every batch, and by labels alone.
+    for student in [
+        |config, teacher: &RunConfig| taught(config, teacher),
+        |config, teacher: &RunConfig| cropped(taught(config, teacher), None),
+        |config, _: &RunConfig| config,
+    ] {
+        let run = |kind, device| {
+            let config = RunConfig { seed: 7, ..student(config("plane2", kind, &data), &teacher) };
+            timeless(run_until(|_| false, device, &config, &data, &store).unwrap())
+        };
+        let (found, expected) = (run(DeviceType::Cuda, &device), run(DeviceType::Cpu, &Device::Cpu));
+        let close =
+            |found: f64, expected: f64| assert!((found - expected).abs() < 2e-3, "{found}, the CPU's {expected}");
+        close(found.test.loss, expected.test.loss);
+        if let (Some(found), Some(expected)) = (found.teachers, expected.teachers) {
+            close(found.kl, expected.kl);
+            close(found.soft_target_entropy, expected.soft_target_entropy);
+        }
+    }
+}
+
+#[test]
+fn run_that_is_broken_off_ends_in_the_bits_of_one_that_is_not() {
+    let Some(device) = cuda() else { return };
+    let data = shapes();
+    let (teacher, (folder, unbroken)) = store_with_teacher(&data);
+    let (_copy, broken) = copy_of(&folder);
+    let student = cropped(taught(config("plane2", DeviceType::Cuda, &data), &teacher), Some(2));
+    run_until(|_| false, &device, &student, &data, &unbroken).unwrap();
+    // In the midst of the steps that are told together, and after an epoch's last.
+    for (ends_at, goes_on_after) in [(3, 16), (20, 20), (37, 40)] {
+        let mut last = 0;
+        let ends = |event: &Event<'_>| match event {
+            Event::Step { done, .. } => {
+                last = *done;
+                *done == ends_at
+            }
+            _ => false,
+        };
+        let result = run_until(ends, &device, &student, &data, &broken);
+        assert!(matches!(result, Err(Error::Stopped)), "{result:?}");
+        assert_eq!(last, goes_on_after);
+    }
+    let mut started = 0;
+    let starts = |event: &Event<'_>| {
+        if let Event::Started { done, .. } = event {
+            started = *done;
+        }
+        false
+    };
+    run_until(starts, &device, &student, &data, &broken).unwrap();
+    assert_eq!(started, 40);
+    assert!(outcome(&broken, &student) == outcome(&unbroken, &student));
+}
+
+#[test]
+fn divergence_is_told_after_the_steps_before_it() {
+    let Some(device) = cuda() else { return };
+    let data = shapes();
+    let config = config("plane2", DeviceType::Cuda, &data);
+    let lr = vec![LrFrom { epoch: 0, lr: 0.01 }, LrFrom { epoch: 1, lr: 1e30 }];
+    let config = RunConfig { recipe: Recipe { lr, ..config.recipe }, ..config };
+    let (_folder, store) = store();
+    let mut last = 0;
+    let steps = |event: &Event<'_>| {
+        if let Event::Step { done, .. } = event {
+            last = *done;
+        }
+        false
+    };
+    let error = run_until(steps, &device, &config, &data, &store).unwrap_err();
+    // The first step at that rate is well yet; its parameters are not.
+    assert!(matches!(error, Error::Diverged { epoch: 2, step: 2, .. }), "{error}");
+    assert_eq!(last, 21);
+}

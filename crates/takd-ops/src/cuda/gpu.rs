@@ -1,0 +1,189 @@
+//! A device, and how kernels get to it.
+//!
+//! NVRTC, which candle's own `cuda` feature links, compiles a kernel for the sizes at hand when they are first met;
+//! nothing is needed when the crate is built but what candle needs.
+
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, result, sys,
+};
+use candle_core::cuda_backend::cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
+use candle_core::cuda_backend::{CudaDType, DeviceId, WrapErr};
+use candle_core::op::BackpropOp;
+use candle_core::{CudaDevice, CudaStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+/// A kernel's text.
+pub(crate) struct Source {
+    pub name: &'static str,
+    pub text: &'static str,
+    /// Whether products and sums are contracted to fused multiply-adds.
+    pub contract: bool,
+}
+
+/// What a kernel's text leaves open, defined as macros.
+pub(crate) type Macros<'a> = &'a [(&'static str, usize)];
+
+type Key = (DeviceId, &'static str, Vec<(&'static str, usize)>, &'static str);
+
+/// Functions by device, source, macros and name.
+static FUNCTIONS: LazyLock<Mutex<HashMap<Key, CudaFunction>>> = LazyLock::new(Mutex::default);
+
+/// An argument of a kernel; `S` is the struct that it takes by value, where it takes one.
+#[derive(Clone, Copy)]
+pub(crate) enum Arg<S = u64> {
+    Address(u64),
+    U32(u32),
+    I32(i32),
+    F32(f32),
+    Struct(S),
+}
+
+/// The CUDA device of that number as training wants it.
+///
+/// It has a stream of its own, so that several such devices, one a thread, share a GPU; it keeps freed memory for what is
+/// allocated next; and candle makes no events for each tensor, by which streams wait for each other. So a tensor must meet no
+/// tensor of another device but by way of the CPU, also where both are one GPU.
+///
+/// # Errors
+/// Where there is no such GPU, or no driver for it.
+pub fn cuda_device(ordinal: usize) -> Result<Device> {
+    let device = CudaDevice::new_with_stream(ordinal)?;
+    // SAFETY: as is said above, no tensor is used in two streams.
+    unsafe { device.disable_event_tracking() };
+    if let Ok(gpu) = result::device::get(ordinal as i32) {
+        let mut kept = u64::MAX;
+        // SAFETY: the pool is the device's and the value 64 bits wide, as the attribute's is. Where there are no such pools,
+        // memory is given back and asked for anew, which is slower and no error.
+        unsafe {
+            if let Ok(pool) = result::device::get_default_mem_pool(gpu) {
+                let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+                let _ = sys::cuMemPoolSetAttribute(pool, threshold, (&raw mut kept).cast());
+            }
+        }
+    }
+    Ok(Device::Cuda(device))
+}
+
+/// A device, ready to launch.
+#[derive(Clone)]
+pub(crate) struct Gpu {
+    device: CudaDevice,
+    stream: Arc<CudaStream>,
+}
+
+impl Gpu {
+    pub(crate) fn new(device: &CudaDevice) -> Self {
+        Self { device: device.clone(), stream: device.cuda_stream() }
+    }
+
+    pub(crate) fn device(&self) -> &CudaDevice {
+        &self.device
+    }
+
+    /// How many multiprocessors it has.
+    pub(crate) fn processors(&self) -> Result<usize> {
+        let count = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        Ok(self.stream.context().attribute(count).w()? as usize)
+    }
+
+    /// The kernel `name` of `source`, compiled where it is the first of its kind in this process.
+    pub(crate) fn function(&self, source: &Source, macros: Macros, name: &'static str) -> Result<CudaFunction> {
+        let key = (self.device.id(), source.name, macros.to_vec(), name);
+        let mut functions = FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = functions.get(&key) {
+            return Ok(function.clone());
+        }
+        let module = format!("takd-{}{macros:?}", source.name);
+        let (major, minor) = self.stream.context().compute_capability().w()?;
+        let mut options: Vec<String> = macros.iter().map(|(name, value)| format!("-D{name}={value}")).collect();
+        options.push(format!("--gpu-architecture=compute_{major}{minor}"));
+        let options = CompileOptions { fmad: Some(source.contract), options, ..CompileOptions::default() };
+        let ptx = match compile_ptx_with_opts(source.text, options) {
+            Ok(ptx) => ptx.to_src(),
+            Err(error) => bail!("{}: its CUDA kernels do not compile: {error}", source.name),
+        };
+        let function = self.device.get_or_load_custom_func(name, &module, &ptx)?.into_cuda_function();
+        functions.insert(key, function.clone());
+        Ok(function)
+    }
+
+    /// Launches a kernel on a grid of blocks of threads.
+    ///
+    /// # Safety
+    /// The arguments must be the kernel's, in its order and of its types, and each address that of as many numbers as the
+    /// kernel touches.
+    pub(crate) unsafe fn launch<S: DeviceRepr>(
+        &self,
+        function: &CudaFunction,
+        grid_dim: (u32, u32, u32),
+        block_dim: (u32, u32, u32),
+        args: &[Arg<S>],
+    ) -> Result<()> {
+        let mut launch = self.stream.launch_builder(function);
+        for arg in args {
+            match arg {
+                Arg::Address(address) => launch.arg(address),
+                Arg::U32(number) => launch.arg(number),
+                Arg::I32(number) => launch.arg(number),
+                Arg::F32(number) => launch.arg(number),
+                Arg::Struct(by_value) => launch.arg(by_value),
+            };
+        }
+        let config = LaunchConfig { grid_dim, block_dim, shared_mem_bytes: 0 };
+        // SAFETY: the caller's.
+        unsafe { launch.launch(config) }.w()?;
+        Ok(())
+    }
+
+    /// Numbers that are written before they are read.
+    pub(crate) fn buffer(&self, len: usize) -> Result<CudaSlice<f32>> {
+        // SAFETY: each is written by the launch that it is made for, and read by later ones in the same stream.
+        unsafe { self.device.alloc(len) }
+    }
+
+    /// A buffer with a tensor's numbers.
+    pub(crate) fn copy_of(&self, tensor: &Tensor) -> Result<CudaSlice<f32>> {
+        let tensor = tensor.contiguous()?;
+        let (storage, layout) = tensor.storage_and_layout();
+        let Storage::Cuda(storage) = &*storage else {
+            bail!("expected a tensor on CUDA, not on {:?}", tensor.device().location())
+        };
+        let (start, len) = (layout.start_offset(), tensor.elem_count());
+        let mut copy = self.buffer(len)?;
+        self.device.memcpy_dtod(&storage.as_cuda_slice::<f32>()?.slice(start..start + len), &mut copy)?;
+        Ok(copy)
+    }
+
+    /// Where numbers are in the device's memory. All that uses them goes through the device's one stream, in its order.
+    pub(crate) fn address<N>(&self, slice: &CudaSlice<N>) -> u64 {
+        slice.device_ptr(&self.stream).0
+    }
+
+    /// A tensor of these numbers.
+    pub(crate) fn tensor<N: CudaDType>(&self, slice: CudaSlice<N>, shape: impl Into<Shape>) -> Tensor {
+        let storage = Storage::Cuda(self.storage(slice));
+        Tensor::from_storage(storage, shape, BackpropOp::none(), false)
+    }
+
+    pub(crate) fn storage<N: CudaDType>(&self, slice: CudaSlice<N>) -> CudaStorage {
+        CudaStorage::wrap_cuda_slice(slice, self.device.clone())
+    }
+}
+
+/// Where a contiguous tensor's numbers, f32 or 64-bit integers, are in its device's memory.
+pub(crate) fn address(tensor: &Tensor) -> Result<u64> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cuda(storage) if layout.is_contiguous() => {
+            let gpu = Gpu::new(&storage.device);
+            let start = match tensor.dtype() {
+                DType::F32 => gpu.address(storage.as_cuda_slice::<f32>()?),
+                DType::I64 => gpu.address(storage.as_cuda_slice::<i64>()?),
+                dtype => bail!("expected f32, not {dtype:?}"),
+            };
+            Ok(start + (layout.start_offset() * tensor.dtype().size_in_bytes()) as u64)
+        }
+        _ => bail!("expected a contiguous tensor on CUDA, not {tensor:?}"),
+    }
+}
