@@ -47,8 +47,10 @@ part step 900 bin/bench_step --device cuda --json "${python[@]}" ${python:+--com
 quick=(bin/takd reproduce-table1 --preset quick --device cuda --quiet --json)
 part quick 600 "${quick[@]}" --out "$results/quick"
 part quick-again 600 "${quick[@]}" --out "$results/quick-again"
-# The same seed gives the same bits on the same GPU: the tables hold the losses and accuracies of every run.
-part same-bits 60 diff "$results/quick.log" "$results/quick-again.log"
+# The same seed gives the same bits on the same GPU, whatever runs beside it.
+part same-bits 60 bash -c 'cd "$1" && diff <(cd quick/runs && sha256sum */model.safetensors) \
+  <(cd quick-again/runs && sha256sum */model.safetensors)' same-bits "$results"
+part quick-tf32 600 bin/takd reproduce-table1 --preset quick --device cuda-tf32 --quiet --out "$results/quick-tf32"
 if ((${#data[@]})); then
   cells=$(cd data && for set in cifar10 cifar100; do [[ -d $set ]] && echo "plain/$set,resnet/$set"; done | paste -sd,)
   part table1 5400 bin/takd reproduce-table1 --device cuda --protocol paper --seeds 31 --cells "$cells" --offline \

@@ -63,8 +63,8 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         reference: Option<PathBuf>,
     },
-    /// Check everything: format, clippy with warnings denied, all tests and doc tests, documentation; the CUDA code where
-    /// there is nvcc, and on an emulated GPU
+    /// Check everything: format, clippy with warnings denied, all tests and doc tests, documentation; where there is nvcc the
+    /// CUDA code too, and its tests on an emulated GPU
     Ci,
 }
 

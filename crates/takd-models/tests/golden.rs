@@ -18,6 +18,12 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 const VALUES: f64 = 1e-4;
 /// Relative in norm.
 const GRADIENTS: f64 = 1e-3;
+/// Files in which a number before a ReLU is nearer to 0 than f32 resolves: 1.4e-8 in the one and 1.9e-7 in the other, where a sum
+/// of numbers about 1 is rounded to steps of 6e-8. Which side it falls on is the order of additions' to say, and one number on
+/// the other side moved the gradients below it by up to 4e-3. The CPU's order gives PyTorch's side.
+const ON_EDGE: [&str; 2] = ["resnet8_cifar10", "resnet14_cifar100"];
+/// Relative in norm, for those on CUDA.
+const GRADIENTS_ON_EDGE: f64 = 1e-2;
 /// A gradient whose norm is below this is zero but for rounding (a convolution's bias before batch normalisation).
 const ZERO: f64 = 1e-6;
 
@@ -124,6 +130,7 @@ fn holds_on(device: &Device, path: &Path) -> Outcome {
     let trainable = parameters.trainable();
     assert_eq!(trainable.len(), with_prefix(&golden, "grad.").len());
     let (mut worst, mut worst_zero) = (0f64, 0f64);
+    let bound = if device.is_cpu() || !ON_EDGE.contains(&file) { GRADIENTS } else { GRADIENTS_ON_EDGE };
     for (name, var) in &trainable {
         let ours = grads.get(var).ok_or_else(|| format!("{file}: no gradient for {name}"))?;
         let (off, size) = distance(ours, get(&format!("grad.{name}"))?)?;
@@ -131,7 +138,7 @@ fn holds_on(device: &Device, path: &Path) -> Outcome {
             assert!(off < ZERO, "{file}: the gradient of {name} should be zero, not {off:.1e}");
             worst_zero = worst_zero.max(off);
         } else {
-            assert!(off <= GRADIENTS * size, "{file}: the gradient of {name} is off by {:.1e} of its norm", off / size);
+            assert!(off <= bound * size, "{file}: the gradient of {name} is off by {:.1e} of its norm", off / size);
             worst = worst.max(off / size);
         }
     }

@@ -24,10 +24,16 @@ pub(crate) struct Source {
 /// What a kernel's text leaves open, defined as macros.
 pub(crate) type Macros<'a> = &'a [(&'static str, usize)];
 
-type Key = (DeviceId, &'static str, Vec<(&'static str, usize)>, &'static str);
+/// A source's name, its macros, and what it is compiled for.
+type Compiled = (&'static str, Vec<(&'static str, usize)>, (i32, i32));
 
-/// Functions by device, source, macros and name.
-static FUNCTIONS: LazyLock<Mutex<HashMap<Key, CudaFunction>>> = LazyLock::new(Mutex::default);
+/// What was compiled, for all devices of a kind.
+static PTX: LazyLock<Mutex<HashMap<Compiled, Arc<str>>>> = LazyLock::new(Mutex::default);
+
+/// A device, a source's name, its macros, a kernel's name.
+type Loaded = (DeviceId, &'static str, Vec<(&'static str, usize)>, &'static str);
+
+static FUNCTIONS: LazyLock<Mutex<HashMap<Loaded, CudaFunction>>> = LazyLock::new(Mutex::default);
 
 /// An argument of a kernel; `S` is the struct that it takes by value, where it takes one.
 #[derive(Clone, Copy)]
@@ -90,22 +96,34 @@ impl Gpu {
     /// The kernel `name` of `source`, compiled where it is the first of its kind in this process.
     pub(crate) fn function(&self, source: &Source, macros: Macros, name: &'static str) -> Result<CudaFunction> {
         let key = (self.device.id(), source.name, macros.to_vec(), name);
-        let mut functions = FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(function) = functions.get(&key) {
+        let functions = || FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = functions().get(&key) {
             return Ok(function.clone());
         }
+        let ptx = self.ptx(source, macros)?;
         let module = format!("takd-{}{macros:?}", source.name);
+        let function = self.device.get_or_load_custom_func(name, &module, &ptx)?.into_cuda_function();
+        functions().insert(key, function.clone());
+        Ok(function)
+    }
+
+    /// The source compiled. Jobs that want the same at once wait for the first.
+    fn ptx(&self, source: &Source, macros: Macros) -> Result<Arc<str>> {
         let (major, minor) = self.stream.context().compute_capability().w()?;
+        let key = (source.name, macros.to_vec(), (major, minor));
+        let mut compiled = PTX.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ptx) = compiled.get(&key) {
+            return Ok(ptx.clone());
+        }
         let mut options: Vec<String> = macros.iter().map(|(name, value)| format!("-D{name}={value}")).collect();
         options.push(format!("--gpu-architecture=compute_{major}{minor}"));
         let options = CompileOptions { fmad: Some(source.contract), options, ..CompileOptions::default() };
-        let ptx = match compile_ptx_with_opts(source.text, options) {
-            Ok(ptx) => ptx.to_src(),
+        let ptx: Arc<str> = match compile_ptx_with_opts(source.text, options) {
+            Ok(ptx) => ptx.to_src().into(),
             Err(error) => bail!("{}: its CUDA kernels do not compile: {error}", source.name),
         };
-        let function = self.device.get_or_load_custom_func(name, &module, &ptx)?.into_cuda_function();
-        functions.insert(key, function.clone());
-        Ok(function)
+        compiled.insert(key, ptx.clone());
+        Ok(ptx)
     }
 
     /// Launches a kernel on a grid of blocks of threads.

@@ -1,4 +1,5 @@
-// What the kernels share. An activation is `[images, height, width, channels]`, f32.
+// What the kernels share. An activation is `[images, height, width, channels]`, f32. Products that are added to something are
+// written as fused multiply-adds where their rounding decides anything, so that every compiler makes the same bits.
 
 #define KERNEL extern "C" __global__
 #define INLINE __device__ static __forceinline__
@@ -16,7 +17,7 @@ INLINE float relu(float x) { return x < 0.f ? 0.f : x; }
 
 INLINE float normalised(const Activation& from, float value, int channel, int channels) {
   if (from.centre) {
-    value = (value - from.centre[channel]) * from.centre[channels + channel] + from.centre[2 * channels + channel];
+    value = fmaf(value - from.centre[channel], from.centre[channels + channel], from.centre[2 * channels + channel]);
     if (from.relu) value = relu(value);
   }
   return value;

@@ -49,7 +49,7 @@ conv(Activation input, const float* weight, float* values, float* moments, int a
      int width, int c_in, int out_h, int out_w, int c_out, int pad_y, int pad_x, int dilation) {
   __shared__ __align__(16) float patch[CHUNK * PATCH];
   __shared__ __align__(16) float weights[CHUNK * TAPS * WEIGHTS_ROW];
-  __shared__ float parts[WARPS][BLOCK_C + 1];
+  __shared__ float of_warps[WARPS][BLOCK_C + 1];
 
   const Images from = {batch, height, width, c_in}, out = {batch, out_h, out_w, c_out};
   const Tile tile = tile_of(blockIdx.x, out);
@@ -198,7 +198,7 @@ conv(Activation input, const float* weight, float* values, float* moments, int a
 #pragma unroll
   for (int i = 0; i < COUNT; ++i) count += THERE(i);
   OF_LANES(count);
-  if (counts) parts[of_warp][BLOCK_C] = count;
+  if (counts) of_warps[of_warp][BLOCK_C] = count;
 #pragma unroll
   for (int pass = 0; pass < 2; ++pass) { // the mean, then the distances from it
 #pragma unroll
@@ -209,17 +209,17 @@ conv(Activation input, const float* weight, float* values, float* moments, int a
         if (THERE(i)) sum += pass ? (SUM(i, j) - means[j]) * (SUM(i, j) - means[j]) : SUM(i, j);
       }
       OF_LANES(sum);
-      if (leads) parts[of_warp][CHANNEL(j)] = sum;
+      if (leads) of_warps[of_warp][CHANNEL(j)] = sum;
     }
     __syncthreads();
     if (pass == 0) {
       count = 0.f;
-      for (int w = 0; w < WARPS; ++w) count += parts[w][BLOCK_C];
+      for (int w = 0; w < WARPS; ++w) count += of_warps[w][BLOCK_C];
     }
 #pragma unroll
     for (int j = 0; j < CHANNELS; ++j) {
       float sum = 0.f;
-      for (int w = 0; w < WARPS; ++w) sum += parts[w][CHANNEL(j)];
+      for (int w = 0; w < WARPS; ++w) sum += of_warps[w][CHANNEL(j)];
       if (pass == 0) means[j] = sum / count;
       if (of_warp == 0 && leads && first + CHANNEL(j) < c_out) {
         float* to = moments + (size_t)blockIdx.x * 3 * c_out + first + CHANNEL(j);
