@@ -54,11 +54,15 @@ pub enum Error {
     },
 
     /// The tensor that the gradient is to be written into is not contiguous.
-    #[error("the gradient's numbers do not lie one after the other: give a tensor whose numbers do, as `Tensor::zeros` makes it")]
+    #[error(
+        "the gradient's numbers do not lie one after the other: give a tensor whose numbers do, as `Tensor::zeros` makes it"
+    )]
     NotContiguous,
 
     /// The tensor that the gradient is to be written into is, or is a view of, one that is read.
-    #[error("the gradient's numbers share memory with {input}: give a tensor with memory of its own, as `Tensor::zeros` makes it")]
+    #[error(
+        "the gradient's numbers share memory with {input}: give a tensor with memory of its own, as `Tensor::zeros` makes it"
+    )]
     SharedMemory {
         /// Which tensor.
         input: Input,

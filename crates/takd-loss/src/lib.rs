@@ -25,8 +25,6 @@
 //!
 //! Invariant: knows nothing of networks, data, training loops or files; needs candle-core and small libraries only.
 
-#[allow(missing_docs)]
-pub static MODE: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 mod error;
 mod family;
 mod kd;

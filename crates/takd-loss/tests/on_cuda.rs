@@ -171,6 +171,49 @@ fn backward_can_run_twice_and_forward_and_grad_is_both() {
 }
 
 #[test]
+fn the_gradient_is_written_into_memory_kept() {
+    let Some(device) = cuda() else { return };
+    for (dtype, classes) in
+        [DType::F32, DType::F16, DType::BF16].into_iter().flat_map(|dtype| [(dtype, 10), (dtype, 2064)])
+    {
+        let there = |tensor: Tensor| tensor.to_dtype(dtype).unwrap().to_device(&device).unwrap();
+        let (student, teacher) = (there(logits("s", 9, classes, 3.0)), there(logits("t", 9, classes, 3.0)));
+        let labels = labels("y", 9, classes).to_device(&device).unwrap();
+        let used = |count: usize| there(Tensor::full(f64::NAN, count, &CPU).unwrap());
+        let (_, expected) = KdLoss::default().forward_and_grad(&student, &teacher, &labels).unwrap();
+        // At a multiple of 16 bytes, and at none: there the row is added up in another order.
+        for start in [0, 8, 1] {
+            let room = used(10 * classes);
+            let grad = room.narrow(0, start, 9 * classes).unwrap().reshape((9, classes)).unwrap();
+            KdLoss::default().forward_and_grad_into(&student, &teacher, &labels, &grad).unwrap();
+            let apart = relative_distance(&grad, &expected);
+            let close = if start == 1 { close(dtype) } else { 0.0 };
+            assert!(apart <= close, "{dtype:?}, {classes} classes, from {start}: {apart:e}");
+            let (written, all) = (values(&grad), values(&room));
+            assert!(all[..start].iter().chain(&all[start + written.len()..]).all(|number| number.is_nan()));
+        }
+    }
+}
+
+#[test]
+fn memory_kept_has_what_the_cpu_says_where_f32_does_not_do() {
+    let Some(device) = cuda() else { return };
+    let there = |numbers: [f32; 3]| Tensor::new(&[numbers], &device).unwrap();
+    let (student, teacher, grad) = (there([3e38, -3e38, 0.0]), there([-3e38, 3e38, 0.0]), there([f32::NAN; 3]));
+    let labels = Tensor::new(&[0u32], &device).unwrap();
+    let loss = KdLoss::default().forward_and_grad_into(&student, &teacher, &labels, &grad).unwrap();
+    assert!(!scalar(&loss).is_nan());
+    assert_eq!(values(&grad), [2.0, -2.0, 0.0]);
+    let found = KdLoss::default().forward_and_grad_into(
+        &student,
+        &teacher,
+        &labels,
+        &Tensor::zeros((1, 3), DType::F32, &CPU).unwrap(),
+    );
+    assert!(matches!(found, Err(Error::Device { input: Input::Gradient, .. })));
+}
+
+#[test]
 fn several_teachers_teach_at_once() {
     let Some(device) = cuda() else { return };
     let on = |device: &Device| {

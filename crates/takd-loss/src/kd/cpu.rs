@@ -10,7 +10,7 @@
 //! The logits are read once; their exponentials wait in a cache for step 4. No result depends on the number of threads.
 
 use super::numbers::{Logit, Number};
-use super::simd::{Ahead, BLOCK, GradBlock, LANES, LARGEST_POWER, Share, StudentBlock, TakeOff, TeacherBlock};
+use super::simd::{Ahead, BLOCK, GradBlock, LANES, LARGEST_POWER, Share, StudentBlock, TakeOff, TeacherBlock, fence};
 use super::{Target, Terms};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -33,6 +33,8 @@ pub(super) struct Batch<'a, S, T> {
     /// One a row.
     pub targets: &'a [Target],
     pub terms: &'a Terms,
+    /// Whether the gradient is written past the caches, see [`GradBlock::stream`].
+    pub streams: bool,
 }
 
 /// Index of a row whose logits are not all finite.
@@ -239,6 +241,8 @@ fn row<S: Logit, T: Logit>(
     // Step 4.
     let Some(grad) = grad else { return Some(loss) };
     let shares = Shares::new(&sums, weight * upstream, classes, terms);
+    // What is written twice is better left in a cache.
+    let streams = batch.streams && S::IN_PLACE && batch.teachers.len() < 2;
     for (number, block) in grad.chunks_mut(BLOCK).enumerate() {
         S::narrow(block, &mut room.student, |grad| {
             let [ce, kl] = shares.of_student(f64::from(student_maxima[number]) - f64::from(sums.max), terms);
@@ -249,47 +253,30 @@ fn row<S: Logit, T: Logit>(
                 Share { powers, share: shares.of_teacher(terms.kl[teacher] / sums.kl, drop, terms) }
             };
             let teachers = room.teacher_sums.len();
-            let mode = crate::MODE.load(std::sync::atomic::Ordering::Relaxed);
-            let streams = mode & 1 != 0;
-            if mode & 32 != 0 {
-                let at = first + classes + number * BLOCK;
-                for k in 0..BLOCK * size_of::<S>() / 64 {
-                    unsafe {
-                        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-                        _mm_prefetch::<_MM_HINT_T1>(batch.student.as_ptr().wrapping_add(at).cast::<i8>().wrapping_add(64 * k));
-                        for t in &batch.teachers {
-                            _mm_prefetch::<_MM_HINT_T1>(t.as_ptr().wrapping_add(at).cast::<i8>().wrapping_add(64 * k));
-                        }
-                    }
-                }
-            }
-            let skip = if mode & 2 != 0 { grad.as_ptr().align_offset(64).min(grad.len()) } else { 0 };
-            let whole = grad.as_mut_ptr();
-            let len = grad.len();
-            let (gh, gt) = grad.split_at_mut(skip);
-            for (g, at) in [(gh, 0), (gt, skip)] {
-            let t = (teachers > 0).then(|| of_teacher(0)).map(|t| Share { powers: &t.powers[at..], share: t.share });
-            GradBlock {
-                grad: g,
-                ce: Share { powers: &room.powers[at + number * step..], share: ce },
+            let block = GradBlock {
+                grad,
+                ce: Share { powers: &room.powers[number * step..], share: ce },
                 power,
-                kl: Share { powers: &room.powers[at + kl_array + number * step..], share: kl },
-                teacher: t,
+                kl: Share { powers: &room.powers[kl_array + number * step..], share: kl },
+                teacher: (teachers > 0).then(|| of_teacher(0)),
                 flat: shares.flat as f32,
-                streams: streams && at == skip,
-            }
-            .write(arch);
-            }
-            if mode & 4 != 0 { unsafe { std::arch::x86_64::_mm_sfence() } }
-            let grad: &mut [f32] = unsafe { std::slice::from_raw_parts_mut(whole.cast(), len) };
+            };
+            // SAFETY: fences follow, before the label's number changes and after the row.
+            let grad = if streams { unsafe { block.stream(arch) } } else { block.write(arch) };
             for teacher in 1..teachers {
                 TakeOff { grad, teacher: of_teacher(teacher) }.write(arch);
             }
             if let Some(on_label) = label.and_then(|label| grad.get_mut(label.wrapping_sub(number * BLOCK))) {
+                if streams {
+                    fence();
+                }
                 *on_label -= shares.label as f32;
             }
             grad
         });
+    }
+    if streams {
+        fence();
     }
     Some(loss)
 }

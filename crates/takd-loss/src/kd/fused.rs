@@ -18,6 +18,9 @@ use half::{bf16, f16};
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
 
+/// Bytes of a kept gradient from which on it is written past the caches.
+const STREAMED: usize = 64 << 20;
+
 /// The loss, differentiable in `student`. Each teacher has its share of the KL term.
 pub(crate) fn forward(
     loss: &KdLoss,
@@ -353,8 +356,11 @@ impl Problem {
         let guards: Vec<_> = self.teachers.iter().map(Tensor::storage_and_layout).collect();
         let memory = guards.iter().map(|(storage, layout)| on_cpu(storage, layout));
         let teachers = memory.collect::<candle_core::Result<Vec<&[T]>>>()?;
+        // New memory comes zeroed by the system just before, and by that into the caches.
+        let streams = matches!(gradient, Gradient::Into(_)) && self.student.elem_count() * size_of::<S>() >= STREAMED;
         self.run(gradient, |student, losses, grad| {
-            kernel(&cpu::Batch { student, teachers: teachers.clone(), classes, targets, terms }, losses, grad)
+            let teachers = teachers.clone();
+            kernel(&cpu::Batch { student, teachers, classes, targets, terms, streams }, losses, grad)
         })
     }
 

@@ -146,10 +146,10 @@ impl KdLoss {
 
     /// [`KdLoss::forward_and_grad`] with the gradient written into `grad`, of which no number is read; gives the loss.
     ///
-    /// For training loops with many classes, which make `grad` once and hand it to every step: a large gradient in new
-    /// memory costs the system's zeroing of that memory besides. `grad` is `[batch, classes]`, of the student's type and
-    /// device, contiguous. Every tensor that shares its memory changes with it, and candle's graph knows nothing of that.
-    /// After an error its numbers mean nothing.
+    /// For training loops with many classes, which make `grad` once and hand it to every step: of a gradient of many
+    /// megabytes in new memory, a good part of the time is the system's zeroing of that memory. `grad` is `[batch, classes]`,
+    /// of the student's type and device, contiguous. Every tensor that shares its memory changes with it, and candle's graph
+    /// knows nothing of that. After an error its numbers mean nothing.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};

@@ -76,6 +76,9 @@ impl Number for bf16 {
 
 /// A type of logits that the kernel works on in f32.
 pub(super) trait Logit: Number {
+    /// Whether blocks are worked on where they are.
+    const IN_PLACE: bool;
+
     /// Room for one widened block; nothing for f32, which is worked on in place.
     type Room: Send;
 
@@ -94,6 +97,8 @@ pub(super) trait Logit: Number {
 }
 
 impl Logit for f32 {
+    const IN_PLACE: bool = true;
+
     type Room = ();
 
     fn room() {}
@@ -152,6 +157,8 @@ impl Half for bf16 {
 }
 
 impl<H: Half> Logit for H {
+    const IN_PLACE: bool = false;
+
     type Room = Room;
 
     fn room() -> Room {

@@ -39,9 +39,6 @@ pub(super) struct Ahead {
 impl Ahead {
     /// The block after this one: of the same row or of the next, and past the last row's end nothing that is ever read.
     pub(super) fn of<N>(block: &[N]) -> Ahead {
-        let mode = crate::MODE.load(std::sync::atomic::Ordering::Relaxed);
-        if mode & 8 != 0 { return Ahead { at: std::ptr::null(), number_bytes: 0 }; }
-        if mode & 16 != 0 { return Ahead { at: block.as_ptr().wrapping_add(2 * BLOCK).cast(), number_bytes: size_of::<N>() }; }
         Ahead { at: block.as_ptr().wrapping_add(BLOCK).cast(), number_bytes: size_of::<N>() }
     }
 
@@ -204,20 +201,6 @@ pub(super) struct GradBlock<'grad, 'a> {
     pub kl: Share<'a>,
     pub teacher: Option<Share<'a>>,
     pub flat: f32,
-    pub streams: bool,
-}
-
-#[inline(always)]
-fn stream<S: Simd>(to: &mut MaybeUninit<S::f32s>, v: S::f32s) {
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        use std::arch::x86_64::*;
-        match size_of::<S::f32s>() {
-            64 => _mm512_stream_ps(to.as_mut_ptr().cast(), std::mem::transmute_copy(&v)),
-            32 => _mm256_stream_ps(to.as_mut_ptr().cast(), std::mem::transmute_copy(&v)),
-            _ => { to.write(v); }
-        }
-    }
 }
 
 /// Exponentials and what they are multiplied with.
@@ -227,10 +210,41 @@ pub(super) struct Share<'a> {
     pub share: f32,
 }
 
-impl<'grad> GradBlock<'grad, '_> {
+impl<'grad, 'a> GradBlock<'grad, 'a> {
     /// The block, all of it written.
     pub(super) fn write(self, arch: Arch) -> &'grad mut [f32] {
         arch.dispatch(self)
+    }
+
+    /// The block, all of it written, past the caches on processors that can: for a gradient too large to wait in one, whose
+    /// old content would only be fetched to be overwritten.
+    ///
+    /// # Safety
+    /// Before anything else touches the block, this thread calls [`fence`].
+    pub(super) unsafe fn stream(self, arch: Arch) -> &'grad mut [f32] {
+        // What streams is whole lines of the cache. What lies before and behind them is written as ever, from where a vector
+        // begins to where one ends, since a vector that is not whole is rounded otherwise; some numbers are written twice.
+        let (length, skip) = (self.grad.len(), self.grad.as_ptr().align_offset(LINE));
+        let whole = length / LANES * LANES;
+        if skip + LANES > whole {
+            return arch.dispatch(self);
+        }
+        let lines = skip..skip + (whole - skip) / LANES * LANES;
+        let all = std::ptr::from_mut(self.grad);
+        let part = |range: std::ops::Range<usize>| {
+            let from = |share: Share<'a>| Share { powers: &share.powers[range.start..], ..share };
+            let (ce, kl, teacher) = (from(self.ce), from(self.kl), self.teacher.map(from));
+            // SAFETY: the memory of `grad`, which is not used itself any more; no part is in use while the next is.
+            let grad = unsafe { &mut (&mut *all)[range] };
+            GradBlock { grad, ce, kl, teacher, power: self.power, flat: self.flat }
+        };
+        if skip > 0 {
+            arch.dispatch(part(0..LANES));
+        }
+        arch.dispatch(part(lines.end / LANES * LANES..length));
+        arch.dispatch(Streamed(part(lines)));
+        // SAFETY: all parts are written, and borrowed no more.
+        unsafe { &mut *(all as *mut [f32]) }
     }
 }
 
@@ -239,22 +253,39 @@ impl<'grad> WithSimd for GradBlock<'grad, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> &'grad mut [f32] {
-        match self.power {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            3 => self.run::<S, 3>(simd),
-            4 => self.run::<S, 4>(simd),
-            5 => self.run::<S, 5>(simd),
-            6 => self.run::<S, 6>(simd),
-            7 => self.run::<S, 7>(simd),
-            _ => self.run::<S, 8>(simd),
-        }
+        self.with_power::<S, false>(simd)
+    }
+}
+
+/// A block that begins where a line of the cache does, to be streamed.
+struct Streamed<'grad, 'a>(GradBlock<'grad, 'a>);
+
+impl<'grad> WithSimd for Streamed<'grad, '_> {
+    type Output = &'grad mut [f32];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> &'grad mut [f32] {
+        self.0.with_power::<S, true>(simd)
     }
 }
 
 impl<'grad> GradBlock<'grad, '_> {
     #[inline(always)]
-    fn run<S: Simd, const POWER: usize>(self, simd: S) -> &'grad mut [f32] {
+    fn with_power<S: Simd, const STREAMS: bool>(self, simd: S) -> &'grad mut [f32] {
+        match self.power {
+            1 => self.run::<S, 1, STREAMS>(simd),
+            2 => self.run::<S, 2, STREAMS>(simd),
+            3 => self.run::<S, 3, STREAMS>(simd),
+            4 => self.run::<S, 4, STREAMS>(simd),
+            5 => self.run::<S, 5, STREAMS>(simd),
+            6 => self.run::<S, 6, STREAMS>(simd),
+            7 => self.run::<S, 7, STREAMS>(simd),
+            _ => self.run::<S, 8, STREAMS>(simd),
+        }
+    }
+
+    #[inline(always)]
+    fn run<S: Simd, const POWER: usize, const STREAMS: bool>(self, simd: S) -> &'grad mut [f32] {
         let length = self.grad.len();
         let [(ce, ce_share), (kl, kl_share)] = [self.ce, self.kl].map(
             #[inline(always)]
@@ -266,17 +297,11 @@ impl<'grad> GradBlock<'grad, '_> {
         let mut last = flat;
         if let Some(Share { powers, share }) = self.teacher {
             let (powers, share) = (vectors::<S>(powers, length), simd.splat_f32s(-share));
-            let streams = self.streams && (head.as_ptr() as usize).is_multiple_of(size_of::<S::f32s>());
-            if streams {
             for (((grad, ce), kl), teacher) in head.iter_mut().zip(ce).zip(kl).zip(powers) {
                 let sum = simd.mul_add_e_f32s(to_the::<S, POWER>(simd, *ce), ce_share, flat);
-                stream::<S>(grad, simd.mul_add_e_f32s(*teacher, share, simd.mul_add_e_f32s(*kl, kl_share, sum)));
-            }
-            } else {
-            for (((grad, ce), kl), teacher) in head.iter_mut().zip(ce).zip(kl).zip(powers) {
-                let sum = simd.mul_add_e_f32s(to_the::<S, POWER>(simd, *ce), ce_share, flat);
-                grad.write(simd.mul_add_e_f32s(*teacher, share, simd.mul_add_e_f32s(*kl, kl_share, sum)));
-            }
+                let sum = simd.mul_add_e_f32s(*teacher, share, simd.mul_add_e_f32s(*kl, kl_share, sum));
+                // SAFETY: a streamed block begins where a line does; the caller of `stream` fences.
+                unsafe { put::<S, STREAMS>(grad, sum) };
             }
             if !tail.is_empty() {
                 last = simd.mul_add_e_f32s(powers[whole], share, last);
@@ -284,7 +309,8 @@ impl<'grad> GradBlock<'grad, '_> {
         } else {
             for ((grad, ce), kl) in head.iter_mut().zip(ce).zip(kl) {
                 let sum = simd.mul_add_e_f32s(to_the::<S, POWER>(simd, *ce), ce_share, flat);
-                grad.write(simd.mul_add_e_f32s(*kl, kl_share, sum));
+                // SAFETY: as above.
+                unsafe { put::<S, STREAMS>(grad, simd.mul_add_e_f32s(*kl, kl_share, sum)) };
             }
         }
         tail.fill(MaybeUninit::new(0.0));
@@ -297,6 +323,39 @@ impl<'grad> GradBlock<'grad, '_> {
             simd.partial_store_f32s(&mut grad[whole * S::F32_LANES..], last);
         }
         grad
+    }
+}
+
+/// Bytes of a cache's line.
+const LINE: usize = 64;
+
+/// Writes a vector; past the caches if it `STREAMS` and the processor has an instruction for it.
+///
+/// # Safety
+/// Where it streams, `to` is aligned to the vector's size, and before anything else touches it, its thread calls [`fence`].
+#[inline(always)]
+unsafe fn put<S: Simd, const STREAMS: bool>(to: &mut MaybeUninit<S::f32s>, lanes: S::f32s) {
+    #[cfg(target_arch = "x86_64")]
+    if STREAMS {
+        use std::arch::x86_64::{_mm256_stream_ps, _mm512_stream_ps};
+        // SAFETY: vectors of this size mean a processor with these instructions; the rest is the caller's promise.
+        unsafe {
+            match size_of::<S::f32s>() {
+                64 => return _mm512_stream_ps(to.as_mut_ptr().cast(), std::mem::transmute_copy(&lanes)),
+                32 => return _mm256_stream_ps(to.as_mut_ptr().cast(), std::mem::transmute_copy(&lanes)),
+                _ => {}
+            }
+        }
+    }
+    to.write(lanes);
+}
+
+/// Lets nothing that this thread writes later be seen before what it has streamed.
+pub(super) fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has it.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
     }
 }
 
@@ -486,6 +545,29 @@ mod tests {
         assert!(vectors < 1.5e-7, "vectors: {vectors}");
         let scalars = worst_error(|x| Powers(x).with_simd(Scalar::new()));
         assert!(scalars < 1.6e-7, "scalars: {scalars}");
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn what_avx2_streams_is_what_it_stores() {
+        let Some(avx2) = pulp::x86::V3::try_new() else { return };
+        let powers: Vec<f32> = (0..128).map(|i| 1.0 / (i + 1) as f32).collect();
+        for length in [0, 3, 8, 64, 77, 100] {
+            let written = |streams| {
+                let mut memory = vec![MaybeUninit::new(f32::NAN); 100 + LINE];
+                let start = memory.as_ptr().align_offset(LINE);
+                let (ce, kl) = (Share { powers: &powers, share: 3.0 }, Share { powers: &powers[9..], share: 0.7 });
+                let grad = &mut memory[start..][..length];
+                let block = GradBlock { grad, ce, power: 4, kl, teacher: Some(kl), flat: 0.25 };
+                let grad = match streams {
+                    true => Simd::vectorize(avx2, Streamed(block)),
+                    false => Simd::vectorize(avx2, block),
+                };
+                fence();
+                grad.to_vec()
+            };
+            assert_eq!(written(true), written(false), "{length} numbers");
+        }
     }
 
     #[test]

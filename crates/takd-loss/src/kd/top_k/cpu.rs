@@ -205,7 +205,6 @@ fn row<S: Logit>(
                 kl: Share { powers: &room.powers[kl_array + number * step..], share: kl },
                 teacher: None,
                 flat: shares.flat as f32,
-                streams: false,
             }
             .write(arch);
             for hole in holes {
