@@ -1,14 +1,23 @@
 //! `cargo xtask pack-gpu`: what a machine with a GPU and nothing else needs to show what takd does there.
 
 use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Crates whose tests run on a device too.
-const TESTED: &[&str] = &["takd-ops", "takd-loss", "takd-models", "takd-datasets", "takd-distill"];
+/// takd and the benchmarks, in one build.
+#[rustfmt::skip]
+const PROGRAMS: &[&str] = &[
+    "build", "--release", "--workspace", "--features", "takd-cli/cuda",
+    "--bin", "takd", "--example", "bench_step", "--example", "bench_loss",
+];
 
-/// Benchmarks: crate and example.
-const BENCHES: &[(&str, &str)] = &[("takd-ops", "bench_step"), ("takd-loss", "bench_loss")];
+/// The tests that have a device's part.
+#[rustfmt::skip]
+const TESTS: &[&str] = &[
+    "test", "--release", "--no-run", "--workspace", "--features", "takd-cli/cuda",
+    "--lib", "--test", "batches", "--test", "tf32", "--test", "golden", "--test", "on_cuda", "--test", "cuda",
+];
 
 /// Lays out programs, tests and the script that runs them in `out`, with copies of the folders `data` and `reference`.
 pub(crate) fn run(out: &Path, data: Option<&Path>, reference: Option<&Path>) -> Result<()> {
@@ -26,21 +35,14 @@ pub(crate) fn run(out: &Path, data: Option<&Path>, reference: Option<&Path>) -> 
     let (programs, tests) = (folder("bin")?, folder("tests")?);
     let release = crate::target().join("release");
 
-    cargo(&["build", "--release", "--package", "takd-cli", "--features", "cuda"])?;
-    copy(&release.join("takd"), &programs)?;
-    for (package, example) in BENCHES {
-        cargo(&["build", "--release", "--package", package, "--example", example, "--features", "cuda"])?;
-        copy(&release.join("examples").join(example), &programs)?;
+    cargo(PROGRAMS)?;
+    for program in ["takd", "examples/bench_step", "examples/bench_loss"] {
+        copy(&release.join(program), &programs)?;
     }
-    for package in TESTED {
-        // cargo names each program in a line "  Executable tests/golden.rs (target/release/deps/golden-0123)".
-        let lines = cargo(&["test", "--release", "--no-run", "--package", package, "--features", "cuda"])?;
-        let named = lines.lines().filter_map(|line| line.trim().strip_prefix("Executable ")?.split_once(" ("));
-        for (what, program) in named {
-            let program = crate::root().join(program.trim_end_matches(')'));
-            let stem = Path::new(what.trim_start_matches("unittests ")).file_stem().unwrap_or_default();
-            let name = format!("{package}-{}", stem.to_string_lossy());
-            std::fs::copy(&program, tests.join(name)).with_context(|| format!("cannot copy {}", program.display()))?;
+    // cargo names each program in a line "  Executable tests/golden.rs (target/release/deps/golden-0123)".
+    for line in cargo(TESTS)?.lines() {
+        if let Some((_, program)) = line.trim().strip_prefix("Executable ").and_then(|line| line.split_once(" (")) {
+            copy(&crate::root().join(program.trim_end_matches(')')), &tests)?;
         }
     }
     copy(&crate::root().join("xtask/gpu/run.sh"), out)?;
@@ -53,15 +55,20 @@ pub(crate) fn run(out: &Path, data: Option<&Path>, reference: Option<&Path>) -> 
     Ok(())
 }
 
-/// Runs cargo in the workspace; what it had to say.
+/// Runs cargo in the workspace; what it had to say, which is passed on.
 fn cargo(args: &[&str]) -> Result<String> {
     eprintln!("pack-gpu: cargo {}", args.join(" "));
     let mut command = Command::new(crate::cargo());
-    let child = command.args(args).current_dir(crate::root()).stderr(Stdio::piped()).spawn();
-    let output = child.and_then(std::process::Child::wait_with_output).context("cannot start cargo")?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if !output.status.success() {
-        bail!("cargo {} failed:\n{said}", args.join(" "));
+    let mut child = command.args(args).current_dir(crate::root()).stderr(Stdio::piped()).spawn()?;
+    let mut said = String::new();
+    for line in BufReader::new(child.stderr.take().context("cargo has no stderr")?).lines() {
+        let line = line?;
+        eprintln!("{line}");
+        said += &line;
+        said.push('\n');
+    }
+    if !child.wait()?.success() {
+        bail!("cargo {} failed", args.join(" "));
     }
     Ok(said)
 }

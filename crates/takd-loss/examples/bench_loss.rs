@@ -277,9 +277,10 @@ struct PyTorch {
 
 impl PyTorch {
     fn start(python: &Path, device: &str) -> Result<PyTorch> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/pytorch_kd_loss.py");
+        // The text, not the file: the program may have been taken to another machine.
+        let script = include_str!("../benches/pytorch_kd_loss.py");
         let mut process = Command::new(python)
-            .arg(script)
+            .args(["-c", script])
             .args(["--device", device, "--threads", &rayon::current_num_threads().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

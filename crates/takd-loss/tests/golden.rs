@@ -58,7 +58,7 @@ fn agrees_with_pytorch_on_the_large_file() {
         println!("skipped: no {}; TAKD_REFERENCE_DIR names its folder", path.display());
         return;
     }
-    let golden = read(&path);
+    let golden = read(&std::fs::read(path).unwrap());
     hold_to_large(&golden, &CPU);
     cuda().iter().for_each(|device| hold_to_large(&golden, device));
 }

@@ -27,9 +27,11 @@ const GRADIENTS_ON_EDGE: f64 = 1e-2;
 /// A gradient whose norm is below this is zero but for rounding (a convolution's bias before batch normalisation).
 const ZERO: f64 = 1e-6;
 
-fn kept(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
-}
+/// Those of `tests/data`; in the program, which may be taken to another machine.
+const KEPT: [(&str, &[u8]); 2] = [
+    ("plane2_cifar10", include_bytes!("data/plane2_cifar10.safetensors")),
+    ("resnet8_cifar10", include_bytes!("data/resnet8_cifar10.safetensors")),
+];
 
 /// `None`, and a line that says so, where the file is not there.
 fn reference(name: &str) -> Option<PathBuf> {
@@ -89,15 +91,14 @@ fn variables(parameters: &Parameters) -> HashMap<String, Var> {
     parameters.all().into_iter().collect()
 }
 
-fn holds_to_pytorch(path: &Path) -> Outcome {
-    devices().iter().try_for_each(|device| holds_on(device, path))
+fn holds_to_pytorch(file: &str, bytes: &[u8]) -> Outcome {
+    devices().iter().try_for_each(|device| holds_on(device, file, bytes))
 }
 
-fn holds_on(device: &Device, path: &Path) -> Outcome {
-    let file = path.file_stem().and_then(|stem| stem.to_str()).ok_or("a file name in UTF-8")?;
+fn holds_on(device: &Device, file: &str, bytes: &[u8]) -> Outcome {
     let (name, data) = file.split_once('_').ok_or("a file name <model>_<data>")?;
     let classes = if data == "cifar10" { 10 } else { 100 };
-    let golden = candle_core::safetensors::load(path, &Device::Cpu)?;
+    let golden = candle_core::safetensors::load_buffer(bytes, &Device::Cpu)?;
     let get = |key: &str| golden.get(key).ok_or_else(|| format!("{file}: no tensor {key}"));
     let (network, parameters) = network(name, &golden, "w.", classes, device)?;
     let images = get("input")?.to_dtype(DType::F32)?.to_device(device)?;
@@ -152,17 +153,14 @@ fn holds_on(device: &Device, path: &Path) -> Outcome {
 
 #[test]
 fn kept_golden_files_hold() -> Outcome {
-    for name in ["plane2_cifar10", "resnet8_cifar10"] {
-        holds_to_pytorch(&kept(&format!("{name}.safetensors")))?;
-    }
-    Ok(())
+    KEPT.iter().try_for_each(|(name, bytes)| holds_to_pytorch(name, bytes))
 }
 
 #[test]
 fn reference_files_hold() -> Outcome {
     for name in ["plane2_cifar10", "plane4_cifar100", "resnet8_cifar10", "resnet14_cifar100"] {
         if let Some(path) = reference(&format!("{name}.safetensors")) {
-            holds_to_pytorch(&path)?;
+            holds_to_pytorch(name, &std::fs::read(path)?)?;
         }
     }
     Ok(())

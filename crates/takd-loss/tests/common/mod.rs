@@ -6,7 +6,6 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use rand_distr::{Distribution, Normal, Uniform};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::path::Path;
 use takd_loss::{KdLoss, Reduction};
 
 pub const CPU: Device = Device::Cpu;
@@ -74,9 +73,8 @@ pub struct Golden {
     pub cases: Vec<(String, Value)>,
 }
 
-pub fn read(path: &Path) -> Golden {
-    let bytes = std::fs::read(path).unwrap();
-    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+pub fn read(bytes: &[u8]) -> Golden {
+    let (_, header) = safetensors::SafeTensors::read_metadata(bytes).unwrap();
     let mut cases: Vec<_> = header
         .metadata()
         .iter()
@@ -84,12 +82,12 @@ pub fn read(path: &Path) -> Golden {
         .filter_map(|(name, settings)| Some((name.clone(), serde_json::from_str(settings).ok()?)))
         .collect();
     cases.sort_by(|a, b| a.0.cmp(&b.0));
-    Golden { tensors: candle_core::safetensors::load(path, &CPU).unwrap(), cases }
+    Golden { tensors: candle_core::safetensors::load_buffer(bytes, &CPU).unwrap(), cases }
 }
 
-/// The crate's own.
+/// The crate's own; in the program, which may be taken to another machine.
 pub fn golden() -> Golden {
-    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/golden.safetensors"))
+    read(include_bytes!("../golden/golden.safetensors"))
 }
 
 /// The settings of a golden case that KD has.
