@@ -32,6 +32,8 @@ pub(crate) fn run(out: &Path, data: Option<&Path>, reference: Option<&Path>) -> 
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(folder)
     };
+    // Those of an earlier build have other names.
+    let _ = std::fs::remove_dir_all(out.join("tests"));
     let (programs, tests) = (folder("bin")?, folder("tests")?);
     let release = crate::target().join("release");
 

@@ -51,7 +51,7 @@ fn what_does_not_exist_is_refused_with_the_list_of_what_does() {
         (["--cells", "resnet/imagenet"], "not yet runnable"),
         (["--protocol", "best"], "code, paper, sound"),
         (["--preset", "slow"], "full, quick"),
-        (["--device", "gpu"], "auto, cpu, cuda, metal"),
+        (["--device", "gpu"], "auto, cpu, cuda, cuda-tf32, metal"),
         (["--lambda", "1.5"], "λ is from 0 to 1"),
         (["--temperature", "0"], "τ is above 0"),
         (["--epochs", "0"], "--epochs"),

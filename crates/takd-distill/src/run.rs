@@ -193,7 +193,8 @@ impl<'a> Run<'a> {
             Some(teaching) => teaching.loss(&logits, batch, form, step)?,
         };
         let moved = self.optimizer.step(&takd_ops::backward(&loss)?, lr)?;
-        Ok(Taken { loss, logits: logits.detach(), labels: batch.labels.clone(), moved })
+        // Without their graph, which holds every activation of the step.
+        Ok(Taken { loss: loss.detach(), logits: logits.detach(), labels: batch.labels.clone(), moved })
     }
 
     /// Reads what the steps of the queue left, tells of each in its order, and leaves `position` after the last.

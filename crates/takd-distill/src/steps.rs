@@ -13,7 +13,7 @@ pub(crate) fn queue_len(device: &Device) -> usize {
 
 /// A step that was taken; what it left is on its device still.
 pub(crate) struct Taken<'a> {
-    /// Scalar, f32.
+    /// Scalar, f32, without its graph.
     pub loss: Tensor,
     /// `[batch, classes]`, without its graph.
     pub logits: Tensor,
@@ -38,7 +38,7 @@ pub(crate) fn read(steps: &[Taken<'_>]) -> Result<Vec<Result<Outcome>>> {
         return Ok(Vec::new());
     }
     let all = |part: fn(&Taken<'_>) -> Tensor| steps.iter().map(part).collect::<Vec<_>>();
-    let losses = Tensor::stack(&all(|step| step.loss.detach()), 0)?.to_vec1::<f32>()?;
+    let losses = Tensor::stack(&all(|step| step.loss.clone()), 0)?.to_vec1::<f32>()?;
     let verdicts = Tensor::stack(&all(|step| step.moved.verdict.clone()), 0)?.to_vec1::<u32>()?;
     let logits = Tensor::cat(&all(|step| step.logits.clone()), 0)?;
     let labels = Tensor::cat(&all(|step| step.labels.clone()), 0)?;

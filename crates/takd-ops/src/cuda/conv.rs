@@ -65,7 +65,7 @@ impl Shape {
         let Self { height, width, c_in, c_out, k_h, k_w, stride, .. } = *self;
         let small = [self.batch * height * width * c_in, self.output_len(), self.weights()];
         small.into_iter().all(|count| i32::try_from(count).is_ok())
-            && c_in.max(c_out) <= SIDE << 16
+            && c_in.max(c_out) <= SIDE * usize::from(u16::MAX)
             // A thread has that many sums for the gradient of the weights, and as many registers.
             && k_h * k_w <= 25
             && Tile::of_conv(self, [self.out_h, self.out_w, c_out], stride, 1).is_some()

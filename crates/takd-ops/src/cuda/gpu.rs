@@ -3,6 +3,7 @@
 //! NVRTC, which candle's own `cuda` feature links, compiles a kernel for the sizes at hand when they are first met;
 //! nothing is needed when the crate is built but what candle needs.
 
+use crate::Precision;
 use candle_core::cuda_backend::cudarc::driver::{
     CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, result, sys,
 };
@@ -114,6 +115,9 @@ impl Gpu {
         let mut compiled = PTX.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ptx) = compiled.get(&key) {
             return Ok(ptx.clone());
+        }
+        if major < 8 && macros.contains(&("PRECISION", Precision::Tf32 as usize)) {
+            bail!("TF32 is for GPUs of compute capability 8.0 or later; this one's is {major}.{minor}");
         }
         let mut options: Vec<String> = macros.iter().map(|(name, value)| format!("-D{name}={value}")).collect();
         options.push(format!("--gpu-architecture=compute_{major}{minor}"));

@@ -127,15 +127,18 @@ thread_local! {
 /// for [`collect_grads`].
 pub(super) fn backward(output: &Arc<Node>, grad: Buffer) -> Result<Vec<Option<Buffer>>> {
     let mut grads = Grads::default();
-    let mut of_entries: Vec<_> = output.entries.iter().map(|_| None).collect();
+    let mut of_entries: Vec<Option<Buffer>> = output.entries.iter().map(|_| None).collect();
     grads.set(output, grad);
     while let Some((_, (node, grad))) = grads.0.pop_last() {
         if let Some(layer) = &node.layer {
             layer.backward(&node, grad, &mut grads)?;
         } else if node.is_entry {
             let place = output.entries.iter().position(|entry| entry.id() == node.entries[0].id());
-            if let Some(place) = place {
-                of_entries[place] = Some(grad);
+            // A tensor that entered more than once has several.
+            match place.and_then(|place| of_entries.get_mut(place)) {
+                Some(Some(sum)) => norm::add(&node.gpu, sum, &grad)?,
+                Some(empty) => *empty = Some(grad),
+                None => {}
             }
         }
     }

@@ -27,8 +27,8 @@ fn each(gpu: &Gpu, kernel: &'static str, count: usize, args: &[Arg<Activation>])
     unsafe { gpu.launch(&function, (count.div_ceil(THREADS) as u32, 1, 1), (THREADS as u32, 1, 1), args) }
 }
 
-/// Launches a kernel with 32 × 8 threads for every 32 channels, which are along the grid's `x`, or `y` where `blocks` go along
-/// `x`.
+/// Launches a kernel for every 32 channels, which are along the grid's `x`: a block has as many rows of threads as can be,
+/// since the others wait for it. Or where `blocks` go along `x`, along `y`, with 8 rows.
 fn sums(
     gpu: &Gpu,
     kernel: &'static str,
@@ -40,7 +40,7 @@ fn sums(
     let grid = blocks.map_or((of_channels, 1, 1), |blocks| (blocks as u32, of_channels, 1));
     // SAFETY: every caller gives the kernel's arguments, in its order and of its types, and buffers of the sizes that it tells
     // the kernel.
-    unsafe { gpu.launch(&function, grid, (32, 8, 1), args) }
+    unsafe { gpu.launch(&function, grid, (32, if blocks.is_some() { 8 } else { 32 }, 1), args) }
 }
 
 fn int(number: usize) -> Arg<Activation> {
@@ -83,7 +83,7 @@ pub(super) fn add_relu(gpu: &Gpu, y: Activation, residual: Activation, dims: [us
     let len = dims.iter().product();
     let output = gpu.buffer(len)?;
     let to = Arg::Address(gpu.address(&output));
-    each(gpu, "add_relu", len, &[Arg::Struct(y), Arg::Struct(residual), to, count(len), int(dims[3])])?;
+    each(gpu, "add_relu", len, &[Arg::Struct(y), Arg::Struct(residual), to, int(len), int(dims[3])])?;
     Ok(output)
 }
 
@@ -92,7 +92,7 @@ pub(super) fn relu_max_pool(gpu: &Gpu, y: Activation, [batch, height, width, cha
     let len = batch * (height / 2) * (width / 2) * channels;
     let output = gpu.buffer(len)?;
     let to = Arg::Address(gpu.address(&output));
-    let args = [Arg::Struct(y), to, count(len), int(height), int(width), int(channels)];
+    let args = [Arg::Struct(y), to, int(len), int(height), int(width), int(channels)];
     each(gpu, "relu_max_pool", len, &args)?;
     Ok(output)
 }
@@ -138,7 +138,7 @@ impl Backward<'_> {
             Arg::Address(gpu.address(output)),
             Arg::Address(grad_at),
             Arg::Address(to),
-            count(pixels),
+            int(pixels),
             int(shape.out_h),
             int(shape.out_w),
             int(channels),
@@ -160,7 +160,7 @@ impl Backward<'_> {
             Arg::Address(gpu.address(sums_of_blocks)),
             int(*blocks),
             Arg::Address(gpu.address(coefficients)),
-            count(shape.pixels()),
+            int(shape.pixels()),
             int(channels),
             Arg::Address(gpu.address(&terms.d_gamma)),
             Arg::Address(gpu.address(&terms.d_beta)),
@@ -182,7 +182,7 @@ impl Backward<'_> {
             Arg::Address(gpu.address(&grad)),
             Arg::Address(gpu.address(terms)),
             Arg::Address(gpu.address(apart.as_ref().unwrap_or(&grad))),
-            count(len),
+            int(len),
             int(shape.c_out),
         ];
         each(gpu, "grad_output", len, &args)?;

@@ -38,6 +38,25 @@ fn a_branch_gets_the_sum_of_its_consumers_gradients() -> Result<()> {
 }
 
 #[test]
+fn a_tensor_that_is_input_and_residual_gets_both_gradients() -> Result<()> {
+    let build = |dtype: DType, device: &Device| -> Result<Tensor> {
+        let (layer, _) = square_layer(3, SAME, norm(16, 0.2, |_| 1.0, dtype, device)?, 1)?;
+        let input = random(&[2, 6, 6, 16], 9, "input")?.to_dtype(dtype)?.to_device(device)?;
+        let input = Var::from_tensor(&input)?;
+        let output = layer.forward_t(&input, Then::AddRelu(&input), true)?;
+        let grads =
+            backward(&(&output * random(output.dims(), 9, "loss")?.to_dtype(dtype)?.to_device(device)?)?.sum_all()?)?;
+        grads.get(&input).cloned().ok_or_else(|| candle_core::Error::msg("no gradient"))
+    };
+    let plain = build(DType::F64, &Device::Cpu)?;
+    for (place, fast) in everywhere(|device| build(DType::F32, device))? {
+        let off = distance(&fast, &plain)?;
+        assert!(off < 1e-4, "off by {off}, {place}");
+    }
+    Ok(())
+}
+
+#[test]
 fn evaluation_reads_inputs_and_residuals_that_are_still_to_be_normalised() -> Result<()> {
     let build = |(channels, size): (usize, usize), before: Then<Features>, follow, dtype, device: &Device| {
         let norm = || norm(channels, 0.7, |c| 0.1 * c as f64 - 1.0, dtype, device);
