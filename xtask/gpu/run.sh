@@ -10,8 +10,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 results=${1:-$here/results-gpu}
-mkdir -p "$results"
-cd "$here" || exit 1
+mkdir -p "$results" && results=$(cd "$results" && pwd) && cd "$here" || exit 1
 
 # Where the libraries are: PyTorch's wheels, so that both sides use the same, a toolkit, those that the loader knows.
 folders=()
