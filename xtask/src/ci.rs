@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<()> {
         eprintln!(
             "ci: {name}, and its tests on an emulated GPU: skipped, for there is no nvcc on PATH; the tests need none"
         );
-        eprintln!("ci: they take a quarter of an hour: cargo xtask emulate-cuda");
+        eprintln!("ci: they take minutes, the first time many: cargo xtask emulate-cuda");
         Ok(())
     }
 }

@@ -54,8 +54,8 @@ pub enum BadRows {
     #[default]
     Error,
     /// On a GPU, NaN: the loss (with [`Reduction::None`] the row's alone) and the row's whole gradient, so that whoever
-    /// reads the loss sees it. Nothing waits for the GPU, neither forward nor backward, and a step can be captured in a
-    /// CUDA graph. Finite logits whose loss is beyond f32 (1e38 and -3e38 in a row) are NaN too.
+    /// reads the loss sees it. Nothing waits for the GPU, neither forward nor backward. Finite logits whose loss is beyond f32
+    /// (1e38 and -3e38 in a row) are NaN too.
     ///
     /// On the CPU, where the check costs nothing, an error as ever.
     Nan,
