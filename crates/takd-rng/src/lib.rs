@@ -5,20 +5,22 @@
 //! numbers another hands out, and the same seed gives the same bits on every machine and device.
 //!
 //! ```text
-//! seed 31 ── "init/conv1.weight"  ─▶ 0.11, -0.42, …
-//!        ├── "shuffle/epoch 0"    ─▶ 17, 3, 42, …
-//!        └── "shuffle/epoch 1"    ─▶ 8, 25, 1, …
+//! seed 31 ── "plane2/init/conv1.weight"  ─▶ 0.11, -0.42, …
+//!        ├── "plane2/shuffle/epoch 0"    ─▶ 17, 3, 42, …
+//!        └── "plane4/shuffle/epoch 0"    ─▶ 8, 25, 1, …
 //! ```
 //!
 //! ```
 //! use rand_chacha::rand_core::Rng;
 //!
-//! let mut order = takd_rng::stream(31, "shuffle/epoch 0");
-//! let mut again = takd_rng::stream(31, "shuffle/epoch 0");
-//! let mut other = takd_rng::stream(31, "shuffle/epoch 1");
-//! let first = order.next_u64();
-//! assert_eq!(first, again.next_u64());
-//! assert_ne!(first, other.next_u64());
+//! use takd_rng::Streams;
+//!
+//! let student = Streams::new(31, "plane2");
+//! let teacher = Streams::new(31, "plane4");
+//! let first = student.stream("shuffle/epoch 0").next_u64();
+//! assert_eq!(first, student.stream("shuffle/epoch 0").next_u64());
+//! assert_ne!(first, student.stream("shuffle/epoch 1").next_u64());
+//! assert_ne!(first, teacher.stream("shuffle/epoch 0").next_u64());
 //! ```
 //!
 //! Invariant: knows nothing of what the numbers are for, and holds no state of its own.
@@ -34,6 +36,28 @@ pub fn stream(seed: u64, name: &str) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
 }
 
+/// The streams of one owner, such as a network, under a seed.
+///
+/// Two owners share no numbers: a teacher and a student of one seed do not begin with equal weights in layers of equal
+/// names, nor see their images in the same order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streams {
+    seed: u64,
+    owner: String,
+}
+
+impl Streams {
+    /// Those of `owner` under `seed`.
+    pub fn new(seed: u64, owner: &str) -> Self {
+        Self { seed, owner: owner.to_owned() }
+    }
+
+    /// The owner's stream called `name`: the one called `owner/name` under its seed.
+    pub fn stream(&self, name: &str) -> ChaCha8Rng {
+        stream(self.seed, &format!("{}/{name}", self.owner))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +69,12 @@ mod tests {
         let mut rng = stream(0, "pin");
         let drawn: Vec<u32> = (0..4).map(|_| rng.next_u32()).collect();
         assert_eq!(drawn, [1_750_408_777, 668_992_771, 2_727_647_680, 1_966_852_830]);
+    }
+
+    #[test]
+    fn owner_is_a_part_of_the_name() {
+        assert_eq!(Streams::new(3, "plane2").stream("init").next_u64(), stream(3, "plane2/init").next_u64());
+        assert_ne!(Streams::new(3, "plane2").stream("init").next_u64(), Streams::new(3, "plane4").stream("init").next_u64());
     }
 
     #[test]
