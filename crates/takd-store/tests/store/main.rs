@@ -1,0 +1,14 @@
+//! The store, as a program that uses it sees it.
+
+mod countdown;
+mod endings;
+#[cfg(unix)]
+mod hostile;
+mod journals;
+mod listing;
+#[cfg(unix)]
+mod processes;
+mod removal;
+mod runs;
+mod starts;
+mod writing;
