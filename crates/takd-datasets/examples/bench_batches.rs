@@ -14,6 +14,7 @@ use std::{hint::black_box, thread, time::Instant};
 use takd_datasets::{
     Augmentation, Batch, BatchConfig, Images, Normalization, Result, batches, batches_ahead, epoch_order,
 };
+use takd_rng::Streams;
 
 const BATCH: usize = 128;
 const IMAGES: usize = 50_000;
@@ -34,12 +35,13 @@ fn main() -> Result<()> {
     let images = images.placed_on(&Device::Cpu)?;
     let threads = rayon::current_num_threads();
 
-    let mut shuffles: Vec<f64> = (0..20).map(|epoch| timed(|| epoch_order(IMAGES, 0, epoch)).1).collect();
+    let streams = Streams::new(0, "bench");
+    let mut shuffles: Vec<f64> = (0..20).map(|epoch| timed(|| epoch_order(IMAGES, &streams, epoch)).1).collect();
     println!(r#"{{"images": {IMAGES}, "shuffle_us": {:.0}}}"#, 1e6 * median(&mut shuffles));
-    let order = epoch_order(IMAGES, 0, 0);
+    let order = epoch_order(IMAGES, &streams, 0);
     for (name, augmentation) in [("none", Augmentation::None), ("crop+flip", Augmentation::CropFlip { padding: 4 })] {
         let config = BatchConfig { batch_size: BATCH, augmentation, normalization: Normalization::PUBLISHED_CODE };
-        let made = || batches(&images, &order, &config, 0, 0);
+        let made = || batches(&images, &order, &config, &streams, 0);
         let by_pool = making(made().take(steps))?;
         let by_one = match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
             Ok(pool) => pool.install(|| making(made().take(steps)))?,
@@ -55,7 +57,7 @@ fn main() -> Result<()> {
             for _ in 0..steps.div_ceil(TURN) {
                 alone.extend((0..TURN).map(|_| timed(|| work(rounds)).1));
                 on_demand.take(made(), rounds)?;
-                thread::scope(|scope| ahead.take(batches_ahead(scope, &images, &order, &config, 0, 0), rounds))?;
+                thread::scope(|scope| ahead.take(batches_ahead(scope, &images, &order, &config, &streams, 0), rounds))?;
             }
             let alone_ms = 1e3 * median(&mut alone);
             for (how, mut steps) in [("on demand", on_demand), ("ahead", ahead)] {

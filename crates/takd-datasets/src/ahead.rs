@@ -2,13 +2,13 @@
 
 use std::{iter, panic, sync::mpsc, thread::Scope};
 
-/// How many items may lie ready. One would do if they all took equally long to make and to use.
-const READY: usize = 2;
+/// How many items may be ready and waiting. One would do if all took equally long to make and to use.
+const MAX_READY: usize = 2;
 
 /// The same items, made by a thread of `scope` ahead of being asked for.
 ///
-/// A panic while one is made comes when that one is asked for. The thread ends after the last item, or when it has an item that
-/// nobody waits for, the iterator having been dropped.
+/// If making an item panics, the panic comes when that item is asked for. The thread ends after the last item; if the iterator is
+/// dropped earlier, it ends after the item that it is making.
 pub(crate) fn ahead<'scope, I>(
     scope: &'scope Scope<'scope, '_>,
     items: I,
@@ -16,7 +16,7 @@ pub(crate) fn ahead<'scope, I>(
 where
     I: Iterator<Item: Send> + Send + 'scope,
 {
-    let (sender, receiver) = mpsc::sync_channel(READY);
+    let (sender, receiver) = mpsc::sync_channel(MAX_READY);
     let mut maker = Some(scope.spawn(move || {
         for item in items {
             if sender.send(item).is_err() {
@@ -24,7 +24,7 @@ where
             }
         }
     }));
-    // The channel gives out what was sent before it says that the sender is gone.
+    // The channel gives all that was sent before it reports that the sender is gone.
     iter::from_fn(move || match receiver.recv() {
         Ok(item) => Some(item),
         Err(mpsc::RecvError) => match maker.take()?.join() {
@@ -59,8 +59,8 @@ mod tests {
         thread::scope(|scope| {
             let mut items = ahead(scope, (0..).inspect(|_| _ = made.fetch_add(1, Ordering::SeqCst)));
             assert_eq!(items.next(), Some(0));
-            // One is taken, the others lie ready, one more is in the thread's hands; nothing tells that no more will come.
-            let wanted = 1 + READY + 1;
+            // One is taken, the others are ready, the thread holds one more; that no more are made can only be waited for.
+            let wanted = 1 + MAX_READY + 1;
             while made.load(Ordering::SeqCst) < wanted {
                 thread::yield_now();
             }
@@ -79,7 +79,7 @@ mod tests {
                 let items = ahead(scope, (0..).inspect(|_| _ = made.fetch_add(1, Ordering::SeqCst)));
                 assert!(items.take(taken).eq(0..taken));
             });
-            assert!(made.load(Ordering::SeqCst) <= taken + READY + 1);
+            assert!(made.load(Ordering::SeqCst) <= taken + MAX_READY + 1);
         }
     }
 

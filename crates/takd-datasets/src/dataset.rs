@@ -1,133 +1,72 @@
-//! A whole data set, and from where it is loaded.
+//! A whole data set in memory.
 
-use crate::{
-    DatasetName, Drawn, Error, Images, Normalization, Result, drawn,
-    hub::Hub,
-    local::{self, Found},
-    shards,
-};
-use std::{fmt, path::PathBuf};
+use crate::{Card, DatasetName, Error, Images, Normalization, Result, Split, known};
 
 /// A data set in memory.
 #[derive(Debug, Clone)]
 pub struct Dataset {
-    /// Which one.
-    pub name: DatasetName,
+    /// What it is.
+    pub card: Card,
     /// The images to train on.
     pub train: Images,
     /// The images to test on.
     pub test: Images,
-    /// The classes' names, in the order of the labels.
-    pub class_names: Vec<String>,
-    /// Mean and standard deviation of the training images' own pixels.
-    pub normalization: Normalization,
-    /// Where it came from, one line for a person to read.
-    pub origin: String,
-    /// BLAKE3 of the decoded pixels and labels of both splits, 64 hexadecimal digits: equal exactly where the data are.
-    pub checksum: String,
 }
 
-/// Where [`load`] may take a data set from.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// A folder that holds data sets in the hub's layout; looked into before the hub.
-    pub data_dir: Option<PathBuf>,
-    /// Whether to stay off the network. The hub's cache is still read. `HF_HUB_OFFLINE=1` in the environment says the same.
-    pub offline: bool,
-    /// How many images the built-in data sets have.
-    pub drawn: Drawn,
-}
+/// Which images are left out must not change with the seed of a training.
+const LIMIT_SEED: u64 = 0;
 
-/// One half of a data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Split {
-    /// To train on.
-    Train,
-    /// To test on.
-    Test,
-}
-
-impl Split {
-    /// `train` or `test`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Test => "test",
+impl Dataset {
+    /// The data set of these images, its card made from them. `origin` says where they came from, in one line for a person to
+    /// read.
+    ///
+    /// # Errors
+    /// If a split is empty, the splits hold images of different sizes, or a label is no class.
+    pub fn new(name: DatasetName, train: Images, test: Images, origin: String) -> Result<Self> {
+        for (split, images) in [(Split::Train, &train), (Split::Test, &test)] {
+            check(name, split, images)?;
         }
-    }
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// How far a [`load`] has come. Each file or split begins with `done` 0 and ends with `done == total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress<'a> {
-    /// What is being done.
-    pub stage: Stage,
-    /// To what: the file that is downloaded, or the split.
-    pub what: &'a str,
-    /// Bytes or images so far.
-    pub done: u64,
-    /// Bytes or images in all.
-    pub total: u64,
-}
-
-/// What a [`load`] is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// Downloading a file; counted in bytes.
-    Download,
-    /// Decoding a split's images; counted in images.
-    Decode,
-    /// Drawing a split's images; counted in images.
-    Draw,
-}
-
-/// Loads a data set: a built-in one is drawn; another comes from `data_dir`, else from the hub's cache, else from the hub.
-///
-/// The cache is where `HF_HUB_CACHE`, `HF_HOME` or `XDG_CACHE_HOME` put it, the hub is `HF_ENDPOINT`, as for the hub's own
-/// tools. `progress` is called now and then from this thread.
-///
-/// # Errors
-/// [`Error::NotFound`] at once, with every place that was looked into, if there is neither data nor network. A file that is
-/// there but damaged is an error that names it; no other source is tried then.
-pub fn load(name: DatasetName, sources: &Sources, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
-    if name.is_builtin() {
-        let (train, test) = drawn::draw(name, &sources.drawn, progress)?;
-        return Ok(finish(name, train, test, sources.drawn.origin(name)));
-    }
-    let mut hub = Hub::from_env();
-    hub.offline |= sources.offline;
-    let found = find(name, sources, &hub, progress)?;
-    let train = shards::read(name, Split::Train, &found.train, progress)?;
-    let test = shards::read(name, Split::Test, &found.test, progress)?;
-    Ok(finish(name, train, test, found.folder.display().to_string()))
-}
-
-fn find(name: DatasetName, sources: &Sources, hub: &Hub, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Found> {
-    let mut looked = Vec::new();
-    if let Some(dir) = &sources.data_dir {
-        match local::find(name, dir)? {
-            Ok(found) => return Ok(found),
-            Err(places) => looked.extend(places),
+        let (size, test_size) = ((train.height(), train.width()), (test.height(), test.width()));
+        if size != test_size {
+            return Err(Error::SplitSizes { train: size, test: test_size });
         }
+        let normalization = Normalization::measure(&train);
+        let card = Card {
+            name,
+            class_names: name.class_names(),
+            height: size.0,
+            width: size.1,
+            train: train.len(),
+            test: test.len(),
+            normalization,
+            origin,
+            licence: licence(name).into(),
+            checksum: checksum(&train, &test),
+            notes: known::differences(name, &train, &test, &normalization),
+        };
+        Ok(Self { card, train, test })
     }
-    match hub.find(name, progress)? {
-        Ok(found) => Ok(found),
-        Err(places) => {
-            looked.extend(places);
-            Err(Error::NotFound { name, looked })
-        }
+
+    /// This data set with at most `train` training images, the classes in their proportions: always the same ones, and those of
+    /// a lower limit are among those of a higher one. The test images stay. The card's checksum, mean and deviation stay those
+    /// of the whole data set; with the number of training images they say exactly which images these are.
+    pub fn limited(&self, train: usize) -> Self {
+        Self { card: self.card.limited(train), train: self.train.limit(train, LIMIT_SEED), test: self.test.clone() }
     }
 }
 
-fn finish(name: DatasetName, train: Images, test: Images, origin: String) -> Dataset {
+fn check(name: DatasetName, split: Split, images: &Images) -> Result<()> {
+    if images.is_empty() {
+        return Err(Error::Empty { name, split });
+    }
+    let wrong = images.labels().iter().position(|&label| label as usize >= name.classes());
+    wrong.map_or(Ok(()), |index| Err(Error::Label { name, split, index, label: images.labels()[index] }))
+}
+
+/// BLAKE3 of sizes, pixels and labels.
+fn checksum(train: &Images, test: &Images) -> String {
     let mut hasher = blake3::Hasher::new();
-    for images in [&train, &test] {
+    for images in [train, test] {
         for n in [images.len(), images.height(), images.width()] {
             hasher.update(&(n as u64).to_le_bytes());
         }
@@ -136,13 +75,14 @@ fn finish(name: DatasetName, train: Images, test: Images, origin: String) -> Dat
             hasher.update(&label.to_le_bytes());
         }
     }
-    Dataset {
-        name,
-        class_names: name.class_names(),
-        normalization: Normalization::measure(&train),
-        origin,
-        checksum: hasher.finalize().to_hex().to_string(),
-        train,
-        test,
+    hasher.finalize().to_hex().to_string()
+}
+
+fn licence(name: DatasetName) -> &'static str {
+    match name {
+        DatasetName::Cifar10 | DatasetName::Cifar100 => {
+            "none stated by its authors; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009)"
+        }
+        DatasetName::Shapes10 | DatasetName::Shapes100 => "MIT OR Apache-2.0, as the code that draws it",
     }
 }

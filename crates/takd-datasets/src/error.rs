@@ -1,6 +1,6 @@
 //! What can be wrong with a data set, each with where it was and what to do about it.
 
-use crate::{DatasetName, Split};
+use crate::{DatasetName, Split, UnknownName, layout};
 use std::path::PathBuf;
 
 /// A result whose error is this crate's [`Error`].
@@ -9,20 +9,33 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a data set could not be loaded or a batch not be made. Each message names the file, row or value and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No data set goes by this name.
-    #[error("there is no data set `{name}`: choose one of {}", DatasetName::list())]
-    UnknownName {
-        /// The name that was asked for.
-        name: String,
-    },
+    /// No data set has this name.
+    #[error(transparent)]
+    UnknownName(#[from] UnknownName),
 
-    /// The data set is in none of the places where it was looked for.
-    #[error("{}", not_found(*.name, .looked))]
+    /// The data set is in none of the places where it was looked for. If a folder was named, that is the only place.
+    #[error("{}", not_found(*.name, .folder.as_ref(), .looked))]
     NotFound {
         /// The data set.
         name: DatasetName,
+        /// The folder that was named in [`crate::Sources::folder`], if one was.
+        folder: Option<PathBuf>,
         /// Each place, with what was found there instead.
         looked: Vec<Looked>,
+    },
+
+    /// The images are not those that the kept card describes, which was given out earlier.
+    #[error(
+        "the images of {name} changed after its card was made: their checksum is {found}, the card's {expected}; \
+         start again to plan with the images as they are"
+    )]
+    Changed {
+        /// The data set.
+        name: DatasetName,
+        /// The checksum that the card gave.
+        expected: String,
+        /// The images' checksum.
+        found: String,
     },
 
     /// A file or folder could not be read.
@@ -32,6 +45,30 @@ pub enum Error {
         path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
+    },
+
+    /// A card could not be kept.
+    #[error(transparent)]
+    Store(#[from] takd_store::Error),
+
+    /// Something other than a regular file stands where a file is expected. It was not opened.
+    #[error("{} is {kind}, and only a regular file is read: put the file itself there", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        kind: &'static str,
+    },
+
+    /// A file is larger than any such file may be. It was not read.
+    #[error("{} has {found} bytes, and at most {limit} are read of such a file: it is not one", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        found: u64,
+        /// The limit in bytes.
+        limit: u64,
     },
 
     /// A file ends before its contents do.
@@ -53,7 +90,7 @@ pub enum Error {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What was wrong, and at which byte where that is known.
+        /// What was wrong, and at which byte if that is known.
         problem: String,
     },
 
@@ -97,6 +134,22 @@ pub enum Error {
         of: usize,
     },
 
+    /// Two files of a split hold the same images, by their names: one was copied twice, or two uploads lie in one folder.
+    #[error(
+        "{}: `{first}` and `{second}` cannot both belong to the {split} split: their names say that they hold the same \
+         images; delete the copy, or all files of the older upload", folder.display()
+    )]
+    DoubledShard {
+        /// The folder that holds both.
+        folder: PathBuf,
+        /// The split.
+        split: Split,
+        /// The name of one file.
+        first: String,
+        /// The name of the other.
+        second: String,
+    },
+
     /// The hub answered, but not with the data set.
     #[error("the hub's `{repo}`: {problem}")]
     Hub {
@@ -107,14 +160,34 @@ pub enum Error {
     },
 
     /// A split has no images.
-    #[error("the {split} split of {name} has no images: {remedy}")]
+    #[error("the {split} split of {name} has no images: at least 1 is needed")]
     Empty {
         /// The data set.
         name: DatasetName,
         /// The split.
         split: Split,
-        /// What to do.
-        remedy: String,
+    },
+
+    /// The two splits given to [`crate::Dataset::new`] hold images of different sizes.
+    #[error("training images of {}x{} and test images of {}x{} make no data set: one size is needed", train.0, train.1, test.0, test.1)]
+    SplitSizes {
+        /// Rows and columns of the training images.
+        train: (usize, usize),
+        /// Rows and columns of the test images.
+        test: (usize, usize),
+    },
+
+    /// A label given to [`crate::Dataset::new`] is no class.
+    #[error("the label of image {index} of the {split} split is {label}, but {name} has classes 0 to {}", name.classes() - 1)]
+    Label {
+        /// The data set.
+        name: DatasetName,
+        /// The split.
+        split: Split,
+        /// The image's index within its split.
+        index: usize,
+        /// The label.
+        label: u32,
     },
 
     /// Pixels, labels and dimensions given to [`crate::Images::new`] do not fit together.
@@ -160,15 +233,20 @@ pub struct Looked {
     pub found: String,
 }
 
-fn not_found(name: DatasetName, looked: &[Looked]) -> String {
-    let mut message = format!("the data set {name} was not found. Looked for in:\n");
+fn not_found(name: DatasetName, folder: Option<&PathBuf>, looked: &[Looked]) -> String {
+    let mut message = match folder {
+        Some(folder) => format!(
+            "the data set {name} was not found in {}, the folder that was named and the only place looked into:\n",
+            folder.display()
+        ),
+        None => format!("the data set {name} was not found. Looked for in:\n"),
+    };
     for Looked { place, found } in looked {
         message += &format!("  - {place}: {found}\n");
     }
     message += &format!(
-        "Give it with `--data-dir DIR`, where DIR holds {}; \
-         or use `--preset quick`, which trains on built-in images and needs no data",
-        crate::local::layout(name)
+        "Name a folder that holds {}; shapes10 and shapes100 are drawn by code and need no files",
+        layout::description(name)
     );
     message
 }

@@ -1,4 +1,4 @@
-//! Labelled images in memory, and how to take some of them.
+//! Labelled images in memory, and the choice of some of them.
 
 use crate::{Error, Result};
 use rand::seq::SliceRandom;
@@ -74,8 +74,8 @@ impl Images {
         Self { pixels, labels: indices.iter().map(|&index| self.labels[index]).collect(), ..*self }
     }
 
-    /// `n` images with the classes in their proportions, chosen by the seed and in their old order. All of them if there are no
-    /// more than `n`. The choice of fewer is contained in that of more.
+    /// `n` images with the classes in their proportions, chosen by the seed and in their old order; all of them if there are no
+    /// more than `n`. Those chosen for a lower `n` are among those for a higher one.
     pub fn limit(&self, n: usize, seed: u64) -> Self {
         if n >= self.len() {
             return self.clone();
@@ -96,11 +96,11 @@ impl Images {
         (train, held_out)
     }
 
-    /// All indices in an order of which every beginning has the classes in their proportions, to within an image each.
+    /// All indices, ordered so that in the first so many of them the classes have their proportions, to within one image each.
     ///
-    /// The r-th (from 0) of a class's m images has its place from `r·n/m` to `(r + 1)·n/m` of the n places; of the classes
-    /// whose next image may come, the one that must come first does. That always succeeds: it is the scheduling of
-    /// periodic tasks by earliest deadline (Liu and Layland 1973).
+    /// The r-th (from 0) of a class's m images must stand between `r·n/m` and `(r + 1)·n/m` of the n places. At each place, of
+    /// the classes whose next image may stand there, the one with the earliest end is taken. That always succeeds: it is the
+    /// scheduling of periodic tasks by earliest deadline (Liu and Layland 1973).
     fn stratified_order(&self, seed: u64, purpose: &str) -> Vec<usize> {
         let n = self.len();
         let mut rng = takd_rng::stream(seed, purpose);
@@ -111,7 +111,7 @@ impl Images {
             classes[self.labels[index] as usize].push(index);
         }
         classes.retain(|images| !images.is_empty());
-        // Chance decides between classes of equal deadlines.
+        // Classes of equal deadlines come in random order.
         classes.shuffle(&mut rng);
         let mut taken = vec![0; classes.len()];
         let mut order = Vec::with_capacity(n);

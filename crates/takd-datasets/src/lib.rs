@@ -1,30 +1,36 @@
-//! Image data sets in memory and their shuffled, augmented batches, for candle.
+//! Image data sets: a card of each without decoding an image, its images in memory, and their shuffled, augmented batches, for
+//! candle.
 //!
 //! ```text
-//! folder of parquet files ─┐                                    epoch_order(n, seed, epoch)
-//! hub's cache, or the hub ─┼─▶ Dataset { train, test: Images } ───────────┬──────────────▶ Batch { images, labels, indices }
-//! drawn by code ───────────┘     u8 [n, height, width, 3]               crop, flip          f32 [b, 3, height, width]
-//!                                u32 [n]                                normalise           u32 [b]
+//! a named folder ─┐             ┌─▶ Card { name, classes, sizes, mean and deviation, origin, checksum, notes }
+//! the hub ────────┼─▶ Catalog ──┤
+//! drawn by code ──┘             └─▶ Dataset { card, train, test: Images }     u8 [n, height, width, 3], u32 [n]
+//!                                                          │
+//!                   epoch_order(n, streams, epoch) ──▶ batches: crop, flip, normalise
+//!                                                          │
+//!                                     Batch { images, labels, indices }       f32 [b, 3, height, width], u32 [b]
 //! ```
 //!
 //! ```
 //! use candle_core::Device;
 //! use takd_datasets::{Augmentation, BatchConfig, DatasetName, Drawn, Sources, batches, epoch_order, load};
+//! use takd_rng::Streams;
 //!
 //! # fn main() -> takd_datasets::Result<()> {
 //! let sources = Sources { drawn: Drawn { train: 200, test: 100, seed: 0 }, ..Sources::default() };
 //! let data = load(DatasetName::Shapes10, &sources, &mut |_| {})?;
-//! assert_eq!(data.class_names.len(), 10);
+//! assert_eq!(data.card.classes(), 10);
 //!
 //! let config = BatchConfig {
 //!     batch_size: 64,
 //!     augmentation: Augmentation::CropFlip { padding: 4 },
-//!     normalization: data.normalization,
+//!     normalization: data.card.normalization,
 //! };
 //! let train = data.train.placed_on(&Device::Cpu)?;
+//! let streams = Streams::new(31, "plane2");
 //! for epoch in 0..2 {
-//!     let order = epoch_order(data.train.len(), 31, epoch);
-//!     for batch in batches(&train, &order, &config, 31, epoch) {
+//!     let order = epoch_order(data.train.len(), &streams, epoch);
+//!     for batch in batches(&train, &order, &config, &streams, epoch) {
 //!         let batch = batch?;
 //!         assert_eq!(batch.images.dims()[1..], [3, 32, 32]);
 //!         assert_eq!(batch.labels.dims(), [batch.indices.len()]);
@@ -34,31 +40,52 @@
 //! # }
 //! ```
 //!
-//! [`batches`] makes a batch when it is asked for, [`batches_ahead`] the same batches while the caller trains. With the feature
-//! `cuda` an NVIDIA GPU that the images were placed on makes them itself, bit for bit the same.
+//! [`load`] loads one data set. A [`Catalog`] keeps cards in a folder, so that only the first program that ever asks for one has
+//! to load the data, and loads each data set once. [`batches`] makes a batch when it is asked for, [`batches_ahead`] the same
+//! batches while the caller trains. With the feature `cuda` an NVIDIA GPU that the images were placed on makes them itself, bit
+//! for bit the same.
 //!
-//! Invariant: images stay bytes, channels last, until a batch is made. Knows nothing of networks, losses or training, prints
-//! nothing, and every random choice is a pure function of a seed.
+//! Invariant: images stay bytes, channels last, until a batch is made. The crate knows nothing of networks, losses or training
+//! and prints nothing. Every random choice comes from a named stream. A folder that is named is the only place looked into, and
+//! what is damaged or incomplete is an error: no image is repaired, guessed or left out.
 
 mod ahead;
 mod batch;
+mod card;
+mod catalog;
+mod class_names;
 mod dataset;
 pub mod drawn;
+mod encoded_image;
 mod error;
+mod folder;
 mod hub;
 mod images;
-mod local;
+mod kept_cards;
+mod known;
+mod layout;
+mod lookup;
 mod name;
 mod normalization;
-mod shards;
+mod parquet_file;
+mod progress;
+mod regular_file;
+mod shard_names;
+mod sources;
+mod split;
 
-pub use batch::{Augmentation, Batch, BatchConfig, Placed, batches, batches_ahead, epoch_order};
-pub use dataset::{Dataset, Progress, Sources, Split, Stage, load};
+pub use batch::{Augmentation, Batch, BatchConfig, PlacedImages, batches, batches_ahead, epoch_order};
+pub use card::Card;
+pub use catalog::Catalog;
+pub use dataset::Dataset;
 pub use drawn::Drawn;
 pub use error::{Error, Looked, Result};
 pub use images::Images;
-pub use name::DatasetName;
+pub use name::{DatasetName, UnknownName};
 pub use normalization::Normalization;
+pub use progress::{Progress, Stage};
+pub use sources::{Sources, load};
+pub use split::Split;
 
 /// Its example is a test too.
 #[cfg(doctest)]

@@ -1,14 +1,16 @@
-//! The data sets there are, by name.
+//! The names of the data sets.
 
-use crate::{Error, Result};
+use crate::class_names::{CIFAR10, CIFAR100, SHAPES, textured_shapes};
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// A data set's name. Parses from and prints as `cifar10`, `cifar100`, `shapes10`, `shapes100`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A data set's name. Parses from, prints as and is serialised as `cifar10`, `cifar100`, `shapes10` or `shapes100`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
 pub enum DatasetName {
-    /// CIFAR-10: 50 000 + 10 000 photographs of 10 kinds of thing (Krizhevsky, 2009).
+    /// CIFAR-10: 50 000 + 10 000 photographs of 10 classes (Krizhevsky, 2009).
     Cifar10,
-    /// CIFAR-100: as many photographs, of 100 kinds of thing, by their fine labels (Krizhevsky, 2009).
+    /// CIFAR-100: as many photographs of 100 classes, by their fine labels (Krizhevsky, 2009).
     Cifar100,
     /// 10 classes drawn by code: see [`crate::drawn`].
     Shapes10,
@@ -28,8 +30,8 @@ impl DatasetName {
         }
     }
 
-    /// Whether the images are drawn by code, so that nothing need be downloaded.
-    pub fn is_builtin(self) -> bool {
+    /// Whether the images are drawn by code, so that no file is needed.
+    pub fn is_drawn(self) -> bool {
         matches!(self, Self::Shapes10 | Self::Shapes100)
     }
 
@@ -43,17 +45,13 @@ impl DatasetName {
         }
     }
 
-    /// All names, for messages.
-    pub(crate) fn list() -> String {
-        Self::ALL.map(Self::as_str).join(", ")
-    }
-
     /// The classes' names, in the order of the labels.
     pub fn class_names(self) -> Vec<String> {
         match self {
             Self::Cifar10 => CIFAR10.map(String::from).to_vec(),
             Self::Cifar100 => CIFAR100.map(String::from).to_vec(),
-            Self::Shapes10 | Self::Shapes100 => crate::drawn::class_names(self),
+            Self::Shapes10 => SHAPES.map(String::from).to_vec(),
+            Self::Shapes100 => textured_shapes(),
         }
     }
 }
@@ -65,43 +63,43 @@ impl fmt::Display for DatasetName {
 }
 
 impl FromStr for DatasetName {
-    type Err = Error;
+    type Err = UnknownName;
 
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|known| known.as_str() == name)
-            .ok_or_else(|| Error::UnknownName { name: name.into() })
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|known| known.as_str() == name).ok_or_else(|| UnknownName(name.into()))
     }
 }
 
-#[rustfmt::skip]
-const CIFAR10: [&str; 10] = [
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-];
+impl TryFrom<String> for DatasetName {
+    type Error = UnknownName;
 
-#[rustfmt::skip]
-const CIFAR100: [&str; 100] = [
-    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
-    "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
-    "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur",
-    "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard",
-    "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain",
-    "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree",
-    "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket",
-    "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake", "spider",
-    "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor",
-    "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
-];
+    fn try_from(name: String) -> Result<Self, UnknownName> {
+        name.parse()
+    }
+}
+
+impl From<DatasetName> for &'static str {
+    fn from(name: DatasetName) -> Self {
+        name.as_str()
+    }
+}
+
+/// No data set has the name that was asked for, which is kept here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no data set `{0}`: choose one of {list}", list = DatasetName::ALL.map(DatasetName::as_str).join(", "))]
+pub struct UnknownName(pub String);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_name_prints_as_it_parses() {
+    fn every_name_prints_as_it_parses_and_is_serialised_as_it_prints() {
         for name in DatasetName::ALL {
             assert_eq!(name.to_string().parse::<DatasetName>().unwrap(), name);
+            let json = serde_json::to_string(&name).unwrap();
+            assert_eq!(json, format!("\"{name}\""));
+            assert_eq!(serde_json::from_str::<DatasetName>(&json).unwrap(), name);
         }
     }
 
@@ -120,7 +118,5 @@ mod tests {
             names.dedup();
             assert_eq!(names.len(), name.classes(), "{name}");
         }
-        // CIFAR's own lists are alphabetical, and a label is a place in them.
-        assert!(CIFAR10.is_sorted() && CIFAR100.is_sorted());
     }
 }

@@ -1,11 +1,12 @@
 //! Mean and standard deviation of each channel.
 
 use crate::Images;
+use serde::{Deserialize, Serialize};
 
 /// The mean and standard deviation of each channel, red, green, blue, for pixels scaled to `[0, 1]`.
 ///
 /// A pixel `p` of 0 to 255 enters a network as `(p / 255 - mean) / std`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Normalization {
     /// Mean of each channel.
     pub mean: [f32; 3],
@@ -14,13 +15,13 @@ pub struct Normalization {
 }
 
 impl Normalization {
-    /// What the published code of the teacher-assistant paper uses for every data set: CIFAR-100's own figures, CIFAR-10 too.
+    /// What the published code of the teacher-assistant paper uses for CIFAR-10 and CIFAR-100: the figures of CIFAR-100.
     pub const PUBLISHED_CODE: Self = Self { mean: [0.507, 0.487, 0.441], std: [0.267, 0.256, 0.276] };
 
     /// The mean and the (population) standard deviation of these images' own pixels.
     ///
-    /// Sums are taken in whole numbers, so the result depends on nothing but the pixels. A channel of one value throughout has
-    /// no spread to divide by: its `std` is given as one grey level, 1/255, as is that of no images at all.
+    /// Sums are taken in whole numbers, so the result depends on nothing but the pixels. A deviation of less than one grey level
+    /// is given as 1/255, so that it can be divided by; so is that of no images at all.
     pub fn measure(images: &Images) -> Self {
         let mut sums = [0u64; 3];
         let mut squares = [0u64; 3];

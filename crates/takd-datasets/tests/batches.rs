@@ -5,8 +5,10 @@ use proptest::prelude::*;
 use rand::RngExt;
 use std::thread;
 use takd_datasets::{
-    Augmentation, Batch, BatchConfig, Error, Images, Normalization, Placed, Result, batches, batches_ahead, epoch_order,
+    Augmentation, Batch, BatchConfig, Error, Images, Normalization, PlacedImages, Result, batches, batches_ahead,
+    epoch_order,
 };
+use takd_rng::Streams;
 
 const CROP: Augmentation = Augmentation::CropFlip { padding: 2 };
 /// Leaves a byte as a fraction of 255.
@@ -22,17 +24,21 @@ fn config(batch_size: usize, augmentation: Augmentation) -> BatchConfig {
     BatchConfig { batch_size, augmentation, normalization: PLAIN }
 }
 
-fn placed(images: &Images) -> Placed<'_> {
+fn streams(seed: u64) -> Streams {
+    Streams::new(seed, "plane2")
+}
+
+fn placed(images: &Images) -> PlacedImages<'_> {
     images.placed_on(&Device::Cpu).unwrap()
 }
 
 fn collect(images: &Images, order: &[u32], config: &BatchConfig, seed: u64, epoch: usize) -> Vec<Batch> {
-    batches(&placed(images), order, config, seed, epoch).map(Result::unwrap).collect()
+    batches(&placed(images), order, config, &streams(seed), epoch).map(Result::unwrap).collect()
 }
 
 fn collect_ahead(images: &Images, order: &[u32], config: &BatchConfig, seed: u64, epoch: usize) -> Vec<Result<Batch>> {
-    let images = placed(images);
-    thread::scope(|scope| batches_ahead(scope, &images, order, config, seed, epoch).collect())
+    let (images, streams) = (placed(images), streams(seed));
+    thread::scope(|scope| batches_ahead(scope, &images, order, config, &streams, epoch).collect())
 }
 
 /// An image as its batch should hold it, `[3, height, width]`: padded with black, cut out, mirrored and normalised one after
@@ -49,7 +55,7 @@ fn plainly(images: &Images, index: u32, config: &BatchConfig, seed: u64, epoch: 
     }
     let (mut top, mut left, mut mirrored) = (0, 0, false);
     if config.augmentation != Augmentation::None {
-        let mut rng = takd_rng::stream(seed, &format!("augment/epoch {epoch}/image {index}"));
+        let mut rng = takd_rng::stream(seed, &format!("plane2/augment/epoch {epoch}/image {index}"));
         top = rng.random_range(0..=2 * padding);
         left = rng.random_range(0..=2 * padding);
         mirrored = rng.random();
@@ -77,18 +83,19 @@ fn by_index(batches: &[Batch]) -> Vec<(u32, Vec<f32>)> {
 }
 
 #[test]
-fn every_epoch_is_a_permutation_of_its_own_fixed_by_seed_and_epoch() {
-    let mut order = epoch_order(100, 7, 3);
-    assert_eq!(order, epoch_order(100, 7, 3));
-    assert_ne!(order, epoch_order(100, 7, 4));
-    assert_ne!(order, epoch_order(100, 8, 3));
+fn every_epoch_is_a_permutation_of_its_own_fixed_by_seed_owner_and_epoch() {
+    let mut order = epoch_order(100, &streams(7), 3);
+    assert_eq!(order, epoch_order(100, &streams(7), 3));
+    assert_ne!(order, epoch_order(100, &streams(7), 4));
+    assert_ne!(order, epoch_order(100, &streams(8), 3));
+    assert_ne!(order, epoch_order(100, &Streams::new(7, "plane4"), 3));
     order.sort_unstable();
     assert_eq!(order, (0..100).collect::<Vec<u32>>());
 }
 
 #[test]
 fn last_batch_is_short_and_nothing_is_left_out() {
-    let order = epoch_order(11, 0, 0);
+    let order = epoch_order(11, &streams(0), 0);
     let batches = collect(&images(11), &order, &config(4, Augmentation::None), 0, 0);
     let dims: Vec<_> = batches.iter().map(|batch| batch.images.dims().to_vec()).collect();
     assert_eq!(dims, [[4, 3, 4, 5], [4, 3, 4, 5], [3, 3, 4, 5]]);
@@ -146,22 +153,25 @@ fn channel_of_one_value_does_not_divide_by_zero() {
 }
 
 #[test]
-fn augmentation_depends_on_seed_epoch_and_index_alone() {
+fn augmentation_depends_on_seed_owner_epoch_and_index_alone() {
     let images = images(30);
     let augmented =
         |order: &[u32], size, seed, epoch| by_index(&collect(&images, order, &config(size, CROP), seed, epoch));
     let rising: Vec<u32> = (0..30).collect();
     let wanted = augmented(&rising, 30, 5, 2);
-    assert_eq!(augmented(&epoch_order(30, 1, 1), 7, 5, 2), wanted);
+    assert_eq!(augmented(&epoch_order(30, &streams(1), 1), 7, 5, 2), wanted);
     assert_eq!(augmented(&[9], 1, 5, 2), wanted[9..10]);
     assert_ne!(augmented(&rising, 30, 6, 2), wanted);
     assert_ne!(augmented(&rising, 30, 5, 3), wanted);
+    let (placed, config, other) = (placed(&images), config(30, CROP), Streams::new(5, "plane4"));
+    let others: Vec<Batch> = batches(&placed, &rising, &config, &other, 2).map(Result::unwrap).collect();
+    assert_ne!(by_index(&others), wanted);
 }
 
 #[test]
 fn any_number_of_threads_makes_the_same_batches() {
     let images = images(64);
-    let order = epoch_order(64, 0, 0);
+    let order = epoch_order(64, &streams(0), 0);
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         by_index(&pool.install(|| collect(&images, &order, &config(16, CROP), 1, 0)))
@@ -182,7 +192,7 @@ proptest! {
         let images = Images::new(pixels, vec![0; 5], height, width).unwrap();
         let augmentation = padding.map_or(Augmentation::None, |padding| Augmentation::CropFlip { padding });
         let config = BatchConfig { normalization: Normalization::PUBLISHED_CODE, ..config(batch_size, augmentation) };
-        let order = epoch_order(5, seed, epoch);
+        let order = epoch_order(5, &streams(seed), epoch);
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         let ahead: Vec<_> = collect_ahead(&images, &order, &config, seed, epoch).into_iter().map(Result::unwrap).collect();
         for batches in [collect(&images, &order, &config, seed, epoch), ahead] {
@@ -206,7 +216,7 @@ fn errors_come_in_their_place_in_batches_made_ahead_too() {
 #[test]
 fn workers_of_a_pool_may_all_wait_for_batches_made_ahead() {
     let images = images(64);
-    let order = epoch_order(64, 0, 0);
+    let order = epoch_order(64, &streams(0), 0);
     let config = config(16, CROP);
     let wanted = by_index(&collect(&images, &order, &config, 1, 0));
     for found in rayon::broadcast(|_| collect_ahead(&images, &order, &config, 1, 0)) {
@@ -250,27 +260,28 @@ fn images_lie_channels_last_without_a_copy() {
 #[test]
 fn index_that_is_not_there_and_batches_of_nothing_are_errors() {
     let images = images(3);
-    let images = placed(&images);
+    let (images, streams) = (placed(&images), streams(0));
     let first = |order: &[u32], size| {
-        batches(&images, order, &config(size, Augmentation::None), 0, 0).next().unwrap().unwrap_err()
+        batches(&images, order, &config(size, Augmentation::None), &streams, 0).next().unwrap().unwrap_err()
     };
     assert!(matches!(first(&[0, 3], 2), Error::Index { index: 3, len: 3 }));
     assert!(matches!(first(&[0], 0), Error::BatchSize));
-    assert_eq!(batches(&images, &[], &config(2, CROP), 0, 0).count(), 0);
+    assert_eq!(batches(&images, &[], &config(2, CROP), &streams, 0).count(), 0);
 }
 
-/// Those of a CUDA device, on demand and ahead; nothing where the crate is not built for one or none is there.
+/// Those of a CUDA device, on demand and ahead; nothing if the crate is not built for one or none is there.
 fn on_cuda(
     images: &Images,
     order: &[u32],
     config: &BatchConfig,
-    (seed, epoch): (u64, usize),
+    seed: u64,
+    epoch: usize,
 ) -> Option<[Vec<Result<Batch>>; 2]> {
     let device = cfg!(feature = "cuda").then(|| Device::new_cuda(0))?;
     let device = device.inspect_err(|error| println!("skipped on CUDA: {error}")).ok()?;
-    let images = &images.placed_on(&device).unwrap();
-    let ahead = thread::scope(|scope| batches_ahead(scope, images, order, config, seed, epoch).collect());
-    Some([batches(images, order, config, seed, epoch).collect(), ahead])
+    let (images, streams) = (&images.placed_on(&device).unwrap(), &streams(seed));
+    let ahead = thread::scope(|scope| batches_ahead(scope, images, order, config, streams, epoch).collect());
+    Some([batches(images, order, config, streams, epoch).collect(), ahead])
 }
 
 #[test]
@@ -284,9 +295,9 @@ fn gpu_makes_the_same_batches_bit_for_bit() {
         let images = Images::new(pixels, (7..7 + n as u32).collect(), height, width).unwrap();
         let augmentation = padding.map_or(Augmentation::None, |padding| Augmentation::CropFlip { padding });
         let config = BatchConfig { batch_size, augmentation, normalization };
-        let order = epoch_order(n, 3, 1);
+        let order = epoch_order(n, &streams(3), 1);
         let expected = collect(&images, &order, &config, 3, 1);
-        for found in on_cuda(&images, &order, &config, (3, 1)).into_iter().flatten() {
+        for found in on_cuda(&images, &order, &config, 3, 1).into_iter().flatten() {
             assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(&expected) {
                 let found = found.as_ref().unwrap();
@@ -311,11 +322,11 @@ fn gpu_makes_the_same_batches_bit_for_bit() {
 #[test]
 fn errors_come_in_their_place_in_a_gpus_batches_too() {
     let images = images(3);
-    let found = on_cuda(&images, &[0, 3, 1], &config(1, CROP), (0, 0));
+    let found = on_cuda(&images, &[0, 3, 1], &config(1, CROP), 0, 0);
     for found in found.into_iter().flatten() {
         assert!(matches!(&found[..], [Ok(_), Err(Error::Index { index: 3, len: 3 }), Ok(_)]), "{found:?}");
     }
-    for found in on_cuda(&images, &[0, 1], &config(0, CROP), (0, 0)).into_iter().flatten() {
+    for found in on_cuda(&images, &[0, 1], &config(0, CROP), 0, 0).into_iter().flatten() {
         assert!(matches!(&found[..], [Err(Error::BatchSize)]), "{found:?}");
     }
 }

@@ -1,11 +1,12 @@
-//! The CUDA kernel without its device: compiled as C++ with a shim and held to the CPU's batches, and compiled by nvcc. Each test
-//! says so and passes where its compiler is missing.
+//! The CUDA kernel without its device: compiled as C++ with a shim and compared with the CPU's batches, and compiled by nvcc.
+//! Each test says so and passes if its compiler is missing.
 
 use candle_core::Device;
 use rand::RngExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use takd_datasets::{Augmentation, BatchConfig, Images, Normalization, batches, epoch_order};
+use takd_rng::Streams;
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -54,8 +55,8 @@ fn kernel_gives_the_bits_of_the_cpus_batches() {
         let pixels: Vec<u8> = (0..n * height * width * 3).map(|i| (i * 7 % 255 + 1) as u8).collect();
         let labels: Vec<u32> = (100..100 + n as u32).collect();
         let images = Images::new(pixels.clone(), labels.clone(), height, width).unwrap();
-        let (seed, epoch, batch_size) = (5, 3, 4);
-        let order = epoch_order(n, seed, epoch);
+        let (streams, epoch, batch_size) = (Streams::new(5, "plane2"), 3, 4);
+        let order = epoch_order(n, &streams, epoch);
         let normalization = Normalization::PUBLISHED_CODE;
         let config = BatchConfig { batch_size, augmentation: Augmentation::CropFlip { padding }, normalization };
 
@@ -63,14 +64,14 @@ fn kernel_gives_the_bits_of_the_cpus_batches() {
         let table = |c: usize| (0..256).map(move |byte| (byte as f32 / 255.0 - mean[c]) / std[c]);
         let mut windows = [Vec::new(), Vec::new(), Vec::new()];
         for index in &order {
-            let mut rng = takd_rng::stream(seed, &format!("augment/epoch {epoch}/image {index}"));
+            let mut rng = streams.stream(&format!("augment/epoch {epoch}/image {index}"));
             let mut offset = || rng.random_range(0..=2 * padding) as i32 - padding as i32;
             windows[0].push(offset() as u32);
             windows[1].push(offset() as u32);
             windows[2].push(u32::from(rng.random::<bool>()));
         }
         let placed = images.placed_on(&Device::Cpu).unwrap();
-        for (place, batch) in batches(&placed, &order, &config, seed, epoch).enumerate() {
+        for (place, batch) in batches(&placed, &order, &config, &streams, epoch).enumerate() {
             let batch = batch.unwrap();
             let count = batch.indices.len();
             let mut input = Vec::new();

@@ -1,8 +1,8 @@
-//! The built-in data sets.
+//! The drawn data sets.
 
 use takd_datasets::{Dataset, DatasetName, Drawn, Error, Images, Sources, Split, Stage, load};
 
-const BUILTIN: [DatasetName; 2] = [DatasetName::Shapes10, DatasetName::Shapes100];
+const DRAWN: [DatasetName; 2] = [DatasetName::Shapes10, DatasetName::Shapes100];
 
 fn draw(name: DatasetName, train: usize, test: usize, seed: u64) -> Dataset {
     let sources = Sources { drawn: Drawn { train, test, seed }, ..Sources::default() };
@@ -11,8 +11,8 @@ fn draw(name: DatasetName, train: usize, test: usize, seed: u64) -> Dataset {
 
 #[test]
 fn pictures_are_the_same_bytes_on_every_machine_as_ever() {
-    // A change here changes every number that was ever measured on these images.
-    let checksums = BUILTIN.map(|name| draw(name, 300, 100, 0).checksum);
+    // A change here changes every number that was ever measured on these images, and `drawn::VERSION` must rise with it.
+    let checksums = DRAWN.map(|name| draw(name, 300, 100, 0).card.checksum);
     assert_eq!(
         checksums,
         [
@@ -25,13 +25,13 @@ fn pictures_are_the_same_bytes_on_every_machine_as_ever() {
 #[test]
 fn any_number_of_threads_draws_the_same() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-    let wanted = draw(DatasetName::Shapes10, 50, 50, 1).checksum;
-    assert_eq!(pool.install(|| draw(DatasetName::Shapes10, 50, 50, 1)).checksum, wanted);
+    let wanted = draw(DatasetName::Shapes10, 50, 50, 1).card.checksum;
+    assert_eq!(pool.install(|| draw(DatasetName::Shapes10, 50, 50, 1)).card.checksum, wanted);
 }
 
 #[test]
 fn smaller_set_is_the_beginning_of_a_larger_one() {
-    for name in BUILTIN {
+    for name in DRAWN {
         let (small, large) = (draw(name, 150, 20, 3), draw(name, 1100, 130, 3));
         let begins = |small: &Images, large: &Images| {
             assert_eq!(small.labels(), &large.labels()[..small.len()]);
@@ -51,7 +51,7 @@ fn seed_and_split_make_other_pictures() {
 
 #[test]
 fn classes_are_balanced_to_within_one_image() {
-    for name in BUILTIN {
+    for name in DRAWN {
         let mut counts = vec![0; name.classes()];
         for &label in draw(name, 250, 1, 0).train.labels() {
             counts[label as usize] += 1;
@@ -62,7 +62,7 @@ fn classes_are_balanced_to_within_one_image() {
 
 #[test]
 fn origin_says_that_these_are_no_photographs() {
-    let origin = draw(DatasetName::Shapes10, 10, 10, 4).origin;
+    let origin = draw(DatasetName::Shapes10, 10, 10, 4).card.origin;
     assert!(origin.contains("drawn by code (10 train, 10 test, seed 4)"), "{origin}");
     assert!(origin.contains("no stand-in for results on CIFAR"), "{origin}");
 }

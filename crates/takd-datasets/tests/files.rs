@@ -31,7 +31,7 @@ fn images_and_labels_come_back_as_they_were_written() {
         assert_eq!(data.train.image(i), pixels(i));
         assert_eq!(data.train.labels()[i], i as u32 % 10);
     }
-    assert!(data.origin.contains("plain_text"), "{}", data.origin);
+    assert!(data.card.origin.contains("plain_text"), "{}", data.card.origin);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn cifar100_is_read_by_its_fine_labels() {
     let data = load_from(dir.path(), DatasetName::Cifar100).unwrap();
     assert_eq!(data.train.labels(), [99, 0]);
     assert_eq!(data.test.labels(), [57]);
-    assert_eq!(data.class_names[57], "pear");
+    assert_eq!(data.card.class_names[57], "pear");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn no_flipped_byte_makes_loading_panic_and_every_refusal_names_the_file() {
 fn progress_counts_every_image_to_the_end() {
     let dir = tempfile::tempdir().unwrap();
     write_cifar10(dir.path(), &rows(11), &rows(3));
-    let sources = Sources { data_dir: Some(dir.path().into()), ..Sources::default() };
+    let sources = Sources { folder: Some(dir.path().into()), ..Sources::default() };
     let mut ends = Vec::new();
     load(DatasetName::Cifar10, &sources, &mut |progress| {
         assert_eq!(progress.stage, Stage::Decode);
@@ -220,13 +220,13 @@ fn checksum_tells_apart_data_that_differ_in_one_label() {
         let dir = tempfile::tempdir().unwrap();
         let train = with_row(4, (Some(png(&pixels(4), 32, 32)), Some(label)));
         write_cifar10(dir.path(), &train, &rows(2));
-        load_from(dir.path(), DatasetName::Cifar10).unwrap().checksum
+        load_from(dir.path(), DatasetName::Cifar10).unwrap().card.checksum
     };
     assert_eq!(checksum(4), checksum(4));
     assert_ne!(checksum(4), checksum(5));
 }
 
-/// CIFAR-10 itself, in the hub's layout, where it is at hand.
+/// CIFAR-10 itself, in the hub's layout, if it is at hand.
 #[test]
 fn real_cifar10_has_sixty_thousand_images_in_equal_classes() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
@@ -243,32 +243,163 @@ fn real_cifar10_has_sixty_thousand_images_in_equal_classes() {
         }
         assert_eq!(counts, [each; 10]);
     }
+    assert_eq!(data.card.notes, [""; 0]);
     // The figures everybody uses for CIFAR-10; copies as JPEG move them a little.
-    for (found, known) in data.normalization.mean.iter().zip([0.4914, 0.4822, 0.4465]) {
+    for (found, known) in data.card.normalization.mean.iter().zip([0.4914, 0.4822, 0.4465]) {
         assert!((found - known).abs() < 0.005, "mean {found} for {known}");
     }
-    for (found, known) in data.normalization.std.iter().zip([0.2470, 0.2435, 0.2616]) {
+    for (found, known) in data.card.normalization.std.iter().zip([0.2470, 0.2435, 0.2616]) {
         assert!((found - known).abs() < 0.005, "std {found} for {known}");
     }
 }
 
+/// The hub and its cache must not be asked if a folder is named, whatever they hold.
 #[test]
-fn data_set_that_is_nowhere_is_named_with_every_place_and_both_remedies() {
+fn a_named_folder_is_the_only_place_looked_into() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("cifar10")).unwrap();
-    let message = load_from(dir.path(), DatasetName::Cifar10).unwrap_err().to_string();
-    assert!(message.starts_with("the data set cifar10 was not found"), "{message}");
-    let dir = dir.path().display();
-    for place in [
-        format!("{dir}/cifar10/plain_text/{{train,test}}-*.parquet: no such folder"),
-        format!("{dir}/cifar10/{{train,test}}-*.parquet: no such files"),
-        "datasets--uoft-cs--cifar10".into(),
-        "the hub, ".into(),
-        "--data-dir DIR".into(),
-        "--preset quick".into(),
-    ] {
-        assert!(message.contains(&place), "no `{place}` in: {message}");
+    fs::write(dir.path().join("notes.txt"), "").unwrap();
+    let error = load_from(dir.path(), DatasetName::Cifar10).unwrap_err();
+    let message = error.to_string();
+    let Error::NotFound { name: DatasetName::Cifar10, folder: Some(folder), looked } = error else {
+        panic!("{message}")
+    };
+    assert_eq!(folder, dir.path());
+    let expected = [
+        ("cifar10/plain_text/", "no such folder"),
+        ("cifar10/", "no such files (the folder is empty)"),
+        ("plain_text/", "no such folder"),
+        ("", "no such files (the folder holds cifar10, notes.txt)"),
+    ];
+    let place = |below: &str| format!("{}/{below}{{train,test}}-*.parquet", dir.path().display());
+    let looked: Vec<_> = looked.into_iter().map(|looked| (looked.place, looked.found)).collect();
+    assert_eq!(looked, expected.map(|(below, found)| (place(below), found.to_string())));
+    for (below, found) in expected {
+        assert!(message.contains(&format!("{}: {found}", place(below))), "{message}");
     }
+    assert!(message.contains("the only place looked into"), "{message}");
+    assert!(!message.contains("hub,") && !message.contains("datasets--"), "{message}");
+    assert!(!message.contains(" --"), "a library knows no flags: {message}");
+}
+
+#[test]
+fn a_named_folder_that_is_not_there_is_an_error_that_names_it() {
+    let error = load_from(Path::new("/no/such/folder"), DatasetName::Cifar100).unwrap_err();
+    assert!(
+        matches!(&error, Error::NotFound { folder: Some(folder), .. } if folder == Path::new("/no/such/folder")),
+        "{error}"
+    );
+    assert!(error.to_string().contains("/no/such/folder/cifar100/cifar100/"), "{error}");
+}
+
+#[test]
+fn hubs_own_conversion_is_not_taken_for_its_layout() {
+    let dir = tempfile::tempdir().unwrap();
+    for split in ["train", "test"] {
+        write(&dir.path().join("plain_text").join(split).join("0000.parquet"), "label", &rows(3), 4);
+    }
+    let message = load_from(dir.path(), DatasetName::Cifar10).unwrap_err().to_string();
+    assert!(
+        message.contains("plain_text/{train,test}-*.parquet: no such files (the folder holds test, train)"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_shard_that_is_there_twice_is_refused_and_both_files_are_named() {
+    for [first, second] in [
+        ["train-00000-of-00001 (1).parquet", "train-00000-of-00001.parquet"],
+        ["train-00000-of-00001.parquet", "train-00000-of-00002.parquet"],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        write_cifar10(dir.path(), &rows(4), &rows(2));
+        let folder = dir.path().join("cifar10/plain_text");
+        let new = if first.contains(' ') { first } else { second };
+        write(&folder.join(new), "label", &rows(4), 4);
+        let error = load_from(dir.path(), DatasetName::Cifar10).unwrap_err();
+        assert!(
+            matches!(&error, Error::DoubledShard { first: a, second: b, .. } if [a, b] == [first, second]),
+            "{error}"
+        );
+        let message = error.to_string();
+        assert!(message.contains(&format!("`{first}` and `{second}`")), "{message}");
+        assert!(message.contains(&folder.display().to_string()), "{message}");
+    }
+}
+
+#[test]
+fn a_missing_shard_is_seen_if_the_names_have_fingerprints_too() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir.path().join("train-00000-of-00002-0123456789abcdef.parquet"), "label", &rows(4), 4);
+    write(&dir.path().join("test-00000-of-00001-fedcba9876543210.parquet"), "label", &rows(2), 4);
+    let message = load_from(dir.path(), DatasetName::Cifar10).unwrap_err().to_string();
+    assert!(
+        message.contains("train-00001-of-00002*.parquet is missing, one of the 2 files of the train split"),
+        "{message}"
+    );
+}
+
+#[test]
+fn fewer_images_than_the_data_set_has_are_loaded_and_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    write_cifar10(dir.path(), &rows(40), &rows(20));
+    let card = load_from(dir.path(), DatasetName::Cifar10).unwrap().card;
+    assert_eq!((card.train, card.test), (40, 20));
+    assert_eq!(
+        card.notes,
+        [
+            "the train split has 40 images, and that of cifar10 has 50000",
+            "the test split has 20 images, and that of cifar10 has 10000",
+        ]
+    );
+}
+
+#[test]
+fn a_cut_jpeg_is_refused_with_its_row() {
+    let mut file = jpeg(&pixels(0));
+    file.truncate(file.len() * 6 / 10);
+    let message = refusal(&with_row(7, (Some(file), Some(0))));
+    assert!(
+        message.contains("train-00000-of-00001.parquet, row 7 (from 0): its image is a JPEG that is cut off"),
+        "{message}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused_without_waiting_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = good_file(dir.path());
+    let refusal = || load_from(dir.path(), DatasetName::Cifar10).unwrap_err();
+    let is = |error: Error, expected: &str| {
+        assert!(matches!(&error, Error::NotAFile { kind, .. } if *kind == expected), "{error}");
+        assert!(error.to_string().contains("train-00000-of-00001.parquet is "), "{error}");
+    };
+    let moved = dir.path().join("moved");
+    fs::rename(&path, &moved).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    is(refusal(), "a named pipe");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    is(refusal(), "a device");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    is(refusal(), "a folder");
+
+    // Links to files are followed, as the hub's cache needs.
+    fs::remove_dir(&path).unwrap();
+    std::os::unix::fs::symlink(&moved, &path).unwrap();
+    assert_eq!(load_from(dir.path(), DatasetName::Cifar10).unwrap().train.len(), 6);
+}
+
+#[test]
+fn a_file_larger_than_any_such_file_is_refused_unread() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = good_file(dir.path());
+    // Its length, without its contents, takes no room on disk.
+    fs::File::options().write(true).open(&path).unwrap().set_len((1 << 30) + 1).unwrap();
+    let error = load_from(dir.path(), DatasetName::Cifar10).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { limit: 0x4000_0000, .. }), "{error}");
 }
 
 proptest! {

@@ -1,59 +1,63 @@
-//! Where images are when their batches are made.
+//! Images ready for batches on a device.
 
 #[cfg(feature = "cuda")]
 use super::cuda::Gpu;
 use crate::{Images, Result};
 use candle_core::Device;
 
+/// The most bytes of images that are copied to a GPU.
+#[cfg(feature = "cuda")]
+const MAX_BYTES_ON_GPU: usize = 1 << 30;
+
 /// [`Images`] ready for batches on a device; made by [`Images::placed_on`].
 #[derive(Debug)]
-pub struct Placed<'a> {
+pub struct PlacedImages<'a> {
     images: &'a Images,
     device: Device,
-    place: Place,
+    maker: Maker,
 }
 
 /// Who makes the batches.
 #[derive(Debug)]
-pub(super) enum Place {
-    /// The processor, which moves them to this device.
-    Host(Device),
+pub(super) enum Maker {
+    /// The CPU, which moves them to this device.
+    Cpu(Device),
     /// A GPU that has the images.
     #[cfg(feature = "cuda")]
     Gpu(Gpu),
 }
 
 impl Images {
-    /// These images, so that [`batches`](crate::batches) gives tensors of `device`. An NVIDIA GPU gets all bytes now and makes
-    /// the batches itself, in one launch each, unless there is more than a GiB of them; everywhere else the processor makes
+    /// These images, so that [`batches`](crate::batches) gives tensors of `device`. With the feature `cuda`, up to 1 GiB of
+    /// images are copied to an NVIDIA GPU now, and it makes the batches itself, in one launch each; otherwise the CPU makes
     /// each batch and moves it to its device. The batches are the same, bit for bit.
     ///
     /// # Errors
-    /// Where the GPU has no room, or its kernel cannot be compiled.
-    pub fn placed_on(&self, device: &Device) -> Result<Placed<'_>> {
-        let place = match device {
+    /// If the GPU has no room, or its kernel cannot be compiled.
+    pub fn placed_on(&self, device: &Device) -> Result<PlacedImages<'_>> {
+        let maker = match device {
             #[cfg(feature = "cuda")]
-            Device::Cuda(cuda) if !self.is_empty() && self.pixels().len() <= 1 << 30 => {
-                Place::Gpu(Gpu::new(self, cuda)?)
+            Device::Cuda(cuda) if !self.is_empty() && self.pixels().len() <= MAX_BYTES_ON_GPU => {
+                Maker::Gpu(Gpu::new(self, cuda)?)
             }
-            device => Place::Host(device.clone()),
+            device => Maker::Cpu(device.clone()),
         };
-        Ok(Placed { images: self, device: device.clone(), place })
+        Ok(PlacedImages { images: self, device: device.clone(), maker })
     }
 }
 
-impl<'a> Placed<'a> {
+impl<'a> PlacedImages<'a> {
     /// The images themselves.
     pub fn images(&self) -> &'a Images {
         self.images
     }
 
-    /// Where the batches are.
+    /// The device that the batches are on.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.place
+    pub(super) fn maker(&self) -> &Maker {
+        &self.maker
     }
 }

@@ -1,10 +1,10 @@
-//! Colours by chance: red, green and blue, each from 0 to 1.
+//! Random colours: red, green and blue, each from 0 to 1.
 
 use rand::{Rng, RngExt};
 
 pub(super) type Rgb = [f32; 3];
 
-/// The colours that shapes and grounds tend to: a hint at the class, and no more than that.
+/// The colours near which shapes and backgrounds are drawn: a hint at the class, and no more than that.
 pub(super) const PALETTE: [Rgb; 10] = [
     [0.8, 0.3, 0.3],
     [0.3, 0.7, 0.3],
@@ -18,15 +18,15 @@ pub(super) const PALETTE: [Rgb; 10] = [
     [0.5, 0.6, 0.3],
 ];
 
-/// How far each channel strays from the colour that is tended to.
+/// How far each channel may be from the palette's colour.
 const SCATTER: f32 = 0.36;
 
-/// A colour about `wanted`.
+/// A colour near `wanted`.
 pub(super) fn near(rng: &mut impl Rng, wanted: Rgb) -> Rgb {
     wanted.map(|value| (value + uniform(rng, -SCATTER, SCATTER)).clamp(0.0, 1.0))
 }
 
-/// A colour about `wanted` and more than `contrast` from another.
+/// A colour near `wanted` and more than `contrast` from another.
 pub(super) fn apart(rng: &mut impl Rng, wanted: Rgb, from: Rgb, contrast: f32) -> Rgb {
     loop {
         let drawn = near(rng, wanted);

@@ -1,12 +1,6 @@
-//! The ten shapes and the ten textures. Their order is that of the labels.
+//! The ten shapes and the ten textures, in the order of [`crate::class_names`].
 
-pub(super) const SHAPES: [&str; 10] =
-    ["disc", "ring", "square", "frame", "triangle", "cross", "bar", "crescent", "ell", "tee"];
-
-pub(super) const TEXTURES: [&str; 10] =
-    ["plain", "rows", "columns", "rising", "falling", "checked", "dotted", "gridded", "banded", "speckled"];
-
-/// Which shape and which texture: places in [`SHAPES`] and [`TEXTURES`].
+/// Which shape and which texture: places in [`crate::class_names::SHAPES`] and [`crate::class_names::TEXTURES`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Form {
     pub(super) shape: u32,
@@ -56,7 +50,7 @@ fn striped(x: f32, period: f32) -> bool {
     (x + 64.0) % period < period / 2.0
 }
 
-/// Every other pixel or so, by a hash of its place.
+/// About every other pixel, by a hash of its place.
 fn speckled(x: f32, y: f32) -> bool {
     let (x, y) = ((x + 64.0) as u32, (y + 64.0) as u32);
     let hash = (x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca6b)).wrapping_mul(0xc2b2_ae35);

@@ -1,15 +1,17 @@
-//! One picture: a textured shape on a cluttered ground.
+//! One picture: a textured shape on a cluttered background.
 //!
 //! Only sums, products, quotients and remainders of `f32` are used, which IEEE 754 fixes to the last bit, so that a picture is
-//! the same bytes on every machine; a sine would not be.
+//! the same bytes on every machine. A sine is not fixed so.
 
 use super::{
-    SIDE,
     colour::{PALETTE, Rgb, apart, near, uniform},
     forms::Form,
 };
 use crate::DatasetName;
 use rand::{Rng, RngExt};
+
+/// Rows and columns of an image.
+pub(super) const SIDE: usize = 32;
 
 /// Draws class `label` of `name` into `pixels`, `[32, 32, 3]`.
 pub(super) fn draw(name: DatasetName, label: u32, rng: &mut impl Rng, pixels: &mut [u8]) {
@@ -17,17 +19,17 @@ pub(super) fn draw(name: DatasetName, label: u32, rng: &mut impl Rng, pixels: &m
         DatasetName::Shapes100 => Form { shape: label / 10, texture: label % 10 },
         _ => Form { shape: label, texture: rng.random_range(0..10) },
     };
-    // Easy pictures start the learning, hard ones part large networks from small. Beyond 0.8 they teach nobody anything in
-    // the few epochs these sets are for.
+    // Easy pictures start the learning, hard ones tell large networks from small ones. Above 0.8 no network learns anything
+    // from them in the few epochs that these sets are for.
     let difficulty = uniform(rng, 0.0, 0.8);
-    let ground = Ground::draw(rng, form, difficulty);
-    let clutter: Vec<Figure> = (0..(difficulty * 5.0) as usize).map(|_| Figure::clutter(rng, &ground)).collect();
-    let figure = Figure::main(rng, form, &ground, difficulty);
+    let background = Background::draw(rng, form, difficulty);
+    let clutter: Vec<Figure> = (0..(difficulty * 5.0) as usize).map(|_| Figure::clutter(rng, &background)).collect();
+    let figure = Figure::main(rng, form, &background, difficulty);
     let noise = uniform(rng, 0.02, 0.04 + 0.12 * difficulty);
     for y in 0..SIDE {
         for x in 0..SIDE {
             let (px, py) = (x as f32 + 0.5, y as f32 + 0.5);
-            let mut colour = ground.at(px, py);
+            let mut colour = background.at(px, py);
             for figure in clutter.iter().chain([&figure]) {
                 colour = figure.at(px, py).unwrap_or(colour);
             }
@@ -40,15 +42,15 @@ pub(super) fn draw(name: DatasetName, label: u32, rng: &mut impl Rng, pixels: &m
     }
 }
 
-/// What lies behind: a slope from one colour to a near one, faintly textured.
-struct Ground {
+/// The background: a slope from one colour to a near one, faintly textured.
+struct Background {
     colour: Rgb,
     slope: [Rgb; 2],
     texture: Form,
     relief: f32,
 }
 
-impl Ground {
+impl Background {
     fn draw(rng: &mut impl Rng, form: Form, difficulty: f32) -> Self {
         let mut slope = || [(); 3].map(|()| uniform(rng, -0.006, 0.006));
         Self {
@@ -66,7 +68,7 @@ impl Ground {
     }
 }
 
-/// Within what bounds a figure's place and colours fall.
+/// The bounds of a figure's place and colours.
 struct Bounds {
     /// Half the side of the square that the shape fits into, in pixels.
     radius: [f32; 2],
@@ -74,7 +76,7 @@ struct Bounds {
     room: f32,
     /// The tangent of half the largest angle by which it is turned.
     turn: f32,
-    /// How far its colours are from each other and from the ground's, at least.
+    /// How far its colours are from each other and from the background's, at least.
     contrast: f32,
 }
 
@@ -91,30 +93,30 @@ struct Figure {
 }
 
 impl Figure {
-    /// The one that makes the class.
-    fn main(rng: &mut impl Rng, form: Form, ground: &Ground, difficulty: f32) -> Self {
+    /// The one whose form is the class.
+    fn main(rng: &mut impl Rng, form: Form, background: &Background, difficulty: f32) -> Self {
         let bounds = Bounds {
             radius: [12.0 - 4.5 * difficulty, 13.0],
             room: 2.0 + 5.0 * difficulty,
             turn: 0.05 + 0.15 * difficulty,
             contrast: 0.45 - 0.2 * difficulty,
         };
-        Self::draw(rng, form, ground, &bounds)
+        Self::draw(rng, form, background, &bounds)
     }
 
-    /// A small one of any form, that means nothing.
-    fn clutter(rng: &mut impl Rng, ground: &Ground) -> Self {
+    /// A small one of any form, which does not matter for the class.
+    fn clutter(rng: &mut impl Rng, background: &Background) -> Self {
         let form = any_form(rng);
-        Self::draw(rng, form, ground, &Bounds { radius: [2.5, 5.5], room: 15.0, turn: 1.0, contrast: 0.3 })
+        Self::draw(rng, form, background, &Bounds { radius: [2.5, 5.5], room: 15.0, turn: 1.0, contrast: 0.3 })
     }
 
-    fn draw(rng: &mut impl Rng, form: Form, ground: &Ground, bounds: &Bounds) -> Self {
+    fn draw(rng: &mut impl Rng, form: Form, background: &Background, bounds: &Bounds) -> Self {
         let middle = SIDE as f32 / 2.0;
         let mut place = || middle + uniform(rng, -bounds.room, bounds.room);
         let centre = [place(), place()];
         let tangent = uniform(rng, -bounds.turn, bounds.turn);
         let square = tangent * tangent;
-        let colour = apart(rng, PALETTE[form.shape as usize], ground.colour, bounds.contrast);
+        let colour = apart(rng, PALETTE[form.shape as usize], background.colour, bounds.contrast);
         Self {
             form,
             centre,

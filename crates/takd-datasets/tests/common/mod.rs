@@ -81,6 +81,6 @@ pub fn write_cifar10(dir: &Path, train: &[Row], test: &[Row]) {
 
 /// Loads from this folder and no other place.
 pub fn load_from(dir: &Path, name: DatasetName) -> Result<Dataset> {
-    let sources = Sources { data_dir: Some(dir.into()), offline: true, ..Sources::default() };
+    let sources = Sources { folder: Some(dir.into()), ..Sources::default() };
     load(name, &sources, &mut |_| {})
 }

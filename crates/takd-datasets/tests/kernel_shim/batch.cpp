@@ -10,7 +10,7 @@ static Index threadIdx, blockIdx, blockDim;
 #include "batch.cu"
 
 struct Header {
-  uint32_t threads, images, height, width, drawn, first, batch;
+  uint32_t threads, images, height, width, group, first, batch;
 };
 
 static FILE* file;
@@ -30,15 +30,15 @@ int main(int, char** names) {
   const auto pixels = read<unsigned char>(header.images * size);
   const auto labels = read<uint32_t>(header.images);
   const auto table = read<float>(3 * 256);
-  const auto drawn = read<uint32_t>(4 * header.drawn);
+  const auto windows = read<uint32_t>(4 * header.group);
   fclose(file);
-  if (drawn.empty()) return 1;
+  if (windows.empty()) return 1;
   std::vector<float> batch(header.batch * size);
   std::vector<uint32_t> batch_labels(header.batch);
   blockDim.x = header.threads;
   for (blockIdx.x = 0; blockIdx.x < header.batch; ++blockIdx.x) {
     for (threadIdx.x = 0; threadIdx.x < header.threads; ++threadIdx.x) {
-      make_batch(pixels.data(), labels.data(), table.data(), drawn.data() + header.first, header.drawn, header.height,
+      make_batch(pixels.data(), labels.data(), table.data(), windows.data() + header.first, header.group, header.height,
                  header.width, batch.data(), batch_labels.data());
     }
   }

@@ -1,7 +1,12 @@
 //! Reading one split from parquet files in the hub's layout: images as PNG or JPEG bytes, and their labels.
 
-use crate::{DatasetName, Error, Images, Progress, Result, Split, Stage};
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use crate::{
+    DatasetName, Error, Images, Progress, Result, Split, Stage,
+    encoded_image::{self, SIDE},
+    layout::{IMAGE_COLUMN, label_column},
+    lookup::MAX_PARQUET_BYTES,
+    regular_file,
+};
 use parquet::{
     basic::Type as Physical,
     column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader},
@@ -12,24 +17,14 @@ use parquet::{
 use rayon::prelude::*;
 use std::{
     fs::File,
-    io::{Cursor, Read, Seek, SeekFrom},
+    io::{Read, Seek, SeekFrom},
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
 };
 
-/// Rows and columns of every image of the data sets that come from files.
-const SIDE: usize = 32;
 const IMAGE_BYTES: usize = SIDE * SIDE * 3;
 /// Rows decoded between two reports of progress.
-const STEP: usize = 1024;
-
-/// Where a data set's images and labels are: `img.bytes`, and this column.
-pub(crate) fn label_column(name: DatasetName) -> &'static str {
-    match name {
-        DatasetName::Cifar100 => "fine_label",
-        _ => "label",
-    }
-}
+const ROWS_AT_A_TIME: usize = 1024;
 
 /// Reads the files one after another into one split.
 pub(crate) fn read(
@@ -38,24 +33,24 @@ pub(crate) fn read(
     files: &[PathBuf],
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Images> {
-    let readers: Vec<Shard<'_>> = files.iter().map(|path| Shard::open(name, path)).collect::<Result<_>>()?;
-    let total: u64 = readers.iter().map(|shard| shard.rows()).sum();
+    let opened: Vec<ParquetFile<'_>> = files.iter().map(|path| ParquetFile::open(name, path)).collect::<Result<_>>()?;
+    let total: u64 = opened.iter().map(ParquetFile::rows).sum();
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     let mut report = |done: usize| {
         progress(Progress { stage: Stage::Decode, what: split.as_str(), done: done as u64, total });
     };
     report(0);
-    for shard in &readers {
-        shard.read(&mut pixels, &mut labels, &mut report)?;
+    for file in &opened {
+        file.read(&mut pixels, &mut labels, &mut report)?;
     }
     if labels.is_empty() {
-        return Err(Error::Empty { name, split, remedy: "its files hold no rows".into() });
+        return Err(Error::Empty { name, split });
     }
     Images::new(pixels, labels, SIDE, SIDE)
 }
 
 /// One opened file, its columns found.
-struct Shard<'a> {
+struct ParquetFile<'a> {
     name: DatasetName,
     path: &'a Path,
     reader: SerializedFileReader<File>,
@@ -63,22 +58,21 @@ struct Shard<'a> {
     label_column: usize,
 }
 
-impl<'a> Shard<'a> {
+impl<'a> ParquetFile<'a> {
     fn open(name: DatasetName, path: &'a Path) -> Result<Self> {
-        let io = |source| Error::Io { path: path.into(), source };
-        let mut file = File::open(path).map_err(io)?;
-        let length = check_frame(path, &mut file)?;
+        let mut file = regular_file::open(path, MAX_PARQUET_BYTES)?;
+        let length = check_ends(path, &mut file)?;
         let reader =
             guarded(|| SerializedFileReader::new(file)).map_err(|error| corrupt(path, "its footer", &error))?;
-        let bytes_column = find_column(name, path, &reader, "img.bytes", &[Physical::BYTE_ARRAY])?;
+        let bytes_column = find_column(name, path, &reader, IMAGE_COLUMN, &[Physical::BYTE_ARRAY])?;
         let label_column = find_column(name, path, &reader, label_column(name), &[Physical::INT64, Physical::INT32])?;
-        let shard = Self { name, path, reader, bytes_column, label_column };
-        shard.check_places(length)?;
-        Ok(shard)
+        let opened = Self { name, path, reader, bytes_column, label_column };
+        opened.check_column_places(length)?;
+        Ok(opened)
     }
 
-    /// Whether every piece of the two columns lies within the file, as the library takes for granted.
-    fn check_places(&self, length: u64) -> Result<()> {
+    /// Refuses a footer that puts a part of the two columns outside of the file; the parquet library does not check that.
+    fn check_column_places(&self, length: u64) -> Result<()> {
         for (group, row_group) in self.reader.metadata().row_groups().iter().enumerate() {
             for column in [self.bytes_column, self.label_column] {
                 let column = row_group.column(column);
@@ -129,7 +123,7 @@ impl<'a> Shard<'a> {
                     classes.len()
                 ))));
             }
-            for (images, classes) in images.chunks(STEP).zip(classes.chunks(STEP)) {
+            for (images, classes) in images.chunks(ROWS_AT_A_TIME).zip(classes.chunks(ROWS_AT_A_TIME)) {
                 self.decode(first_row, images, classes, pixels, labels)?;
                 first_row += images.len();
                 report(labels.len());
@@ -179,39 +173,10 @@ impl<'a> Shard<'a> {
         pixels.resize(start + images.len() * IMAGE_BYTES, 0);
         pixels[start..].par_chunks_exact_mut(IMAGE_BYTES).zip(images).enumerate().try_for_each(
             |(offset, (pixels, bytes))| match bytes {
-                Some(bytes) => decode_image(bytes.data(), pixels).map_err(|problem| at(offset, problem)),
-                None => Err(at(offset, "img.bytes is null".into())),
+                Some(bytes) => encoded_image::decode(bytes.data(), pixels).map_err(|problem| at(offset, problem)),
+                None => Err(at(offset, format!("{IMAGE_COLUMN} is null"))),
             },
         )
-    }
-}
-
-/// Decodes one PNG or JPEG, told apart by its own first bytes, into `[32, 32, 3]`.
-fn decode_image(bytes: &[u8], pixels: &mut [u8]) -> Result<(), String> {
-    let format = match bytes {
-        [0x89, b'P', b'N', b'G', ..] => ImageFormat::Png,
-        [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
-        _ => {
-            return Err(format!(
-                "its image is neither PNG nor JPEG ({} bytes, beginning {:02x?})",
-                bytes.len(),
-                &bytes[..bytes.len().min(4)]
-            ));
-        }
-    };
-    let wrong = |error| format!("its image cannot be decoded: {error}");
-    let decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(wrong)?;
-    // Before any pixel is unpacked: a few bytes can claim a picture of any size.
-    if decoder.dimensions() != (SIDE as u32, SIDE as u32) {
-        let (width, height) = decoder.dimensions();
-        return Err(format!("its image is {width}x{height}, not {SIDE}x{SIDE}"));
-    }
-    if decoder.color_type() == ColorType::Rgb8 {
-        decoder.read_image(pixels).map_err(wrong)
-    } else {
-        let image = DynamicImage::from_decoder(decoder).map_err(wrong)?;
-        pixels.copy_from_slice(image.to_rgb8().as_raw());
-        Ok(())
     }
 }
 
@@ -222,7 +187,7 @@ fn read_column<T: DataType>(mut column: ColumnReaderImpl<T>) -> Result<Vec<Optio
     loop {
         levels.clear();
         values.clear();
-        let (records, found, read) = column.read_records(STEP, Some(&mut levels), None, &mut values)?;
+        let (records, found, read) = column.read_records(ROWS_AT_A_TIME, Some(&mut levels), None, &mut values)?;
         if records == 0 {
             return Ok(rows);
         }
@@ -237,7 +202,7 @@ fn read_column<T: DataType>(mut column: ColumnReaderImpl<T>) -> Result<Vec<Optio
 }
 
 /// Whether the file begins and ends as a parquet file does: the end is what a broken-off copy lacks. Its length in bytes.
-fn check_frame(path: &Path, file: &mut File) -> Result<u64> {
+fn check_ends(path: &Path, file: &mut File) -> Result<u64> {
     const MARK: [u8; 4] = *b"PAR1";
     let io = |source| Error::Io { path: path.into(), source };
     let length = file.metadata().map_err(io)?.len();
@@ -293,8 +258,8 @@ fn find_column(
         })
 }
 
-/// Runs the parquet library on bytes that may be anything. It answers some damage with a panic instead of an error; here both
-/// are errors.
+/// Runs the parquet library on bytes that may be anything. It answers some damage with a panic instead of an error; a panic
+/// becomes an error here.
 fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
         let message = panic

@@ -1,0 +1,54 @@
+//! Batches made by the CPU.
+
+use super::{epoch::Epoch, types::Batch};
+use crate::Result;
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+
+/// Which threads make the images of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Threads {
+    /// All those of the rayon pool.
+    Pool,
+    /// The one that asks for the batch.
+    Current,
+}
+
+/// The batches of an epoch, in the CPU's memory.
+pub(super) fn batches(epoch: Epoch<'_>, threads: Threads) -> impl Iterator<Item = Result<Batch>> + Send {
+    let table = epoch.config.normalization.table();
+    let images = epoch.images;
+    let (height, width) = (images.height(), images.width());
+    let size = height * width * 3;
+    epoch.cut().map(move |indices| {
+        let indices = indices?;
+        let mut values = vec![0f32; indices.len() * size];
+        let make = |(values, &index): (&mut [f32], &u32)| {
+            epoch.window(index).fill(images.image(index as usize), width, &table, values);
+        };
+        match threads {
+            Threads::Pool => values.par_chunks_exact_mut(size).zip(indices).for_each(make),
+            Threads::Current => values.chunks_exact_mut(size).zip(indices).for_each(make),
+        }
+        let labels: Vec<u32> = indices.iter().map(|&index| images.labels()[index as usize]).collect();
+        let shape = (indices.len(), height, width, 3);
+        Ok(Batch {
+            images: Tensor::from_vec(values, shape, &Device::Cpu)?.permute((0, 3, 1, 2))?,
+            labels: Tensor::from_vec(labels, indices.len(), &Device::Cpu)?,
+            indices: indices.to_vec(),
+            index: Tensor::new(indices, &Device::Cpu)?,
+        })
+    })
+}
+
+/// The batches moved to the device on which a network is to have them.
+pub(super) fn moved_to<'a>(
+    device: &'a Device,
+    batches: impl Iterator<Item = Result<Batch>> + 'a,
+) -> Box<dyn Iterator<Item = Result<Batch>> + 'a> {
+    Box::new(batches.map(|batch| {
+        let Batch { images, labels, indices, index } = batch?;
+        let [images, labels, index] = [images, labels, index].map(|tensor| tensor.to_device(device));
+        Ok(Batch { images: images?, labels: labels?, indices, index: index? })
+    }))
+}

@@ -1,0 +1,93 @@
+//! Cards in a folder: one JSON file for each data set and source.
+//!
+//! ```text
+//! cifar10-3f5a….json      { checksum, source, code, files: [{ name, bytes, modified_ns }], card }
+//! ```
+//!
+//! The file's name holds a hash of the source. A card is valid if the source's files look as they did when it was made, or if
+//! there are none any more: then it is all that is left to know.
+
+use crate::{
+    Card, DatasetName, Result, drawn,
+    lookup::FileStamp,
+    sources::{Present, Source},
+};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use takd_store::seal;
+
+/// The layout of a kept card. Part of a file's name, so that two versions of the program leave each other's alone.
+const FORMAT: u32 = 1;
+
+/// The version of the code that makes pixels of files. It rises if that code, or a library that it calls, makes other pixels
+/// of the same file.
+const DECODER: u32 = 1;
+
+/// The most bytes of a kept card. That of CIFAR-100 has 3 thousand.
+const MAX_CARD_BYTES: u64 = 1 << 20;
+
+/// A card and what it was made of.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct KeptCard {
+    /// The source, for a person to read.
+    source: String,
+    /// The version of the code that drew or decoded the images.
+    code: u32,
+    /// How the source's files looked before they were read.
+    files: Vec<FileStamp>,
+    card: Card,
+}
+
+/// The kept card of this data set from this source, if there is a valid one. What cannot be read as a card counts as none.
+pub(crate) fn find(folder: &Path, name: DatasetName, source: &Source) -> Result<Option<Card>> {
+    let Some(kept) = read(&path(folder, name, source)) else { return Ok(None) };
+    let valid = match source.present(name)? {
+        Present::Files(files) => kept.files == files && kept.code == code(source),
+        Present::Gone => true,
+    };
+    let Card { class_names, height, width, train, test, .. } = &kept.card;
+    let plausible = *class_names == name.class_names() && [height, width, train, test].iter().all(|&&n| n > 0);
+    Ok((valid && plausible && kept.card.name == name).then_some(kept.card))
+}
+
+/// Keeps the card, unless it is kept already.
+pub(crate) fn keep(folder: &Path, source: &Source, files: Vec<FileStamp>, card: &Card) -> Result<()> {
+    let path = path(folder, card.name, source);
+    let kept = KeptCard { source: describe(source), code: code(source), files, card: card.clone() };
+    if read(&path).is_some_and(|there| there == kept) {
+        return Ok(());
+    }
+    takd_store::make_folder(folder)?;
+    Ok(takd_store::write_file(&path, &seal::to_json(&kept)?)?)
+}
+
+fn read(path: &Path) -> Option<KeptCard> {
+    let bytes = takd_store::read_file(path, MAX_CARD_BYTES).ok()??;
+    seal::from_json(path, &bytes).ok()
+}
+
+fn path(folder: &Path, name: DatasetName, source: &Source) -> PathBuf {
+    let mut hasher = blake3::Hasher::new_derive_key("takd-datasets kept card of a source");
+    hasher.update(&FORMAT.to_le_bytes());
+    match source {
+        // Two folders whose names are not Unicode may look the same to a person.
+        Source::Folder(folder) => hasher.update(b"folder ").update(folder.as_os_str().as_encoded_bytes()),
+        source => hasher.update(describe(source).as_bytes()),
+    };
+    folder.join(format!("{name}-{}.json", &hasher.finalize().to_hex()[..16]))
+}
+
+fn describe(source: &Source) -> String {
+    match source {
+        Source::Drawn(drawn) => format!("drawn: {} train, {} test, seed {}", drawn.train, drawn.test, drawn.seed),
+        Source::Folder(folder) => format!("folder {}", folder.display()),
+        Source::Hub(hub) => format!("hub {}", hub.endpoint),
+    }
+}
+
+fn code(source: &Source) -> u32 {
+    match source {
+        Source::Drawn(_) => drawn::VERSION,
+        Source::Folder(_) | Source::Hub(_) => DECODER,
+    }
+}

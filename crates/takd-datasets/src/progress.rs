@@ -1,0 +1,25 @@
+//! How far the loading of a data set has come.
+
+/// How far a [`load`](crate::load) has come. Each file or split begins with `done` 0 and ends with `done == total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// What is being done.
+    pub stage: Stage,
+    /// To what: the file that is downloaded, or the split.
+    pub what: &'a str,
+    /// Bytes or images so far.
+    pub done: u64,
+    /// Bytes or images in all.
+    pub total: u64,
+}
+
+/// What a [`load`](crate::load) is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Downloading a file; counted in bytes.
+    Download,
+    /// Decoding a split's images; counted in images.
+    Decode,
+    /// Drawing a split's images; counted in images.
+    Draw,
+}
