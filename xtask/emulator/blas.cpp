@@ -46,10 +46,21 @@ static void write(void* to, int type, size_t at, double value) {
   }
 }
 
+enum { F32_FAST_TF32 = 77 }; // a compute type
+
+// As tensor cores take a factor: 10 bits behind the point, to nearest.
+static double to_tf32(double value) {
+  float narrow = (float)value;
+  uint32_t bits;
+  memcpy(&bits, &narrow, 4);
+  bits = std::isfinite(narrow) ? (bits + 0x1000) & ~0x1fffu : bits;
+  return memcpy(&narrow, &bits, 4), narrow;
+}
+
 // C = alpha * op(A) * op(B) + beta * C, column by column in memory; sums in f64, rounded once.
 static int gemm(int trans_a, int trans_b, int m, int n, int k, double alpha, const void* a, int a_type, int lda, long long stride_a,
                 const void* b, int b_type, int ldb, long long stride_b, double beta, void* c, int c_type, int ldc,
-                long long stride_c, int batch) {
+                long long stride_c, int batch, bool tf32 = false) {
   for (int type : {a_type, b_type, c_type}) {
     if (type != F32 && type != F64 && type != F16 && type != BF16) return NOT_SUPPORTED;
   }
@@ -66,6 +77,8 @@ static int gemm(int trans_a, int trans_b, int m, int n, int k, double alpha, con
       for (int i = 0; i < k; ++i) A[(size_t)row * k + i] = read(a, a_type, from_a + (trans_a ? (size_t)row * lda + i : (size_t)i * lda + row));
     for (int column = 0; column < n; ++column)
       for (int i = 0; i < k; ++i) B[(size_t)column * k + i] = read(b, b_type, from_b + (trans_b ? (size_t)i * ldb + column : (size_t)column * ldb + i));
+    for (std::vector<double>* factor : {&A, &B})
+      if (tf32) for (double& value : *factor) value = to_tf32(value);
     for (int column = 0; column < n; ++column)
       for (int row = 0; row < m; ++row) {
         double sum = 0;
@@ -99,7 +112,8 @@ ENTRY cublasGemmStridedBatchedEx(Handle, int ta, int tb, int m, int n, int k, co
                                  long long sa, const void* b, int b_type, int ldb, long long sb, const void* beta, void* c, int c_type,
                                  int ldc, long long sc, int batch, int compute, int) {
   int scale = compute == 64 || compute == 65 ? F16 : compute == 70 || compute == 71 ? F64 : F32;
-  return gemm(ta, tb, m, n, k, read(alpha, scale, 0), a, a_type, lda, sa, b, b_type, ldb, sb, read(beta, scale, 0), c, c_type, ldc, sc, batch);
+  return gemm(ta, tb, m, n, k, read(alpha, scale, 0), a, a_type, lda, sa, b, b_type, ldb, sb, read(beta, scale, 0), c, c_type, ldc, sc, batch,
+              compute == F32_FAST_TF32);
 }
 ENTRY cublasGemmEx(Handle handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int a_type, int lda, const void* b,
                    int b_type, int ldb, const void* beta, void* c, int c_type, int ldc, int compute, int algorithm) {

@@ -21,7 +21,7 @@
 //! - `ours_grad_kept`: `KdLoss::forward_and_grad_into`, which leaves the gradient in memory kept from call to call;
 //! - `candle`: the loss as a chain of candle operations, and `backward`;
 //! - `pytorch_eager`: PyTorch's composite and `backward`, in `benches/pytorch_kd_loss.py` with as many threads; on a GPU also
-//!   `pytorch_compile`, `pytorch_cuda_graphs`, and where it is installed Liger-Kernel's kernels, `liger_kl_div` and `liger_jsd`;
+//!   `pytorch_compile`, `pytorch_cuda_graphs`, and if it is installed Liger-Kernel's kernels, `liger_kl_div` and `liger_jsd`;
 //!   null for one that failed, which standard error tells of;
 //! - `ratio`: how many times as long as `ours` it took; `ratio_to_grad`: as `ours_grad`;
 //! - `gb_s`: bytes a second of the three passes that no loss can avoid: student read, teacher read, gradient written;
@@ -226,7 +226,7 @@ impl Inputs {
     }
 }
 
-/// What a training loop takes on a GPU, where nothing waits.
+/// The time of a training loop's loss on a GPU, on which nothing waits.
 const LOSS: KdLoss = KdLoss {
     temperature: 4.0,
     lambda: 0.5,

@@ -1,4 +1,4 @@
-//! What can be wrong with a loss's inputs, each with what to do about it.
+//! What can be wrong with a loss's inputs, and what to do about it.
 
 use candle_core::{DType, Shape};
 use std::fmt;
@@ -20,7 +20,7 @@ pub enum Error {
         range: &'static str,
     },
 
-    /// A tensor has another shape than the student's logits ask for.
+    /// A tensor's shape does not fit the student's logits.
     #[error("{input} have shape {found:?}, but must be {expected}: reshape or select them before the loss")]
     Shape {
         /// Which tensor.
@@ -42,8 +42,8 @@ pub enum Error {
         found: DType,
     },
 
-    /// A tensor lies on another device than the student's logits.
-    #[error("{input} lie on {found}, the student's logits on {expected}: move them with `to_device`")]
+    /// A tensor is on another device than the student's logits.
+    #[error("{input} are on {found}, the student's logits on {expected}: move them with `to_device`")]
     Device {
         /// Which tensor.
         input: Input,
@@ -54,14 +54,12 @@ pub enum Error {
     },
 
     /// The tensor that the gradient is to be written into is not contiguous.
-    #[error(
-        "the gradient's numbers do not lie one after the other: give a tensor whose numbers do, as `Tensor::zeros` makes it"
-    )]
+    #[error("the gradient's tensor is not contiguous: give one that is, as `Tensor::zeros` makes it")]
     NotContiguous,
 
     /// The tensor that the gradient is to be written into is, or is a view of, one that is read.
     #[error(
-        "the gradient's numbers share memory with {input}: give a tensor with memory of its own, as `Tensor::zeros` makes it"
+        "the gradient's tensor shares memory with {input}: give one with memory of its own, as `Tensor::zeros` makes it"
     )]
     SharedMemory {
         /// Which tensor.
@@ -92,7 +90,7 @@ pub enum Error {
         input: Input,
         /// Row of the batch.
         row: usize,
-        /// Class, or 0 where a row has only one number.
+        /// Class, or 0 if a row has only one number.
         column: usize,
         /// The number found: NaN, inf or -inf.
         value: f64,
@@ -132,7 +130,7 @@ pub enum Error {
         found: usize,
     },
 
-    /// The tensors lie on a device for which this build has no kernel.
+    /// The tensors are on a device for which this build has no kernel.
     #[error(
         "there is no kernel for {device} in this build: build takd-loss with its feature for that device, or move the tensors to the CPU"
     )]
@@ -167,7 +165,7 @@ pub enum Input {
     TopKIndices,
     /// A top-k teacher's logits, `[batch, k]`.
     TopKLogits,
-    /// What a top-k teacher says of the classes that it does not list, `[batch]`.
+    /// A top-k teacher's tails, for the classes that it does not list, `[batch]`.
     TopKTail,
     /// The labels, `[batch]`.
     Labels,

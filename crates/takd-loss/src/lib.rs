@@ -23,16 +23,27 @@
 //! # }
 //! ```
 //!
-//! Invariant: knows nothing of networks, data, training loops or files; needs candle-core and small libraries only.
+//! # Invariant
+//! Knows nothing of networks, data, training loops or files; needs candle-core and small libraries only.
 
+// Each operation has a folder. `mod.rs` is what a caller sees of it; `cpu.rs` or `cpu/`, `cuda.rs` and `metal.rs` are the backends,
+// with the text of the kernels, `.cu` and `.metal`, beside the Rust that launches them. `cpu/` here is what the operations share
+// on the CPU. takd-ops is laid out the same way.
+mod checks;
+mod cpu;
 mod error;
 mod family;
 mod kd;
 pub mod reference;
+mod settings;
+mod terms;
+mod top_k;
 
 pub use error::{Error, Input, Result};
 pub use family::{Batch, Dgkd, Dist, DistillationLoss, Dkd, MultiTeacherKd, StandardizedKd};
-pub use kd::{BadRows, KdLoss, Reduction, TopK, cross_entropy};
+pub use kd::cross_entropy;
+pub use settings::{BadRows, KdLoss, Reduction};
+pub use top_k::TopK;
 
 /// The README's examples run as tests.
 #[cfg(doctest)]

@@ -1,7 +1,8 @@
-//! The same loss in candle's own operations: slow, plain, and what the fused kernels are held to.
+//! The same loss in candle's own operations: slow, plain, and what the fused kernels are tested against.
 
 use crate::error::{Error, Input, Result};
-use crate::kd::{KdLoss, Reduction, TopK};
+use crate::settings::{KdLoss, Reduction};
+use crate::top_k::TopK;
 use candle_core::{D, DType, Device, Tensor};
 
 /// [`KdLoss::forward`] with the weight of each row, as a chain of candle operations that autograd differentiates.
@@ -48,15 +49,16 @@ pub fn top_k_kd_loss(
 ) -> Result<Tensor> {
     let (batch, classes) = dims(student_logits)?;
     mixed(loss, student_logits, labels, weights, |student| {
-        // As good as nothing in a sum of exponentials, and finite.
+        // Finite, and as good as nothing in a sum of exponentials.
         const NOWHERE: f32 = -1e30;
         let tau = loss.temperature;
         let index = teacher.indices.contiguous()?; // [batch, k]
         let listed = (widen(&teacher.logits.detach())?.to_dtype(student.dtype())? / tau)?;
         let all = listed.dim(1)? == classes;
-        let tail = match all {
-            true => Tensor::full(NOWHERE, (batch, 1), student.device())?.to_dtype(student.dtype())?,
-            false => teacher.tail.detach().to_dtype(student.dtype())?.maximum(NOWHERE)?.unsqueeze(1)?,
+        let tail = if all {
+            Tensor::full(NOWHERE, (batch, 1), student.device())?.to_dtype(student.dtype())?
+        } else {
+            teacher.tail.detach().to_dtype(student.dtype())?.maximum(NOWHERE)?.unsqueeze(1)?
         };
         let q = Tensor::cat(&[listed, tail], 1)?; // [batch, k + 1]: the listed classes, all others
         let log_q = log_softmax(&q)?;
@@ -92,7 +94,7 @@ fn mixed(
     let dtype = student.dtype();
     let device = student.device();
 
-    // [batch]: each row's weight, 0 where its label is the ignore index.
+    // [batch]: each row's weight, 0 if its label is the ignore index.
     let mut weight = match weights {
         Some(weights) => weights.to_dtype(dtype)?,
         None => Tensor::ones(batch, dtype, device)?,

@@ -1,5 +1,5 @@
-//! The CUDA and the Metal kernel, without their devices: compiled as C++ with a shim and held to PyTorch's values and to the
-//! CPU kernel, and the CUDA one compiled by nvcc. Each test says so and passes where its compiler is missing.
+//! The CUDA and the Metal kernel without their devices: compiled as C++ with a shim and compared with PyTorch's values and the
+//! CPU kernel, and the CUDA one compiled by nvcc. Each test passes and says so if its compiler is missing.
 
 mod common;
 
@@ -84,7 +84,7 @@ impl Shim {
         Some(Shim { program, student, teacher })
     }
 
-    /// Loss, or losses, and gradient (`[batch, classes]`) that the kernel makes of a case.
+    /// The loss, or losses, and the gradient (`[batch, classes]`) that the kernel computes for a case.
     fn run(&self, case: &Case, threads: usize, rows: usize) -> (Vec<f64>, Tensor) {
         let directory = tempfile::tempdir().unwrap();
         let (input, output) = (directory.path().join("input"), directory.path().join("output"));
@@ -109,7 +109,7 @@ impl Shim {
     }
 }
 
-/// A batch, as the kernels are told of it.
+/// A batch, as the kernels get it.
 #[derive(Clone)]
 struct Case {
     kd: KdLoss,
@@ -117,7 +117,7 @@ struct Case {
     teachers: Vec<Tensor>,
     labels: Tensor,
     weights: Option<Tensor>,
-    /// The gradient from above, one for all rows or one a row: the kernel runs a second time for it.
+    /// The upstream gradient, one for all rows or one a row: the kernel runs a second time for it.
     upstream: Option<Vec<f32>>,
 }
 
@@ -186,7 +186,7 @@ impl Case {
         bytes
     }
 
-    /// What the CPU kernel makes of it.
+    /// The CPU kernel's result.
     fn expected(&self) -> (Vec<f64>, Tensor) {
         let student = var(&self.student, self.student.dtype());
         let loss = match &self.weights {

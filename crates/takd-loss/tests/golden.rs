@@ -1,4 +1,4 @@
-//! Values and gradients that PyTorch worked out in float64, on the CPU and on a GPU where there is one.
+//! Values and gradients that PyTorch computed in float64, on the CPU and on a GPU if there is one.
 //!
 //! The crate's own file (`golden/make_golden.py` made it, every loss of the family) is always held to; the larger one where
 //! it is found (`TAKD_REFERENCE_DIR`, else `../shared/reference` beside the workspace).

@@ -93,13 +93,13 @@ fn memory_that_does_not_fit_is_named() {
     let found = says(&Tensor::zeros((4, 6), DType::F32, &CPU).unwrap());
     assert!(found.contains("the gradient's numbers are F32, but must be f64"), "{found}");
     let found = says(&Tensor::zeros((6, 4), DType::F64, &CPU).unwrap().t().unwrap());
-    assert!(found.contains("the gradient's numbers do not lie one after the other"), "{found}");
+    assert!(found.contains("the gradient's tensor is not contiguous"), "{found}");
     // The same numbers, or others of the same memory.
     for rows in [student.clone(), both.narrow(0, 4, 4).unwrap()] {
         let found = says(&rows);
-        assert!(found.contains("the gradient's numbers share memory with the student's logits"), "{found}");
+        assert!(found.contains("the gradient's tensor shares memory with the student's logits"), "{found}");
     }
     let found = says(&teacher);
-    assert!(found.contains("the gradient's numbers share memory with the teacher's logits"), "{found}");
+    assert!(found.contains("the gradient's tensor shares memory with the teacher's logits"), "{found}");
     assert_eq!(values(&teacher), values(&logits("t", 4, 6, 2.0)));
 }

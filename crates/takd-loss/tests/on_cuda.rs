@@ -1,4 +1,4 @@
-//! The loss on a GPU held to the loss on the CPU. Each test says so and passes where no CUDA device answers.
+//! The loss on a GPU compared with the loss on the CPU. Each test passes and says so if there is no CUDA device.
 //!
 //! Losses are f32 on both; the CPU's are summed in f64, the GPU's in f32. Gradients are held to the rounding of their type.
 #![cfg(feature = "cuda")]

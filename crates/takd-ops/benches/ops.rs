@@ -5,9 +5,9 @@
 //! cargo bench -p takd-ops --bench ops -- 'backward/64'    # those that match
 //! ```
 //!
-//! A layer stands between a *stem*, a 1×1 convolution of one channel, and a *head*, which reads one pixel an image, so that
-//! its input and its gradients come as from the layers of a network. `backward` holds the two ends' share, which
-//! `backward of the ends alone` tells.
+//! A layer is placed between a *stem*, a 1×1 convolution of one channel, and a *head*, which reads one pixel an image, so that
+//! its input and its gradients come from layers as in a network. `backward` includes the time of the two ends, which
+//! `backward of the ends alone` measures.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{Linear, VarBuilder, VarMap};
@@ -67,7 +67,7 @@ enum Follow {
     AddRelu,
 }
 
-/// A layer between its ends; without a layer the ends alone.
+/// A layer between its ends, or the ends alone.
 struct Bench {
     images: Tensor,
     stem: Option<ConvBn>,
@@ -86,7 +86,7 @@ impl Bench {
     }
 
     fn ends(channels: usize, side: usize, head: Shape) -> Result<Self> {
-        // The network's first layer reads images, which need no gradient.
+        // A network's first layer reads images, which need no gradient.
         let stem = (channels != 3).then(|| shape(1, channels, side, 1, 1));
         let images = Tensor::randn(0f32, 1., (BATCH, side, side, stem.map_or(3, |stem| stem.c_in)), &Device::Cpu)?;
         let stem = stem.map(|stem| stem.layer(&variables())).transpose()?;
@@ -181,7 +181,7 @@ fn others(criterion: &mut Criterion) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    // candle's own threads spin while they wait; one is none beside ours.
+    // candle's own threads spin while they wait; with one there are none besides ours.
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     // In the pool, as a training program should be.

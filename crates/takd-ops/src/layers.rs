@@ -1,6 +1,7 @@
-//! Layers over the ops: tensors, a constructor over a `VarBuilder`, a forward pass. Nothing more.
+//! The layers that [`ConvBn`](crate::ConvBn) is made of: tensors and a constructor over a `VarBuilder`.
 
-use crate::{Conv2dParams, reference};
+use crate::conv2d_params::Conv2dParams;
+use crate::reference;
 use candle_core::{DType, Result, Tensor, Var, bail};
 use candle_nn::{Init, VarBuilder};
 
@@ -19,7 +20,7 @@ impl Conv2d {
     /// Square kernel, with bias, initialised as PyTorch's `nn.Conv2d`: both uniform in ±1/√fan_in.
     ///
     /// # Errors
-    /// Where `vb` lacks `weight` or `bias`, or holds them in another shape.
+    /// If `vb` lacks `weight` or `bias`, or has them in another shape.
     pub fn new(c_in: usize, c_out: usize, kernel: usize, params: Conv2dParams, vb: &VarBuilder) -> Result<Self> {
         let bound = 1.0 / ((c_in * kernel * kernel) as f64).sqrt();
         let init = Init::Uniform { lo: -bound, up: bound };
@@ -31,7 +32,7 @@ impl Conv2d {
     /// Square kernel, without bias, weight drawn from N(0, √(2 / (k²·c_out))) (He et al. 2015, fan-out form).
     ///
     /// # Errors
-    /// Where `vb` lacks `weight`, or holds it in another shape.
+    /// If `vb` lacks `weight`, or has it in another shape.
     pub fn no_bias(c_in: usize, c_out: usize, kernel: usize, params: Conv2dParams, vb: &VarBuilder) -> Result<Self> {
         let stdev = (2.0 / (kernel * kernel * c_out) as f64).sqrt();
         let init = Init::Randn { mean: 0.0, stdev };
@@ -63,10 +64,10 @@ impl BatchNorm {
 
     /// γ = 1, β = 0, running mean 0, running variance 1.
     ///
-    /// The running statistics follow the training only where `vb` hands out variables.
+    /// The running statistics follow the training only if `vb` hands out variables.
     ///
     /// # Errors
-    /// Where `vb` lacks a tensor, or holds it in another shape.
+    /// If `vb` lacks a tensor, or has it in another shape.
     pub fn new(channels: usize, vb: &VarBuilder) -> Result<Self> {
         let counter = vb.get_with_hints_dtype((), "num_batches_tracked", Init::Const(0.0), DType::I64)?;
         Ok(Self {

@@ -3,45 +3,34 @@
 //! # Invariant
 //! Knows nothing of networks, losses or data, and a caller never mentions a device: the tensors do.
 
+// Each operation has a folder. `mod.rs` is what a caller sees of it: it picks the backend. `cpu.rs` or `cpu/`, `cuda.rs` or
+// `cuda/` are the backends, the latter with the text of the kernels, `.cu`, beside the Rust that launches them. `cpu/` and
+// `cuda/` here are what the operations of one backend share. takd-loss is laid out the same way.
+mod activation;
+mod compute;
+mod conv2d_params;
 mod conv_bn;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod features;
-mod finite;
-mod head;
+mod global_avg_pool;
 mod layers;
-mod precision;
+mod linear;
 pub mod reference;
-mod sgd;
+mod release;
+mod sgd_step;
 #[cfg(test)]
 mod tests;
 
+pub use compute::{Compute, Precision};
 pub use conv_bn::{ConvBn, Then};
-pub use cpu::buffer::release_buffers;
+pub use conv2d_params::Conv2dParams;
 #[cfg(feature = "cuda")]
 pub use cuda::cuda_device;
 pub use features::{Features, backward};
 pub use layers::{BatchNorm, Conv2d};
-pub use precision::{Precision, precision, set_precision};
+pub use linear::linear;
 pub use reference::{conv2d, global_avg_pool, max_pool2d};
-pub use sgd::{SgdParams, SgdUpdate, sgd_step};
-
-/// Stride and zero padding of a convolution, the same in height and width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv2dParams {
-    /// Distance in pixels between two applications of the kernel.
-    pub stride: usize,
-    /// Rows and columns of zeros added on each side.
-    pub padding: usize,
-}
-
-impl Conv2dParams {
-    /// How often a kernel finds place along one side; nothing where it does not at all, or the padded side is above 65535.
-    pub(crate) fn places(self, size: usize, kernel: usize) -> Option<usize> {
-        let padded = self.padding.checked_mul(2)?.checked_add(size)?;
-        // No image is that large, but a mistake in the arguments may be.
-        u16::try_from(padded).ok()?;
-        padded.checked_sub(kernel.max(1))?.checked_div(self.stride)?.checked_add(1)
-    }
-}
+pub use release::release_buffers;
+pub use sgd_step::{SgdParams, SgdUpdate, sgd_step};

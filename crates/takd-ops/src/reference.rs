@@ -1,7 +1,7 @@
 //! Each op in plain candle operations: slow, differentiable by candle's own autograd, any float type, any device, and
-//! short enough to be seen to be right. The fast ops are held to these.
+//! short enough to be seen to be right. The fast ops are tested against these.
 
-use crate::Conv2dParams;
+use crate::conv2d_params::Conv2dParams;
 use candle_core::{D, Result, Tensor, bail};
 
 /// 2-D convolution as `k·k` shifted copies of the input and one matrix product.
@@ -10,13 +10,13 @@ use candle_core::{D, Result, Tensor, bail};
 /// `[batch, height', width', c_out]` with `height' = (height + 2·padding − k) / stride + 1`.
 ///
 /// # Errors
-/// Where the shapes do not fit one another or the kernel does not fit the padded input.
+/// If the shapes do not fit one another or the kernel does not fit the padded input.
 pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: Conv2dParams) -> Result<Tensor> {
     let (batch, height, width, c_in) = input.dims4()?;
     let (c_out, w_in, k_h, k_w) = weight.dims4()?;
     let Conv2dParams { stride, padding } = params;
-    let places = params.places(height, k_h).zip(params.places(width, k_w));
-    let (Some((out_h, out_w)), true) = (places, c_in == w_in && k_h * k_w * c_in > 0) else {
+    let size = params.outputs(height, k_h).zip(params.outputs(width, k_w));
+    let (Some((out_h, out_w)), true) = (size, c_in == w_in && k_h * k_w * c_in > 0) else {
         bail!("conv2d: input {:?} and weight {:?} do not fit ({params:?})", input.dims(), weight.dims())
     };
     let padded = input.pad_with_zeros(1, padding, padding)?.pad_with_zeros(2, padding, padding)?;
@@ -60,7 +60,7 @@ pub struct Normalized {
 /// `(x − mean) / sqrt(variance + eps) · weight + bias`, each per channel.
 ///
 /// # Errors
-/// Where the shapes do not fit.
+/// If the shapes do not fit.
 pub fn batch_norm_train(input: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Normalized> {
     let mean = input.mean_keepdim((0, 1, 2))?;
     let centred = input.broadcast_sub(&mean)?;
@@ -73,7 +73,7 @@ pub fn batch_norm_train(input: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64
 /// Batch normalisation by given statistics (Ioffe and Szegedy 2015, algorithm 2).
 ///
 /// # Errors
-/// Where the shapes do not fit.
+/// If the shapes do not fit.
 pub fn batch_norm_eval(
     input: &Tensor,
     weight: &Tensor,
@@ -86,27 +86,27 @@ pub fn batch_norm_eval(
     input.broadcast_sub(mean)?.broadcast_mul(&scale)?.broadcast_add(bias)
 }
 
-/// `x` where it is above 0, else 0; NaN stays NaN, as in PyTorch (candle's own `relu` makes it 0).
+/// `x` if it is above 0, else 0; NaN stays NaN, as in PyTorch (candle's own `relu` makes it 0).
 ///
 /// # Errors
-/// None of the caller's making.
+/// If the device reports one.
 pub fn relu(input: &Tensor) -> Result<Tensor> {
     input.le(0.0)?.where_cond(&input.zeros_like()?, input)
 }
 
-/// The larger of two, `first` where they are equal, NaN where either is.
+/// The larger of two, `first` if they are equal, NaN if either is.
 fn larger(first: &Tensor, second: &Tensor) -> Result<Tensor> {
     let second_is_nan = second.ne(second)?;
     (second.gt(first)? + second_is_nan)?.where_cond(second, first)
 }
 
-/// The largest of each 2×2 block, stride 2; a last odd row or column is left out, NaN wins and of equal numbers the
-/// first gets the gradient, as in PyTorch.
+/// The largest of each 2×2 block, stride 2. A last odd row or column is left out, a block with NaN gives NaN, and of equal
+/// numbers the first gets the gradient, as in PyTorch.
 ///
 /// `[batch, height, width, channels]` becomes `[batch, height / 2, width / 2, channels]`.
 ///
 /// # Errors
-/// Where the input has not four dimensions, or height or width is below 2.
+/// If the input does not have four dimensions, or height or width is below 2.
 pub fn max_pool2d(input: &Tensor) -> Result<Tensor> {
     let (batch, height, width, channels) = input.dims4()?;
     let (out_h, out_w) = (height / 2, width / 2);
@@ -124,7 +124,7 @@ pub fn max_pool2d(input: &Tensor) -> Result<Tensor> {
 /// The mean over height and width: `[batch, height, width, channels]` becomes `[batch, channels]`.
 ///
 /// # Errors
-/// Where the input has not four dimensions, or no pixels.
+/// If the input does not have four dimensions, or has no pixels.
 pub fn global_avg_pool(input: &Tensor) -> Result<Tensor> {
     let (batch, height, width, channels) = input.dims4()?;
     if height * width == 0 {

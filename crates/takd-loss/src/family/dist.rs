@@ -1,6 +1,7 @@
 //! DIST: distillation by correlation.
 
-use super::{Batch, DistillationLoss, check_temperature, check_weight, composite_logits, only_teacher, reported};
+use super::inputs::{check_temperature, check_weight, composite_logits, only_teacher, reported};
+use super::loss::{Batch, DistillationLoss};
 use crate::error::Result;
 use crate::kd::cross_entropy;
 use crate::reference::log_softmax;
@@ -45,7 +46,8 @@ impl DistillationLoss for Dist {
         check_weight("gamma", self.gamma)?;
         check_temperature(self.temperature)?;
         let ce = cross_entropy(batch.student_logits, batch.labels)?;
-        let (student, teacher) = composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 1)?;
+        let (student, teacher) =
+            composite_logits(batch.student_logits, only_teacher(self.name(), batch.teacher_logits)?, 1)?;
         if student.dim(0)? == 0 {
             return Ok(ce);
         }
@@ -55,7 +57,7 @@ impl DistillationLoss for Dist {
         let scale = self.temperature * self.temperature;
         let inter = (uncorrelated(&p, &q)? * (scale * self.beta))?;
         let intra = (uncorrelated(&p.t()?, &q.t()?)? * (scale * self.gamma))?;
-        reported((((ce * self.cross_entropy)? + inter)? + intra)?, batch)
+        reported((((ce * self.cross_entropy)? + inter)? + intra)?, batch.student_logits, batch.teacher_logits)
     }
 }
 
@@ -64,7 +66,7 @@ fn uncorrelated(p: &Tensor, q: &Tensor) -> Result<Tensor> {
     let centred = |x: &Tensor| x.broadcast_sub(&x.mean_keepdim(D::Minus1)?);
     let (p, q) = (centred(p)?, centred(q)?);
     let sum = |x: Tensor| x.sum(D::Minus1);
-    // ε² under each root keeps the gradient finite where all probabilities of a row are equal.
+    // ε² under each root keeps the gradient finite if all probabilities of a row are equal.
     let norm = |x: &Tensor| (sum(x.sqr()?)? + EPSILON * EPSILON)?.sqrt();
     let correlation = (sum((&p * &q)?)? / ((norm(&p)? * norm(&q)?)? + EPSILON)?)?;
     Ok((1.0 - correlation.mean_all()?)?)

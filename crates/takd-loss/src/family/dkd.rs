@@ -1,9 +1,11 @@
 //! Decoupled knowledge distillation.
 
-use super::{Batch, DistillationLoss, check_temperature, check_weight, composite_logits, only_teacher, reported};
+use super::inputs::{check_temperature, check_weight, composite_logits, only_teacher, reported};
+use super::loss::{Batch, DistillationLoss};
 use crate::error::Result;
-use crate::kd::{KdLoss, cross_entropy};
+use crate::kd::cross_entropy;
 use crate::reference::{class_index, log_softmax, log_sum_exp};
+use crate::settings::KdLoss;
 use candle_core::{D, Tensor};
 
 /// Decoupled KD (Zhao, Cui, Song, Qiu and Liang 2022, arXiv 2203.08679, eq. 7): the divergence of *label or not*, and
@@ -12,14 +14,14 @@ use candle_core::{D, Tensor};
 /// `L = w·CE + τ²·(α·KL(b^T ‖ b^S) + β·KL(p̂^T ‖ p̂^S))`
 ///
 /// b = (p_y, 1 − p_y) at temperature τ, p̂ the softmax over all classes but the label. Averaged over the batch. With
-/// α = 1 and β = 1 − p_y^T it would be KD.
+/// α = 1 and β = 1 − p_y^T it is KD.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dkd {
     /// w: weight of the cross-entropy, 0 or more.
     pub cross_entropy: f64,
     /// α: weight of the target class's divergence, 0 or more.
     pub alpha: f64,
-    /// β: weight of the other classes' divergence, 0 or more. The paper takes 8 where the teacher is certain.
+    /// β: weight of the other classes' divergence, 0 or more. The paper takes 8 if the teacher is certain.
     pub beta: f64,
     /// τ, above 0.
     pub temperature: f64,
@@ -43,7 +45,8 @@ impl DistillationLoss for Dkd {
         check_weight("beta", self.beta)?;
         check_temperature(self.temperature)?;
         let ce = cross_entropy(batch.student_logits, batch.labels)?; // checks the labels too
-        let (student, teacher) = composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 2)?;
+        let (student, teacher) =
+            composite_logits(batch.student_logits, only_teacher(self.name(), batch.teacher_logits)?, 2)?;
         let (rows, classes) = student.dims2()?;
         if rows == 0 {
             return Ok(ce);
@@ -51,7 +54,7 @@ impl DistillationLoss for Dkd {
         let label = class_index(&KdLoss::default(), batch.labels, classes)?; // [rows, 1]
         let on_label = Tensor::zeros((rows, classes), candle_core::DType::U8, student.device())?;
         let on_label = on_label.scatter(&label, &label.ones_like()?.to_dtype(on_label.dtype())?, D::Minus1)?;
-        // So far below every other logit that it has no part in a softmax, and finite.
+        // Finite, and so far below every other logit that it does not count in a softmax.
         let nowhere = Tensor::full(-1e30f32, (rows, classes), student.device())?.to_dtype(student.dtype())?;
 
         // Logarithms of p_y, of 1 − p_y and of p̂.
@@ -68,6 +71,6 @@ impl DistillationLoss for Dkd {
         let others = divergence(&q_others, &p_others)?;
         let scale = self.temperature * self.temperature / rows as f64;
         let kd = ((target * (scale * self.alpha))? + (others * (scale * self.beta))?)?;
-        reported(((ce * self.cross_entropy)? + kd)?, batch)
+        reported(((ce * self.cross_entropy)? + kd)?, batch.student_logits, batch.teacher_logits)
     }
 }

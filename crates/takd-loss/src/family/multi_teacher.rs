@@ -1,8 +1,9 @@
 //! Several teachers at once, in one pass of the fused kernel.
 
-use super::{Batch, DistillationLoss};
+use super::loss::{Batch, DistillationLoss};
 use crate::error::{Error, Result};
-use crate::kd::{KdLoss, fused};
+use crate::kd::{Teacher, forward};
+use crate::settings::KdLoss;
 use candle_core::Tensor;
 use rand_chacha::rand_core::Rng;
 
@@ -29,13 +30,13 @@ impl DistillationLoss for MultiTeacherKd {
             return Err(Error::Teachers { loss: self.name(), expected: "one teacher or more", found: 0 });
         }
         let share = 1.0 / teachers.len().max(1) as f64;
-        let teachers: Vec<_> = teachers.iter().map(|teacher| (teacher, share)).collect();
-        fused::forward(&self.kd, batch.student_logits, &teachers, batch.labels, None)
+        let teachers: Vec<_> = teachers.iter().map(|logits| Teacher { logits, share }).collect();
+        forward(&self.kd, batch.student_logits, &teachers, batch.labels, None)
     }
 }
 
 /// Densely guided KD (Son, Na, Choi and Hwang 2021, arXiv 2009.08825): the teacher and every larger assistant teach at
-/// once, and in each step some of them, drawn at random, are left out:
+/// the same time, and in each step some of them, drawn at random, are left out:
 ///
 /// `L = (1 − λ)·CE + λ·τ²·Σ_{m kept} KL(softmax(t_m/τ) ‖ softmax(s/τ))`
 ///
@@ -86,7 +87,7 @@ impl DistillationLoss for Dgkd {
             });
         }
         let kept = self.kept(teachers.len(), batch.step);
-        let teachers: Vec<_> = kept.iter().map(|&index| (&teachers[index], 1.0)).collect();
-        fused::forward(&self.kd, batch.student_logits, &teachers, batch.labels, None)
+        let teachers: Vec<_> = kept.iter().map(|&index| Teacher { logits: &teachers[index], share: 1.0 }).collect();
+        forward(&self.kd, batch.student_logits, &teachers, batch.labels, None)
     }
 }

@@ -1,8 +1,9 @@
 //! KD of standardised logits.
 
-use super::{Batch, DistillationLoss, composite_logits, only_teacher, reported};
+use super::inputs::{composite_logits, only_teacher, reported};
+use super::loss::{Batch, DistillationLoss};
 use crate::error::Result;
-use crate::kd::KdLoss;
+use crate::settings::KdLoss;
 use candle_core::{D, Tensor};
 
 /// Keeps the standard deviation of equal logits above 0; the authors' value.
@@ -37,12 +38,15 @@ impl DistillationLoss for StandardizedKd {
     fn loss(&self, batch: &Batch<'_>) -> Result<Tensor> {
         let KdLoss { lambda, .. } = self.kd;
         self.kd.check()?;
-        let (student, teacher) = composite_logits(batch.student_logits, only_teacher(self.name(), batch)?, 2)?;
+        let (student, teacher) =
+            composite_logits(batch.student_logits, only_teacher(self.name(), batch.teacher_logits)?, 2)?;
         let (student, teacher) = (standardized(&student)?, standardized(&teacher)?);
         let ce = KdLoss { lambda: 0.0, ..self.kd }.forward(batch.student_logits, &teacher, batch.labels)?;
         let kl = KdLoss { lambda: 1.0, ..self.kd }.forward(&student, &teacher, batch.labels);
-        // The logits themselves tell better what is wrong than their standardised form.
-        let kl = kl.or_else(|error| reported(Tensor::new(f32::NAN, ce.device())?, batch).and(Err(error)))?;
+        // An error about the logits themselves is clearer than one about their standardised form.
+        let kl = kl.or_else(|error| {
+            reported(Tensor::new(f32::NAN, ce.device())?, batch.student_logits, batch.teacher_logits).and(Err(error))
+        })?;
         Ok(((ce * (1.0 - lambda))? + (kl * lambda)?)?)
     }
 }
@@ -52,7 +56,7 @@ fn standardized(logits: &Tensor) -> Result<Tensor> {
     let classes = logits.dim(D::Minus1)? as f64;
     let centred = logits.broadcast_sub(&logits.mean_keepdim(D::Minus1)?)?;
     let variance = (centred.sqr()?.sum_keepdim(D::Minus1)? / (classes - 1.0))?;
-    // Next to nothing under the root keeps the gradient of equal logits finite.
+    // A very small number under the root keeps the gradient of equal logits finite.
     let deviation = ((variance + 1e-30)?.sqrt()? + EPSILON)?;
     Ok(centred.broadcast_div(&deviation)?)
 }

@@ -1,15 +1,15 @@
 //! Runs `kd_loss.cu`.
 //!
-//! NVRTC, which candle's own `cuda` feature links, compiles it for the types at hand when they are first met (a fraction
-//! of a second); nothing is needed when the crate is built but what candle needs.
+//! NVRTC, which candle's own `cuda` feature links, compiles it for the types at hand when they are first used (a fraction
+//! of a second), so that building the crate needs nothing that candle does not.
 
-use super::Reduction;
-use super::device::{
+use super::gpu::{
     Block, GIVEN_GRAD, GIVEN_TOTAL, GIVEN_UPSTREAM, GIVEN_WEIGHTS, MOST_TEACHERS, SUM_THREADS, Terms, kernel_type,
     offset_aligned,
 };
-use super::fused::{Gradient, Outcome, Problem};
+use super::problem::{Gradient, Outcome, Problem};
 use crate::error::{Error, Input, Result};
+use crate::settings::Reduction;
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::{
@@ -22,13 +22,13 @@ use half::{bf16, f16};
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// The kernel's text; its steps are those of `cpu.rs`.
+/// The kernel's text; its steps are those of [`crate::cpu`].
 const SOURCE: &str = include_str!("kd_loss.cu");
 
 // SAFETY: `Terms` is `repr(C)`, plain numbers, and field for field the kernel's.
 unsafe impl DeviceRepr for Terms {}
 
-/// The kernel's `Teachers`: a device address each.
+/// The kernel's `Teachers`: their device addresses.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Teachers([u64; MOST_TEACHERS]);
@@ -36,7 +36,7 @@ struct Teachers([u64; MOST_TEACHERS]);
 // SAFETY: `repr(C)`, the addresses the kernel's struct holds.
 unsafe impl DeviceRepr for Teachers {}
 
-/// The loss, and its gradient where it is asked for; NaN where a row is bad. Launches kernels and waits for none.
+/// The loss, and its gradient if it is asked for; NaN for bad rows. Launches kernels and waits for none.
 pub(super) fn kd_loss(problem: &Problem, gradient: Gradient<'_>) -> Result<Outcome> {
     let device = problem.student.device().as_cuda_device()?;
     let (batch, dtype) = (problem.batch(), problem.student.dtype());
@@ -69,9 +69,8 @@ pub(super) fn kd_loss(problem: &Problem, gradient: Gradient<'_>) -> Result<Outco
     Ok(Outcome { loss, shape, grad })
 }
 
-/// Multiplies the gradient that came from above into `grad`, which nobody else has seen. Rows where it is 1 stay as they
-/// are, so that the usual case costs a launch that reads one number a row; the others are worked out anew, so that they
-/// are rounded once.
+/// Multiplies `grad`, which nobody else has seen, with `upstream`. Rows with an upstream gradient of 1 stay as they are, so that
+/// the usual case costs a launch that reads one number a row; the others are computed again, so that they are rounded once.
 pub(super) fn rescale(problem: &Problem, grad: &Tensor, upstream: &Tensor) -> Result<()> {
     if problem.batch() == 0 {
         return Ok(());
@@ -80,7 +79,7 @@ pub(super) fn rescale(problem: &Problem, grad: &Tensor, upstream: &Tensor) -> Re
     rows(problem, device, None, Some(grad), Some(upstream))
 }
 
-/// Launches `kd_loss_rows`, with somewhere for the losses or a gradient from above.
+/// Launches `kd_loss_rows`, either with room for the losses or with an upstream gradient.
 fn rows(
     problem: &Problem,
     device: &CudaDevice,
@@ -146,7 +145,7 @@ fn rows(
     };
     // SAFETY: the arguments are the kernel's, in its order and of its types. It reads and writes `batch · classes` numbers
     // from each logits address on, which the checked shapes have, and `batch` numbers from the others on; an address is 0
-    // only where `Terms` tells the kernel not to follow it.
+    // only if `Terms` tells the kernel not to follow it.
     unsafe { launch.launch(config) }.w()?;
     Ok(())
 }
@@ -185,7 +184,7 @@ fn sum(
     Ok(sum)
 }
 
-/// A kernel for these types, compiled if this process has not met them on this GPU yet.
+/// A kernel for these types, compiled if this process has not used it on this GPU yet.
 fn function(device: &CudaDevice, name: &'static str, student: DType, teacher: DType) -> Result<CudaFunction> {
     type Key = (usize, &'static str, &'static str, &'static str);
     static COMPILED: LazyLock<Mutex<HashMap<Key, CudaFunction>>> = LazyLock::new(Mutex::default);
@@ -217,7 +216,7 @@ fn uninitialised(device: &CudaDevice, count: usize, dtype: DType) -> Result<Cuda
 }
 
 fn elsewhere() -> Error {
-    candle_core::Error::msg("a tensor of the loss is not on the GPU where the student's logits are").into()
+    candle_core::Error::msg("a tensor of the loss is not on the GPU of the student's logits").into()
 }
 
 /// Device addresses for one launch, and what keeps candle's streams in order until it is made.
@@ -231,7 +230,7 @@ impl<'a> Addresses<'a> {
         Addresses { stream, guards: Vec::new() }
     }
 
-    /// That of a slice; 0 where there is none.
+    /// That of a slice; 0 if there is none.
     fn of<N>(&mut self, slice: Option<&'a CudaSlice<N>>) -> u64 {
         let Some(slice) = slice else { return 0 };
         let (at, guard) = slice.device_ptr(self.stream);

@@ -1,7 +1,7 @@
-// The kernel on Metal: a SIMD group or a threadgroup to a row; `cpu.rs` explains the steps.
+// The kernel on Metal: a SIMD group or a threadgroup for each row; `src/cpu/mod.rs` lists the steps.
 //
 // Compiled when it is first used, by the Metal library, for the types at hand: STUDENT and TEACHER are defined as f32, f16
-// or bf16 before this text. It is `kd_loss.cu` in Metal's language: what differs is above the line of dashes, and the
+// or bf16 before this text. It is `kd_loss.cu` in Metal's language: they differ above the line of dashes, and in the
 // arguments of the two kernels.
 
 #ifndef KD_SHIM // on a CPU, in tests, a shim says what these mean
@@ -61,7 +61,7 @@ INLINE float not_a_number() { return of_bits(0x7fc00000u); }
 #define MOST_TEACHERS 8
 #define CHUNK 8 // logits a thread takes at a time
 
-// What of the arguments is there.
+// Which arguments are given.
 #define GIVEN_WEIGHTS 1
 #define GIVEN_TOTAL 2
 #define GIVEN_UPSTREAM 4
@@ -73,19 +73,19 @@ struct Terms {
   uint label_bytes;         // 0: there are none to read
   uint needs_ce;
   uint aligned;             // each row starts at a multiple of CHUNK numbers and of 16 bytes
-  uint upstream_step;       // 0: one gradient from above, 1: one a row
-  uint ignores;             // whether ignore_index means anything
-  uint given;               // the sum of what of GIVEN_…
+  uint upstream_step;       // 0: one upstream gradient, 1: one a row
+  uint ignores;             // whether ignore_index is set
+  uint given;               // the sum of some of GIVEN_…
   uint unused;
   i64 ignore_index;
   float ce, smoothing;      // 1 - lambda, epsilon
   float ce_rate, kl_rate;   // log2(e), log2(e) / tau
   float temperature;
-  float scale;              // a row's weight, besides its own
+  float scale;              // what every row's weight is multiplied with
   float kl[MOST_TEACHERS];  // each teacher's part of lambda * tau^2
 };
 
-// What a part of a row comes down to; d is a logit's distance to the part's maximum.
+// The sums of a part of a row; d is a logit's distance to the part's maximum.
 struct Sums {
   float count;
   float max, ce, kl;        // sum of exp d, sum of exp(d / tau)
@@ -174,10 +174,11 @@ INLINE i64 label_of(const GLOBAL uchar* labels, uint bytes, uint row) {
   return ((const GLOBAL i64*)labels)[row];
 }
 
-// A row of threads to a row of logits; `shared` holds a Sums for each thread. A bad row, one whose label is no class, whose
-// weight is none or whose loss is not finite, gets NaN for its loss and its whole gradient. `total` is the sum of the
-// weights, `upstream` the gradient from above: where one is given, `grad` holds the gradient already, which is right for
-// rows where it is 1, the others are worked out anew, and no losses are written.
+// A row of threads for each row of logits; `shared` has a Sums for each thread. A bad row, whose label is no class, whose
+// weight is negative or not finite or whose loss is not finite, gets NaN for its loss and its whole gradient. `total` is the
+// sum of the weights. `upstream` is the gradient of whatever was computed from the loss: if it is given, `grad` has the
+// gradient already, which is right for rows with an upstream gradient of 1; the others are computed again, and no losses
+// are written.
 KERNEL void kd_loss_rows(
     const GLOBAL STUDENT* student BUFFER(0), const GLOBAL uchar* labels BUFFER(1), const GLOBAL float* weights BUFFER(2),
     const GLOBAL float* total BUFFER(3), const GLOBAL float* upstream BUFFER(4), CONSTANT Terms& terms BUFFER(5),
@@ -301,7 +302,7 @@ KERNEL void kd_loss_rows(
   }
 }
 
-// The sum of one number a row, by one block, always in the same order: of `losses`, or where none are given, of the
+// The sum of one number a row, by one block, always in the same order: of `losses`, or if none are given, of the
 // weights of the rows that are not ignored.
 KERNEL void kd_sum(
     const GLOBAL float* losses BUFFER(0), CONSTANT uint& of_losses BUFFER(1), const GLOBAL uchar* labels BUFFER(2),

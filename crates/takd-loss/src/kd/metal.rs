@@ -1,20 +1,19 @@
 //! Runs `kd_loss.metal`.
 //!
-//! Metal compiles it for the types at hand when they are first met; nothing is needed when the crate is built but what
-//! candle's own `metal` feature needs.
+//! Metal compiles it for the types at hand when they are first used, so that building the crate needs nothing that candle's own
+//! `metal` feature does not.
 //!
-//! What has been verified: this file is type-checked for macOS; the kernel's text, compiled as C++ with a shim
-//! (`tests/kernel_shim`), agrees with the CPU kernel to rounding in losses and gradients, for every type of logits, and finds
-//! the same rows bad. What has not: it has not been compiled by Metal's own compiler, nor run on Apple's hardware; nothing is
-//! known of its speed.
+//! Verified: this file type-checks for macOS; the kernel's text, compiled as C++ with a shim (`tests/kernel_shim`), agrees with
+//! the CPU kernel up to rounding in losses and gradients, for every type of logits, and finds the same rows bad. Not verified:
+//! it has not been compiled by Metal's own compiler, nor run on Apple's hardware; its speed is unknown.
 
-use super::Reduction;
-use super::device::{
+use super::gpu::{
     Block, GIVEN_GRAD, GIVEN_TOTAL, GIVEN_UPSTREAM, GIVEN_WEIGHTS, MOST_TEACHERS, SUM_THREADS, Terms, kernel_type,
     offset_aligned,
 };
-use super::fused::{Gradient, Outcome, Problem};
+use super::problem::{Gradient, Outcome, Problem};
 use crate::error::{Error, Input, Result};
+use crate::settings::Reduction;
 use candle_core::backend::BackendStorage;
 use candle_core::metal_backend::DeviceId;
 use candle_core::op::BackpropOp;
@@ -25,13 +24,13 @@ use objc2_metal::{MTLCompileOptions, MTLSize};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// The kernel's text; its steps are those of `cpu.rs`.
+/// The kernel's text; its steps are those of [`crate::cpu`].
 const SOURCE: &str = include_str!("kd_loss.metal");
 
-/// A buffer and the byte where it begins to count.
+/// A buffer and its first byte that counts.
 type Place<'a> = (&'a Buffer, usize);
 
-/// The loss, and its gradient where it is asked for; NaN where a row is bad. Launches kernels and waits for none.
+/// The loss, and its gradient if it is asked for; NaN for bad rows. Launches kernels and waits for none.
 pub(super) fn kd_loss(problem: &Problem, gradient: Gradient<'_>) -> Result<Outcome> {
     let device = problem.student.device().as_metal_device()?;
     let (batch, dtype) = (problem.batch(), problem.student.dtype());
@@ -64,9 +63,8 @@ pub(super) fn kd_loss(problem: &Problem, gradient: Gradient<'_>) -> Result<Outco
     Ok(Outcome { loss, shape, grad })
 }
 
-/// Multiplies the gradient that came from above into `grad`, which nobody else has seen. Rows where it is 1 stay as they
-/// are, so that the usual case costs a launch that reads one number a row; the others are worked out anew, so that they
-/// are rounded once.
+/// Multiplies `grad`, which nobody else has seen, with `upstream`. Rows with an upstream gradient of 1 stay as they are, so that
+/// the usual case costs a launch that reads one number a row; the others are computed again, so that they are rounded once.
 pub(super) fn rescale(problem: &Problem, grad: &Tensor, upstream: &Tensor) -> Result<()> {
     if problem.batch() == 0 {
         return Ok(());
@@ -75,7 +73,7 @@ pub(super) fn rescale(problem: &Problem, grad: &Tensor, upstream: &Tensor) -> Re
     rows(problem, device, None, Some(grad), Some(upstream))
 }
 
-/// Launches `kd_loss_rows`, with somewhere for the losses or a gradient from above.
+/// Launches `kd_loss_rows`, either with room for the losses or with an upstream gradient.
 fn rows(
     problem: &Problem,
     device: &MetalDevice,
@@ -190,7 +188,7 @@ fn sum(
     Ok(sum)
 }
 
-/// A kernel for these types, compiled if this process has not met them on this device yet.
+/// A kernel for these types, compiled if this process has not used it on this device yet.
 fn pipeline(device: &MetalDevice, name: &'static str, student: DType, teacher: DType) -> Result<ComputePipeline> {
     type Key = (DeviceId, &'static str, &'static str, &'static str);
     static COMPILED: LazyLock<Mutex<HashMap<Key, ComputePipeline>>> = LazyLock::new(Mutex::default);
@@ -213,7 +211,7 @@ fn pipeline(device: &MetalDevice, name: &'static str, student: DType, teacher: D
     Ok(pipeline)
 }
 
-/// Where a tensor's numbers are.
+/// The place of a tensor's numbers.
 fn place<'a>(storage: &'a Storage, layout: &Layout) -> Result<Place<'a>> {
     match storage {
         Storage::Metal(storage) => {
@@ -224,5 +222,5 @@ fn place<'a>(storage: &'a Storage, layout: &Layout) -> Result<Place<'a>> {
 }
 
 fn elsewhere() -> Error {
-    candle_core::Error::msg("a tensor of the loss is not on the GPU where the student's logits are").into()
+    candle_core::Error::msg("a tensor of the loss is not on the GPU of the student's logits").into()
 }

@@ -1,4 +1,4 @@
-//! The distillation loss of Hinton, Vinyals and Dean (2015, arXiv 1503.02531), as arXiv 1902.03393 weighs it:
+//! The distillation loss of Hinton, Vinyals and Dean (2015, arXiv 1503.02531), weighted as in arXiv 1902.03393:
 //!
 //! `L = (1 − λ) · CE(softmax(s), y) + λ · τ² · KL(softmax(t/τ) ‖ softmax(s/τ))`
 //!
@@ -7,101 +7,42 @@
 //!
 //! `∂L/∂s = (1 − λ) · (p − e_y) + λ · τ · (p' − q)`
 //!
-//! With label smoothing ε, `(1 − ε) · e_y + ε/C` stands for e_y. With several teachers, each has a share of the KL term.
+//! With label smoothing ε, `(1 − ε) · e_y + ε/C` replaces e_y. With several teachers, each has a share of the KL term.
 
+mod autograd;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 #[cfg(any(feature = "cuda", feature = "metal"))]
-mod device;
-pub(crate) mod fused;
-mod memory;
+mod gpu;
 #[cfg(feature = "metal")]
 mod metal;
-mod numbers;
-mod simd;
-mod top_k;
+mod problem;
+mod solve;
 
-pub use top_k::TopK;
-
-use crate::error::{Error, Result};
-use candle_core::Tensor;
-
-/// How the losses of a batch's rows become one number.
-///
-/// B rows, C classes, `CE_i` and `KL_i` the two terms of row i (sums over classes), `w_i` the row's weight: 1 unless
-/// weights are given, 0 for an ignored row. `W = Σ w_i`, which is B in the plain case. Where W is 0, an empty batch or
-/// one of ignored rows only, the loss is 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reduction {
-    /// `Σ w_i·CE_i / W` and `Σ w_i·KL_i / W`: the formula as written, PyTorch's `batchmean`.
-    #[default]
-    BatchMean,
-    /// `Σ w_i·CE_i / W` and `Σ w_i·KL_i / (W·C)`: PyTorch's `reduction="mean"`, which divides the KL term by the
-    /// number of classes too. The published code of arXiv 1902.03393 does so.
-    Mean,
-    /// `Σ w_i·CE_i` and `Σ w_i·KL_i`.
-    Sum,
-    /// No reduction: the loss is `[batch]`, row i being `w_i·((1 − λ)·CE_i + λ·τ²·KL_i)`.
-    None,
-}
-
-/// What a batch comes to that has a bad row: a label that is no class, NaN or an infinity in its logits, a weight that is
-/// negative or not finite.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BadRows {
-    /// An error, at once, that names the tensor and the row. On a GPU each loss then waits until it is there.
-    #[default]
-    Error,
-    /// On a GPU, NaN: the loss (with [`Reduction::None`] the row's alone) and the row's whole gradient, so that whoever
-    /// reads the loss sees it. Nothing waits for the GPU, neither forward nor backward. Finite logits whose loss is beyond f32
-    /// (1e38 and -3e38 in a row) are NaN too.
-    ///
-    /// On the CPU, where the check costs nothing, an error as ever.
-    Nan,
-}
-
-/// The knowledge-distillation loss. See the [crate's page](crate) for an example.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct KdLoss {
-    /// τ: divides both logits in the KL term; above 0. Higher shows more of the teacher's small probabilities.
-    pub temperature: f64,
-    /// λ: share of the teacher's term, 0 to 1. At 0 the loss is the cross-entropy and the teacher is not read; at 1 the
-    /// labels are not read (but for rows to ignore, where an ignore index is set).
-    pub lambda: f64,
-    /// How the rows' losses become one number.
-    pub reduction: Reduction,
-    /// ε: the cross-entropy's target is `(1 − ε)` on the label and `ε / C` on every class; 0 to 1.
-    pub label_smoothing: f64,
-    /// Rows with this label count in neither term, as if they were not in the batch.
-    pub ignore_index: Option<i64>,
-    /// What a row without a loss does to its batch.
-    pub bad_rows: BadRows,
-}
-
-impl Default for KdLoss {
-    /// τ = 4, λ = 0.5, mean over the batch, no smoothing, nothing ignored, bad rows an error.
-    fn default() -> Self {
-        KdLoss {
-            temperature: 4.0,
-            lambda: 0.5,
-            reduction: Reduction::BatchMean,
-            label_smoothing: 0.0,
-            ignore_index: None,
-            bad_rows: BadRows::Error,
-        }
-    }
-}
+use crate::checks::{checked_weights, numbers};
+use crate::error::{Error, Input, Result};
+use crate::reference;
+use crate::settings::KdLoss;
+use crate::terms::Terms;
+use crate::top_k::{Rows, TopK};
+use autograd::differentiable;
+use candle_core::op::BackpropOp;
+use candle_core::{Device, Tensor};
+pub(crate) use problem::Teacher;
+use problem::{Gradient, Outcome, Problem, check_gradient};
+use solve::solve;
 
 impl KdLoss {
-    /// The loss of a batch: a scalar, or `[batch]` with [`Reduction::None`]; differentiable in the student's logits.
+    /// The loss of a batch: a scalar, or `[batch]` with [`Reduction::None`](crate::Reduction::None); differentiable in the student's logits.
     ///
     /// `student_logits` and `teacher_logits` are `[batch, classes]` of f32, f16, bf16 or f64, `labels` is `[batch]` of
     /// u32, i64 or u8. The loss of f64 logits is f64, any other is f32. No gradient reaches the teacher.
     ///
     /// # Errors
     /// A setting outside its range; shapes, types or devices that do not fit; a label that is no class; NaN or an
-    /// infinity in the logits. Each of the last two names the row, and is none where [`BadRows::Nan`] says so.
+    /// infinity in the logits. Each of the last two names the row, and is no error with
+    /// [`BadRows::Nan`](crate::BadRows::Nan).
     pub fn forward(&self, student_logits: &Tensor, teacher_logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
         self.forward_weighted(student_logits, teacher_logits, labels, None)
     }
@@ -111,7 +52,7 @@ impl KdLoss {
     /// # Errors
     /// As [`KdLoss::forward`].
     pub fn cross_entropy(&self, student_logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
-        fused::forward(&KdLoss { lambda: 0.0, ..*self }, student_logits, &[], labels, None)
+        forward(&KdLoss { lambda: 0.0, ..*self }, student_logits, &[], labels, None)
     }
 
     /// [`KdLoss::forward`] with a weight for each row: `weights` is `[batch]` of any float type, each 0 or more.
@@ -125,13 +66,13 @@ impl KdLoss {
         labels: &Tensor,
         weights: Option<&Tensor>,
     ) -> Result<Tensor> {
-        fused::forward(self, student_logits, &[(teacher_logits, 1.0)], labels, weights)
+        forward(self, student_logits, &[Teacher { logits: teacher_logits, share: 1.0 }], labels, weights)
     }
 
     /// The loss and its gradient for the student's logits, `[batch, classes]` of their type, without autograd.
     ///
     /// For loops that do their own backward pass: autograd adds every gradient to zeros, which costs as much memory
-    /// traffic again as the loss itself. With [`Reduction::None`] the gradient is that of the sum.
+    /// traffic again as the loss itself. With [`Reduction::None`](crate::Reduction::None) the gradient is that of the sum.
     ///
     /// # Errors
     /// As [`KdLoss::forward`].
@@ -141,15 +82,15 @@ impl KdLoss {
         teacher_logits: &Tensor,
         labels: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
-        fused::forward_and_grad(self, student_logits, &[(teacher_logits, 1.0)], labels, None)
+        forward_and_grad(self, student_logits, teacher_logits, labels, None)
     }
 
-    /// [`KdLoss::forward_and_grad`] with the gradient written into `grad`, of which no number is read; gives the loss.
+    /// [`KdLoss::forward_and_grad`] with the gradient written into `grad`, whose old numbers are not read; returns the loss.
     ///
-    /// For training loops with many classes, which make `grad` once and hand it to every step: of a gradient of many
-    /// megabytes in new memory, a good part of the time is the system's zeroing of that memory. `grad` is `[batch, classes]`,
+    /// For training loops with many classes, which make `grad` once and pass it to every step: with a gradient of many
+    /// megabytes in new memory, much of the time is the system's zeroing of that memory. `grad` is `[batch, classes]`,
     /// of the student's type and device, contiguous. Every tensor that shares its memory changes with it, and candle's graph
-    /// knows nothing of that. After an error its numbers mean nothing.
+    /// knows nothing of that. After an error its numbers are undefined.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -179,16 +120,15 @@ impl KdLoss {
         labels: &Tensor,
         grad: &Tensor,
     ) -> Result<Tensor> {
-        let teachers = [(teacher_logits, 1.0)];
-        let (loss, _) = fused::forward_and_grad(self, student_logits, &teachers, labels, Some(grad))?;
+        let (loss, _) = forward_and_grad(self, student_logits, teacher_logits, labels, Some(grad))?;
         Ok(loss)
     }
 
-    /// [`KdLoss::forward`] for a teacher of which only the largest logits of each row were kept; see [`TopK`] for the loss it
-    /// stands for. `weights` as in [`KdLoss::forward_weighted`].
+    /// [`KdLoss::forward`] for a teacher of which only the largest logits of each row were kept; [`TopK`] says which loss that
+    /// is. `weights` as in [`KdLoss::forward_weighted`].
     ///
     /// On the CPU it runs in the fused kernel. On a GPU it is a chain of candle operations, for which teacher and labels are
-    /// copied to the CPU and checked there, whatever [`BadRows`] says: each call waits for the GPU.
+    /// copied to the CPU and checked there, whatever [`BadRows`](crate::BadRows) says: each call waits for the GPU.
     ///
     /// # Errors
     /// As [`KdLoss::forward_weighted`], and for a teacher made for another temperature, or whose listed classes are not
@@ -200,18 +140,7 @@ impl KdLoss {
         labels: &Tensor,
         weights: Option<&Tensor>,
     ) -> Result<Tensor> {
-        fused::forward_top_k(self, student_logits, teacher, labels, weights)
-    }
-
-    pub(crate) fn check(&self) -> Result<()> {
-        let check = |name, found: f64, fits, range| {
-            if fits { Ok(()) } else { Err(Error::Setting { name, found, range }) }
-        };
-        let above_zero = self.temperature > 0.0 && self.temperature.is_finite();
-        check("temperature", self.temperature, above_zero, "finite and above 0")?;
-        check("lambda", self.lambda, (0.0..=1.0).contains(&self.lambda), "from 0 to 1")?;
-        let from_0_to_1 = (0.0..=1.0).contains(&self.label_smoothing);
-        check("label_smoothing", self.label_smoothing, from_0_to_1, "from 0 to 1")
+        forward_top_k(self, student_logits, teacher, labels, weights)
     }
 }
 
@@ -226,48 +155,76 @@ pub fn cross_entropy(student_logits: &Tensor, labels: &Tensor) -> Result<Tensor>
     KdLoss::default().cross_entropy(student_logits, labels)
 }
 
-/// The loss's settings as the kernels use them.
-#[derive(Clone, Debug)]
-struct Terms {
-    temperature: f64,
-    /// `1 − λ`; 0 where there is no cross-entropy.
-    ce: f64,
-    /// ε.
-    smoothing: f64,
-    /// What each teacher's KL is multiplied with: its share of `λ·τ²`, over C for [`Reduction::Mean`].
-    kl: Vec<f64>,
+/// The loss, differentiable in `student`. Each teacher has its share of the KL term.
+pub(crate) fn forward(
+    loss: &KdLoss,
+    student: &Tensor,
+    teachers: &[Teacher],
+    labels: &Tensor,
+    weights: Option<&Tensor>,
+) -> Result<Tensor> {
+    differentiable(Problem::new(loss, student, teachers, labels, weights)?, student)
 }
 
-impl Terms {
-    fn new(loss: &KdLoss, teacher_shares: impl Iterator<Item = f64>, classes: usize) -> Terms {
-        let mut kl = loss.lambda * loss.temperature * loss.temperature;
-        if loss.reduction == Reduction::Mean {
-            kl /= classes as f64;
+/// The loss for a teacher of which the largest logits are known.
+fn forward_top_k(
+    loss: &KdLoss,
+    student: &Tensor,
+    teacher: &TopK,
+    labels: &Tensor,
+    weights: Option<&Tensor>,
+) -> Result<Tensor> {
+    let mut problem = Problem::new(loss, student, &[], labels, weights)?;
+    if loss.lambda > 0.0 {
+        let rows = Rows::new(teacher, loss, student)?;
+        if !matches!(student.device(), Device::Cpu) {
+            if let Some(weights) = weights {
+                checked_weights(weights)?;
+            }
+            (0..problem.batch()).try_for_each(|row| rows.check(row, problem.classes()))?;
+            let found = reference::top_k_kd_loss(loss, student, teacher, labels, weights)?;
+            check_student_behind(&found, &problem.student)?;
+            return Ok(found);
         }
-        Terms {
-            temperature: loss.temperature,
-            ce: 1.0 - loss.lambda,
-            smoothing: loss.label_smoothing,
-            kl: teacher_shares.map(|share| share * kl).collect(),
+        problem.terms = Terms::new(loss, std::iter::once(1.0), problem.classes());
+        problem.top_k = Some(rows);
+    }
+    differentiable(problem, student)
+}
+
+/// If a loss made of candle operations is not finite, the error that names the student's logit that is not.
+fn check_student_behind(loss: &Tensor, student: &Tensor) -> Result<()> {
+    if numbers(loss)?.iter().all(|loss| loss.is_finite()) {
+        return Ok(());
+    }
+    let (classes, logits) = (student.dims()[1], numbers(student)?);
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        Some(at) => {
+            let (input, row, column) = (Input::StudentLogits, at / classes, at % classes);
+            Err(Error::NotFinite { input, row, column, value: logits[at] })
         }
-    }
-
-    fn needs_ce(&self) -> bool {
-        self.ce != 0.0
-    }
-
-    fn needs_kl(&self) -> bool {
-        !self.kl.is_empty()
+        None => Ok(()), // finite logits whose loss is beyond the range of its type
     }
 }
 
-/// What one row is to learn.
-#[derive(Clone, Copy, Debug)]
-struct Target {
-    /// Its label, a class; nothing where the loss has no cross-entropy.
-    label: Option<usize>,
-    /// What its loss is multiplied with: its weight, over their sum in a mean. 0 leaves the row out.
-    weight: f64,
-    /// What its gradient is multiplied with besides: the gradient that comes from above the loss.
-    upstream: f64,
+/// The loss and the gradient of its sum for `student`, in the memory of `into` or in new memory.
+fn forward_and_grad(
+    loss: &KdLoss,
+    student: &Tensor,
+    teacher: &Tensor,
+    labels: &Tensor,
+    into: Option<&Tensor>,
+) -> Result<(Tensor, Tensor)> {
+    let teachers = [Teacher { logits: teacher, share: 1.0 }];
+    let problem = Problem::new(loss, student, &teachers, labels, None)?;
+    let gradient = match into {
+        Some(grad) => {
+            check_gradient(grad, student, &teachers)?;
+            Gradient::Into(grad)
+        }
+        None => Gradient::OfTheSum,
+    };
+    let Outcome { loss, shape, grad } = solve(&problem, gradient)?;
+    let grad = grad.map_or_else(|| student.zeros_like(), Ok)?;
+    Ok((Tensor::from_storage(loss, shape, BackpropOp::none(), false), grad))
 }

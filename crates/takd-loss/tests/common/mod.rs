@@ -10,7 +10,7 @@ use takd_loss::{KdLoss, Reduction};
 
 pub const CPU: Device = Device::Cpu;
 
-/// The first GPU, where the crate is built for it and it answers.
+/// The first GPU, if the crate is built for it and there is one.
 pub fn cuda() -> Option<Device> {
     let device =
         if cfg!(feature = "cuda") { Device::new_cuda(0).map_err(|e| e.to_string()) } else { Err("not built".into()) };
@@ -56,7 +56,7 @@ pub fn gradient(loss: &Tensor, student: &Var) -> Result<Tensor> {
     Ok(loss.backward()?.get(student.as_tensor()).expect("a gradient for the student").clone())
 }
 
-/// ‖a − b‖ / ‖b‖, or ‖a‖ where b is nothing.
+/// ‖a − b‖ / ‖b‖, or ‖a‖ if b is zero.
 pub fn relative_distance(a: &Tensor, b: &Tensor) -> f64 {
     let (a, b) = (values(a), values(b));
     assert_eq!(a.len(), b.len());
@@ -66,7 +66,7 @@ pub fn relative_distance(a: &Tensor, b: &Tensor) -> f64 {
     if size > 0.0 { apart / size } else { apart }
 }
 
-/// Values and gradients that PyTorch worked out.
+/// Values and gradients that PyTorch computed.
 pub struct Golden {
     pub tensors: HashMap<String, Tensor>,
     /// Name and settings.

@@ -1,28 +1,28 @@
-//! Times training steps (forward, cross-entropy, backward, SGD) and evaluations of small networks at batch 128, and
-//! PyTorch's in turns with them where `--python` names an interpreter that has it; or compares their memory.
+//! Times training steps (forward, cross-entropy, backward, SGD) and evaluations of small networks at batch 128, in turns with
+//! PyTorch's if `--python` names an interpreter that has it; or compares their memory.
 //!
 //! ```text
 //! cargo run --release -p takd-ops --example bench_step -- --help
 //! ```
 //!
-//! A line a network and mode:
+//! It prints a line for each network and mode:
 //!
 //! - `ms`: the median of a step's times in a turn, the best of all turns, since the machine's other work only ever adds to
 //!   it; `images/s` and `GFLOP/s` follow from it;
 //! - GFLOP: multiplications and additions of the convolutions and linear layers as direct sums. A step of training counts
 //!   three times a forward pass, less the gradient of the images. Winograd's algorithm does the same with fewer;
-//! - `matmul`: the share that GFLOP/s is of candle's own at the product of two 1024×1024 matrices;
-//! - `fma`: the share of multiply-adds on registers alone, which no algorithm of direct sums can exceed;
-//! - `copy`: the share that the least bytes a second are of the rate at which large buffers are copied, read and
-//!   written counted both. The least are each layer's inputs and output once a forward pass, and in a backward pass those
-//!   once more with their gradients; a layer is a convolution with its normalisation, ReLU, pool and residual;
-//! - `PyTorch`: the same of its best variant, and `ratio` how many times as long as ours that is.
+//! - `matmul`: GFLOP/s as a share of candle's own for the product of two 1024×1024 matrices;
+//! - `fma`: GFLOP/s as a share of multiply-adds on registers alone, which no algorithm of direct sums can exceed;
+//! - `copy`: the least bytes a second as a share of the rate at which large buffers are copied, reads and writes both
+//!   counted. The least are each layer's inputs and output once per forward pass, and in a backward pass those once more
+//!   with their gradients; a layer is a convolution with its normalisation, ReLU, pool and residual;
+//! - `PyTorch`: `ms` of its best variant, and `ratio`, how many times as long as ours that is.
 //!
-//! Other work on the machine still tilts the ratio: PyTorch's threads wait for each other, ours take over each other's
-//! work. A ratio counts where nothing else runs.
+//! Other work on the machine still distorts the ratio: PyTorch's threads wait for each other, ours take over each other's
+//! work. A ratio is valid only if nothing else runs.
 //!
 //! With `--device cuda` the step is timed on a GPU, over many steps with one wait after them, and PyTorch also with CUDA
-//! graphs; what multiply-adds alone could do is not measured there.
+//! graphs; the rate of multiply-adds alone is not measured there.
 //!
 //! The machine's rates are the best of those measured in the turns of all networks so far. Threads are rayon's: set
 //! `RAYON_NUM_THREADS`.
@@ -45,16 +45,16 @@ use std::path::{Path, PathBuf};
 
 /// Times training steps and evaluations of small networks, PyTorch's in turns with them
 ///
-/// The source's head says what the columns mean.
+/// The columns are explained at the top of the source.
 #[derive(Parser)]
 struct Options {
     /// plane2, plane4, plane10, or resnet8, resnet14, …
     #[arg(default_values = ["plane2", "plane4", "plane10", "resnet8", "resnet20", "resnet110"])]
     networks: Vec<String>,
-    /// What is timed: one alone suits a profiler
+    /// What is timed; one mode alone suits a profiler
     #[arg(long, default_value = "both")]
     mode: Mode,
-    /// Where; `cuda` needs the feature of that name, which `cargo xtask bench` gives it
+    /// The device; `cuda` needs the feature of that name, with which `cargo xtask bench` builds it
     #[arg(long, default_value = "cpu", conflicts_with_all = ["memory", "profile"])]
     device: Kind,
     /// How many times each takes its turn
@@ -63,16 +63,16 @@ struct Options {
     /// A Python that has PyTorch
     #[arg(long)]
     python: Option<PathBuf>,
-    /// PyTorch's networks compiled too, not only run eagerly; that takes minutes for resnet110
+    /// Compile PyTorch's networks too, besides running them eagerly; that takes minutes for resnet110
     #[arg(long)]
     compile: bool,
-    /// PyTorch's networks run eagerly only, even where --compile is given
+    /// Run PyTorch's networks eagerly only, even if --compile is given
     #[arg(long)]
     eager: bool,
     /// Peak memory of a few steps in fresh processes instead of time (Linux; PyTorch's eager)
     #[arg(long)]
     memory: bool,
-    /// Where the time of our steps goes
+    /// Print how the time of our steps is spent
     #[arg(long, conflicts_with_all = ["memory", "json", "python"])]
     profile: bool,
     /// Lines of JSON instead of a table
@@ -129,11 +129,11 @@ impl Mode {
 }
 
 fn main() -> Result<()> {
-    // candle's own threads spin while they wait; one is none beside ours.
+    // candle's own threads spin while they wait; with one there are none besides ours.
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     let options = Options::parse();
-    // In the pool, as a training program should be: from outside it every parallel loop would wake a thread more than there
+    // In the pool, as a training program should be: from outside it every parallel loop would wake one thread more than there
     // are cores.
     rayon::scope(|_| {
         if options.memory_child {
@@ -184,7 +184,7 @@ fn measure(options: &Options) -> Result<()> {
             let mode = Mode::name(train);
             let pytorch = variants.iter().map(|&variant| (variant, f64::INFINITY)).collect();
             let mut timing = Timing { network, mode, work: task.work()?, ms: f64::INFINITY, pytorch };
-            // A quarter of a second a turn; its first step, in the caches of whoever came before, does not count.
+            // A quarter of a second a turn; its first step does not count: the caches are still another program's.
             let once = task.times(1)?[0];
             let steps = ((250.0 / once) as usize).clamp(2, 50);
             for round in 1..=options.rounds {
@@ -194,14 +194,14 @@ fn measure(options: &Options) -> Result<()> {
                 if let Some(rival) = &mut rival {
                     for (variant, best) in &mut timing.pytorch {
                         if let Some(answer) = rival.ask(network, mode, *variant, steps)? {
-                            let ms = answer["ms"].as_array().context("PyTorch told no times")?;
+                            let ms = answer["ms"].as_array().context("PyTorch reported no times")?;
                             *best = best.min(median(ms.iter().filter_map(|ms| ms.as_f64()).collect()));
                         }
                     }
                 }
             }
             progress("");
-            // Those that PyTorch could not.
+            // Without those that PyTorch could not run.
             timing.pytorch.retain(|(_, ms)| ms.is_finite());
             if let Some((_, best)) = timing.pytorch_best() {
                 ratios[usize::from(!train)].push(best / timing.ms);

@@ -218,7 +218,7 @@ impl Task {
         Ok(())
     }
 
-    /// Milliseconds of each of `steps` steps, after one that does not count; on a GPU, where nothing waits for a step alone,
+    /// Milliseconds of each of `steps` steps, after one that does not count; on a GPU, on which nothing waits for a single step,
     /// their mean.
     pub fn times(&self, steps: usize) -> Result<Vec<f64>> {
         let device = self.images.device();

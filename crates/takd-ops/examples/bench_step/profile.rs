@@ -1,4 +1,4 @@
-//! Where a step's time goes, by the spans that takd-ops reports.
+//! How a step's time is spent, by the spans that takd-ops reports.
 
 use crate::network::Task;
 use crate::{Mode, Options};
@@ -59,7 +59,7 @@ pub fn print(options: &Options) -> Result<()> {
             task.times(1)?;
             let phases = Arc::new(Phases::default());
             let ms = tracing::subscriber::with_default(phases.clone(), || task.times(STEPS))?;
-            // The spans have seen the step that does not count, too.
+            // The spans include the step that does not count.
             let scale = STEPS as f64 / (STEPS + 1) as f64;
             let total: f64 = ms.iter().sum();
             print!("{network:10} {:5} {:8.2} ms", Mode::name(train), total / STEPS as f64);

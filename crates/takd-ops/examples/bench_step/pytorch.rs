@@ -1,4 +1,4 @@
-//! PyTorch in another process, spoken to in lines of JSON.
+//! PyTorch in another process, which talks in lines of JSON.
 
 use crate::network::BATCH;
 use anyhow::{Context, Result, bail};
@@ -17,7 +17,7 @@ pub struct PyTorch {
     answers: BufReader<ChildStdout>,
 }
 
-/// How PyTorch may make a network faster; `Graphs` is compiled too, and each step then one CUDA graph.
+/// How PyTorch may run a network; `Graphs` is compiled too, and each step is then one CUDA graph.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Made {
     Eager,
@@ -60,7 +60,7 @@ impl PyTorch {
         Ok(Self { child, requests, answers: BufReader::new(answers) })
     }
 
-    /// What `steps` steps took; nothing, and its reason on stderr, where PyTorch could not.
+    /// The times of `steps` steps; `None`, with the reason on stderr, if PyTorch could not run them.
     pub fn ask(&mut self, network: &str, mode: &str, variant: Variant, steps: usize) -> Result<Option<Value>> {
         let Variant { layout, made } = variant;
         let request = json!({
@@ -75,7 +75,8 @@ impl PyTorch {
         writeln!(self.requests, "{request}")?;
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
-        let answer: Value = serde_json::from_str(&line).context("PyTorch's process ended, or said what is no JSON")?;
+        let answer: Value =
+            serde_json::from_str(&line).context("PyTorch's process ended, or its answer is not JSON")?;
         if let Some(error) = answer.get("error") {
             eprintln!("{network} {mode} {}: {error}", variant.name());
             return Ok(None);
@@ -86,7 +87,7 @@ impl PyTorch {
 
 impl Drop for PyTorch {
     fn drop(&mut self) {
-        // The process is ours, and nothing is lost with it.
+        // The process was started here, and nothing is lost with it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Buffers of f32 that are used again: fresh memory costs a page fault every 4 KiB, as much as some layers' arithmetic.
+//! Buffers of f32 that are used again: new memory costs a page fault every 4 KiB, as much as some layers' arithmetic.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
@@ -10,14 +10,14 @@ struct Line([f32; LINE]);
 
 const LINE: usize = 16;
 
-/// `len` numbers, of any value until they are written.
+/// `len` numbers, which may have any value until they are written.
 pub(crate) struct Buffer {
     lines: Vec<Line>,
     len: usize,
 }
 
-/// Buffers not in use now. With those in use they hold at most a quarter more than was in use at the busiest moment:
-/// enough that each size asked for in a step is still there in the next.
+/// Buffers that are not in use. Together with those in use they hold at most a quarter more than was ever in use at once:
+/// enough that each size asked for in one step is still there in the next.
 struct Pool {
     free: Vec<Vec<Line>>,
     free_lines: usize,
@@ -27,11 +27,8 @@ struct Pool {
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), free_lines: 0, used_lines: 0, peak_lines: 0 });
 
-/// Frees the memory that waits for the next step, but for the room of each thread, which is smaller.
-///
-/// Worth a call where a program goes on to something else after its training.
-pub fn release_buffers() {
-    super::conv::release_plans();
+/// Frees the buffers that are not in use.
+pub(crate) fn release_pool() {
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     pool.free.clear();
     pool.free_lines = 0;
@@ -39,7 +36,7 @@ pub fn release_buffers() {
 }
 
 impl Buffer {
-    /// A buffer for `len` numbers, which hold what its last user left.
+    /// A buffer for `len` numbers, which are what its last user left.
     pub(crate) fn any(len: usize) -> Self {
         let count = len.div_ceil(LINE);
         let found = {
@@ -73,7 +70,7 @@ impl Pool {
         Some(lines)
     }
 
-    /// Frees the buffers that waited longest until all together are within the limit.
+    /// Frees the buffers that have been unused longest until all together are within the limit.
     fn trim(&mut self) {
         while self.free_lines > 0 && self.used_lines + self.free_lines > self.peak_lines + self.peak_lines / 4 {
             self.free_lines -= self.free.remove(0).len();
@@ -140,8 +137,8 @@ mod tests {
         vec![Line([0.0; LINE]); count]
     }
 
-    /// Waiting buffers of these lengths, the oldest first, beside none in use.
-    fn waiting(lengths: &[usize]) -> Pool {
+    /// Unused buffers of these lengths, the oldest first, and none in use.
+    fn unused(lengths: &[usize]) -> Pool {
         let total = lengths.iter().sum();
         let free = lengths.iter().map(|&length| lines(length)).collect();
         Pool { free, free_lines: total, used_lines: 0, peak_lines: total }
@@ -158,8 +155,8 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_buffer_that_fits_is_taken_and_none_twice_too_large() {
-        let mut pool = waiting(&[21, 12, 20, 9]);
+    fn the_smallest_buffer_that_fits_is_taken_and_none_more_than_twice_as_large() {
+        let mut pool = unused(&[21, 12, 20, 9]);
         assert_eq!(pool.take(10).map(|lines| lines.len()), Some(12));
         assert_eq!(pool.take(10).map(|lines| lines.len()), Some(20));
         assert!(pool.take(10).is_none());
@@ -170,11 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn the_buffers_that_waited_longest_are_freed_and_no_more_than_must_be() {
-        let mut pool = waiting(&[3, 8, 5, 7, 2]);
+    fn the_buffers_unused_longest_are_freed_and_no_more_than_needed() {
+        let mut pool = unused(&[3, 8, 5, 7, 2]);
         (pool.used_lines, pool.peak_lines) = (10, 20);
         pool.trim();
-        // 10 in use and 15 waiting are the limit.
+        // 10 in use and 15 unused are the limit.
         assert_eq!(lengths(&pool), [5, 7, 2]);
         assert_within_limit(&pool);
         pool.trim();
@@ -186,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_never_holds_more_than_a_quarter_above_the_busiest_moment() {
+    fn the_pool_never_holds_more_than_a_quarter_above_its_peak() {
         let check = || assert_within_limit(&POOL.lock().unwrap_or_else(PoisonError::into_inner));
         let mut held = Vec::new();
         for step in 0..400 {
@@ -201,7 +198,7 @@ mod tests {
         }
         drop(held);
         check();
-        release_buffers();
+        release_pool();
         check();
     }
 }

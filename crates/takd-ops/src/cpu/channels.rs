@@ -1,9 +1,10 @@
 //! Loops over channels-last numbers with coefficients per channel, which stay in registers.
 
-use super::tile::{load, store};
-use pulp::Simd;
+use super::arch::run;
+use super::vectors::{load, store};
+use pulp::{Arch, Simd, WithSimd};
 
-/// Numbers after which coefficients start again at a whole vector, whatever its kind: vectors of 16 numbers, four at
+/// Numbers after which the coefficients start again at a whole vector, whatever its kind: vectors of 16 numbers, four at
 /// once.
 const PERIOD: usize = 64;
 
@@ -50,26 +51,36 @@ pub(crate) trait Add<const K: usize, const I: usize>: Copy {
     ) -> [S::f32s; 2];
 }
 
-/// Vectors worked on at once, by lanes; each has its own coefficients in registers.
-macro_rules! with_vectors {
-    ($S:ident, $run:ident::<$($type:ident),*>($($argument:expr),* $(,)?)) => {
-        match $S::F32_LANES {
-            16 => $run::<$($type,)* 4>($($argument),*),
-            _ => $run::<$($type,)* 2>($($argument),*),
-        }
-    };
-}
-
 /// `to = map(inputs, to)`, all from the first channel of a pixel on.
-#[inline(always)]
-pub(crate) fn map<S: Simd, M: Map<K, I>, const K: usize, const I: usize>(
-    simd: S,
+pub(crate) fn map<M: Map<K, I>, const K: usize, const I: usize>(
+    arch: Arch,
     map: M,
     coefficients: [&Repeated; K],
     inputs: [&[f32]; I],
     to: &mut [f32],
 ) {
-    with_vectors!(S, map_vectors::<S, M, K, I>(simd, map, coefficients, inputs, to));
+    run(arch, MapChannels { map, coefficients, inputs, to });
+}
+
+struct MapChannels<'a, M, const K: usize, const I: usize> {
+    map: M,
+    coefficients: [&'a Repeated; K],
+    inputs: [&'a [f32]; I],
+    to: &'a mut [f32],
+}
+
+impl<M: Map<K, I>, const K: usize, const I: usize> WithSimd for MapChannels<'_, M, K, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { map, coefficients, inputs, to } = self;
+        // As many vectors at once as have their coefficients in registers.
+        match S::F32_LANES {
+            16 => map_vectors::<S, M, K, I, 4>(simd, map, coefficients, inputs, to),
+            _ => map_vectors::<S, M, K, I, 2>(simd, map, coefficients, inputs, to),
+        }
+    }
 }
 
 #[inline(always)]
@@ -120,7 +131,7 @@ fn load_coefficients<S: Simd, const K: usize, const NV: usize>(
     for (v, k) in k.iter_mut().enumerate() {
         for (k, coefficients) in k.iter_mut().zip(coefficients) {
             let some = &coefficients[at + v * S::F32_LANES..][..S::F32_LANES];
-            // SAFETY: a whole vector.
+            // SAFETY: a slice of a whole vector.
             *k = unsafe { load::<S>(some.as_ptr()) };
         }
     }
@@ -140,10 +151,9 @@ impl Sums {
     }
 
     /// Adds what `add` makes of numbers from the first channel of a pixel on.
-    #[inline(always)]
-    pub(crate) fn add<S: Simd, A: Add<K, I>, const K: usize, const I: usize>(
+    pub(crate) fn add<A: Add<K, I>, const K: usize, const I: usize>(
         &mut self,
-        simd: S,
+        arch: Arch,
         add: A,
         coefficients: [&Repeated; K],
         inputs: [&[f32]; I],
@@ -151,11 +161,7 @@ impl Sums {
         let period = coefficients[0].period();
         self.totals.iter_mut().for_each(|totals| totals.resize(period, 0.0));
         assert!(inputs.iter().all(|input| input.len() == inputs[0].len()));
-        for start in (0..inputs[0].len()).step_by(SPAN * period) {
-            let end = inputs[0].len().min(start + SPAN * period);
-            let inputs = inputs.map(|input| &input[start..end]);
-            with_vectors!(S, add_vectors::<S, A, K, I>(simd, add, coefficients, inputs, &mut self.totals));
-        }
+        run(arch, AddChannels { add, coefficients, inputs, totals: &mut self.totals });
     }
 
     /// Both sums of each channel.
@@ -167,6 +173,31 @@ impl Sums {
             }
             sums
         })
+    }
+}
+
+struct AddChannels<'a, A, const K: usize, const I: usize> {
+    add: A,
+    coefficients: [&'a Repeated; K],
+    inputs: [&'a [f32]; I],
+    totals: &'a mut [Vec<f64>; 2],
+}
+
+impl<A: Add<K, I>, const K: usize, const I: usize> WithSimd for AddChannels<'_, A, K, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { add, coefficients, inputs, totals } = self;
+        let (len, span) = (inputs[0].len(), SPAN * coefficients[0].period());
+        for start in (0..len).step_by(span) {
+            let end = len.min(start + span);
+            let inputs = inputs.map(|input| &input[start..end]);
+            match S::F32_LANES {
+                16 => add_vectors::<S, A, K, I, 4>(simd, add, coefficients, inputs, totals),
+                _ => add_vectors::<S, A, K, I, 2>(simd, add, coefficients, inputs, totals),
+            }
+        }
     }
 }
 

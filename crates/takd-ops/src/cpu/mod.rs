@@ -1,52 +1,22 @@
-//! The fast path: f32 on the CPU. Slices in, slices out; `features` ties it to candle's autograd.
+//! What the operations share on the CPU, in f32: slices in, slices out.
+//!
+//! Vector code is made of *kernels*: structs that implement [`pulp::WithSimd`] and are run by [`run`]. A kernel is generic over
+//! the kind of vector and compiled once for each; what calls kernels is ordinary code, compiled once.
 
-pub(crate) mod backward;
-pub(crate) mod buffer;
-pub(crate) mod channels;
-pub(crate) mod conv;
-pub(crate) mod forward;
-pub(crate) mod layer;
-pub(crate) mod norm;
-mod sweep;
-pub(crate) mod tile;
-mod winograd;
+mod arch;
+mod buffer;
+mod channels;
+mod normalize;
+mod read;
+mod values;
+mod vectors;
 
-use pulp::Arch;
-
-/// The widest vectors the processor has; in tests those asked for.
-pub(crate) fn arch() -> Arch {
-    #[cfg(test)]
-    if let Some(forced) = FORCED.get() {
-        return forced;
-    }
-    Arch::new()
-}
-
+pub(crate) use arch::{arch, run};
 #[cfg(test)]
-thread_local! {
-    static FORCED: std::cell::Cell<Option<Arch>> = const { std::cell::Cell::new(None) };
-}
-
-/// Runs `work` with another kind of vector. It is chosen on the thread that calls a layer, for all threads it uses.
-#[cfg(test)]
-pub(crate) fn force_arch<T>(kind: Arch, work: impl FnOnce() -> T) -> T {
-    let before = FORCED.replace(Some(kind));
-    let result = work();
-    FORCED.set(before);
-    result
-}
-
-/// Every kind of vector this processor has, the portable kind first.
-#[cfg(test)]
-pub(crate) fn kinds() -> Vec<Arch> {
-    #[allow(unused_mut, reason = "some processors have the portable kind alone")]
-    let mut kinds = vec![Arch::Scalar];
-    #[cfg(target_arch = "x86_64")]
-    {
-        kinds.extend(pulp::x86::V3::try_new().map(Arch::V3));
-        kinds.extend(pulp::x86::V4::try_new().map(Arch::V4));
-    }
-    #[cfg(target_arch = "aarch64")]
-    kinds.extend(pulp::aarch64::Neon::try_new().map(Arch::Neon));
-    kinds
-}
+pub(crate) use arch::{force_arch, kinds};
+pub(crate) use buffer::{Buffer, release_pool};
+pub(crate) use channels::{Add, Map, Repeated, Sums, map};
+pub(crate) use normalize::{Affine, AffineAddRelu, AffineRelu, add_relu, normalize};
+pub(crate) use read::with_values;
+pub(crate) use values::Values;
+pub(crate) use vectors::{load, store};

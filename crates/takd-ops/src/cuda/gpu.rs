@@ -1,18 +1,21 @@
-//! A device, and how kernels get to it.
+//! A device, and how kernels are compiled and launched on it.
 //!
-//! NVRTC, which candle's own `cuda` feature links, compiles a kernel for the sizes at hand when they are first met;
-//! nothing is needed when the crate is built but what candle needs.
+//! NVRTC, which candle's own `cuda` feature links, compiles a kernel for the sizes at hand when they are first met, so that
+//! building the crate needs nothing that candle does not.
 
 use crate::Precision;
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, result, sys,
+    CudaFunction, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, sys,
 };
 use candle_core::cuda_backend::cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
 use candle_core::cuda_backend::{CudaDType, DeviceId, WrapErr};
 use candle_core::op::BackpropOp;
-use candle_core::{CudaDevice, CudaStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CudaDevice, CudaStorage, DType, Result, Shape, Storage, Tensor, bail};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+/// f32 numbers in a device's memory.
+pub(crate) type Buffer = CudaSlice<f32>;
 
 /// A kernel's text.
 pub(crate) struct Source {
@@ -22,7 +25,7 @@ pub(crate) struct Source {
     pub contract: bool,
 }
 
-/// What a kernel's text leaves open, defined as macros.
+/// Macros with which a kernel's text is compiled.
 pub(crate) type Macros<'a> = &'a [(&'static str, usize)];
 
 /// A source's name, its macros, and what it is compiled for.
@@ -36,7 +39,7 @@ type Loaded = (DeviceId, &'static str, Vec<(&'static str, usize)>, &'static str)
 
 static FUNCTIONS: LazyLock<Mutex<HashMap<Loaded, CudaFunction>>> = LazyLock::new(Mutex::default);
 
-/// An argument of a kernel; `S` is the struct that it takes by value, where it takes one.
+/// An argument of a kernel; `S` is the struct that it takes by value, if it takes one.
 #[derive(Clone, Copy)]
 pub(crate) enum Arg<S = u64> {
     Address(u64),
@@ -44,32 +47,6 @@ pub(crate) enum Arg<S = u64> {
     I32(i32),
     F32(f32),
     Struct(S),
-}
-
-/// The CUDA device of that number as training wants it.
-///
-/// It has a stream of its own, so that several such devices, one a thread, share a GPU; it keeps freed memory for what is
-/// allocated next; and candle makes no events for each tensor, by which streams wait for each other. So a tensor must meet no
-/// tensor of another device but by way of the CPU, also where both are one GPU.
-///
-/// # Errors
-/// Where there is no such GPU, or no driver for it.
-pub fn cuda_device(ordinal: usize) -> Result<Device> {
-    let device = CudaDevice::new_with_stream(ordinal)?;
-    // SAFETY: as is said above, no tensor is used in two streams.
-    unsafe { device.disable_event_tracking() };
-    if let Ok(gpu) = result::device::get(ordinal as i32) {
-        let mut kept = u64::MAX;
-        // SAFETY: the pool is the device's and the value 64 bits wide, as the attribute's is. Where there are no such pools,
-        // memory is given back and asked for anew, which is slower and no error.
-        unsafe {
-            if let Ok(pool) = result::device::get_default_mem_pool(gpu) {
-                let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-                let _ = sys::cuMemPoolSetAttribute(pool, threshold, (&raw mut kept).cast());
-            }
-        }
-    }
-    Ok(Device::Cuda(device))
 }
 
 /// A device, ready to launch.
@@ -88,13 +65,26 @@ impl Gpu {
         &self.device
     }
 
+    /// Its generation, as (9, 0).
+    fn compute_capability(&self) -> Result<(i32, i32)> {
+        self.stream.context().compute_capability().w()
+    }
+
+    pub(super) fn check_tf32(&self) -> Result<()> {
+        let (major, minor) = self.compute_capability()?;
+        if major < 8 {
+            bail!("TF32 needs a GPU of compute capability 8.0 or later, this one's is {major}.{minor}: use f32")
+        }
+        Ok(())
+    }
+
     /// How many multiprocessors it has.
     pub(crate) fn processors(&self) -> Result<usize> {
         let count = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         Ok(self.stream.context().attribute(count).w()? as usize)
     }
 
-    /// The kernel `name` of `source`, compiled where it is the first of its kind in this process.
+    /// The kernel `name` of `source`, compiled if it is the first of its kind in this process.
     pub(crate) fn function(&self, source: &Source, macros: Macros, name: &'static str) -> Result<CudaFunction> {
         let key = (self.device.id(), source.name, macros.to_vec(), name);
         let functions = || FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,16 +98,16 @@ impl Gpu {
         Ok(function)
     }
 
-    /// The source compiled. Jobs that want the same at once wait for the first.
+    /// The source compiled. Threads that ask for the same at once wait for the first.
     fn ptx(&self, source: &Source, macros: Macros) -> Result<Arc<str>> {
-        let (major, minor) = self.stream.context().compute_capability().w()?;
+        let (major, minor) = self.compute_capability()?;
         let key = (source.name, macros.to_vec(), (major, minor));
         let mut compiled = PTX.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ptx) = compiled.get(&key) {
             return Ok(ptx.clone());
         }
-        if major < 8 && macros.contains(&("PRECISION", Precision::Tf32 as usize)) {
-            bail!("TF32 is for GPUs of compute capability 8.0 or later; this one's is {major}.{minor}");
+        if macros.contains(&("PRECISION", Precision::Tf32 as usize)) {
+            self.check_tf32()?;
         }
         let mut options: Vec<String> = macros.iter().map(|(name, value)| format!("-D{name}={value}")).collect();
         options.push(format!("--gpu-architecture=compute_{major}{minor}"));
@@ -158,14 +148,14 @@ impl Gpu {
         Ok(())
     }
 
-    /// Numbers that are written before they are read.
-    pub(crate) fn buffer(&self, len: usize) -> Result<CudaSlice<f32>> {
+    /// Room for numbers that are written before they are read.
+    pub(crate) fn buffer(&self, len: usize) -> Result<Buffer> {
         // SAFETY: each is written by the launch that it is made for, and read by later ones in the same stream.
         unsafe { self.device.alloc(len) }
     }
 
     /// A buffer with a tensor's numbers.
-    pub(crate) fn copy_of(&self, tensor: &Tensor) -> Result<CudaSlice<f32>> {
+    pub(crate) fn copy_of(&self, tensor: &Tensor) -> Result<Buffer> {
         let tensor = tensor.contiguous()?;
         let (storage, layout) = tensor.storage_and_layout();
         let Storage::Cuda(storage) = &*storage else {
@@ -177,7 +167,7 @@ impl Gpu {
         Ok(copy)
     }
 
-    /// Where numbers are in the device's memory. All that uses them goes through the device's one stream, in its order.
+    /// Where numbers are in the device's memory. Everything that uses them goes through the device's one stream, in order.
     pub(crate) fn address<N>(&self, slice: &CudaSlice<N>) -> u64 {
         slice.device_ptr(&self.stream).0
     }

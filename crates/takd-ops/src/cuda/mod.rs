@@ -1,19 +1,15 @@
-//! The fast path on CUDA: f32 tensors of a CUDA device.
+//! What the operations share on CUDA: a device, launches, and how kernels read features.
 //!
-//! A layer is few launches (`layer` lists them), its activations lie beside candle's graph, and its backward pass goes
-//! from layer to layer without it (`node`): candle adds each gradient to zeros of its own, which on a GPU is two launches
-//! more for every tensor.
+//! A layer is few launches, and what it leaves for its backward pass lies outside candle's graph
+//! ([`crate::features::cuda`]): candle adds each gradient to new zeros, which on a GPU is two more launches for every tensor.
 
-mod conv;
+mod device;
 mod gpu;
-mod layer;
-mod leave;
-mod node;
-mod norm;
+mod launch;
+mod values;
 
-pub(crate) use conv::Shape;
-pub use gpu::cuda_device;
-pub(crate) use gpu::{Arg, Gpu, Source, address};
-pub(crate) use layer::{forward, is_supported};
-pub(crate) use leave::{As, enter, leave};
-pub(crate) use node::{Node, collect_grads};
+pub use device::cuda_device;
+pub(crate) use device::device;
+pub(crate) use gpu::{Arg, Buffer, Gpu, Macros, Source, address};
+pub(crate) use launch::{count, int};
+pub(crate) use values::ValuesAt;

@@ -1,7 +1,7 @@
 //! The same input gives the same bits.
 
+use super::common::{Case, HALF, Outcome, SAME, bits, loss_weights, parts, run, then};
 use super::heads::heads;
-use super::{Case, HALF, Outcome, SAME, bits, loss_weights, parts, run, then};
 use crate::cpu::{force_arch, kinds};
 use crate::{Conv2dParams, ConvBn, Then};
 use candle_core::{DType, Device, Result, Tensor};

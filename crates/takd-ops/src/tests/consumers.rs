@@ -1,14 +1,14 @@
 //! Layers that read what layers left, and send their gradients back.
 
-use super::{OUTPUT_BOUND, SAME, distance, everywhere, norm, random, square_layer, then};
-use crate::{ConvBn, Features, Then, backward};
+use super::common::{OUTPUT_BOUND, SAME, distance, everywhere, norm, random, square_layer, then};
+use crate::{ConvBn, Features, Precision, Then, backward};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 #[test]
 fn a_branch_gets_the_sum_of_its_consumers_gradients() -> Result<()> {
     // x ─▶ a ─▶ b ─┬─▶ + ─▶ loss, as in a residual block: a gets the residual's gradient, then b's is added to it.
     let build = |channels: usize, size: usize, dtype: DType, device: &Device| -> Result<Vec<Tensor>> {
-        // γ and β keep all numbers away from 0, where f32 and f64 may go different ways; half of the channels are cut.
+        // γ and β keep all numbers away from 0, at which f32 and f64 may go different ways; ReLU cuts half of the channels.
         let norm = || norm(channels, 0.2, |c| if c % 2 == 0 { 1.0 } else { -1.0 }, dtype, device);
         let layer = |seed: u64| square_layer(3, SAME, norm()?, seed);
         let ((first, w1), (second, w2), (third, w3)) = (layer(1)?, layer(2)?, layer(3)?);
@@ -91,5 +91,23 @@ fn a_graph_may_be_walked_twice() -> Result<()> {
     let grad = |store: &candle_core::backprop::GradStore| store.get(&input).cloned();
     let (Some(once), Some(twice)) = (grad(&once), grad(&twice)) else { panic!("no gradient") };
     assert_eq!(distance(&twice, &once)?, 0.0);
+    Ok(())
+}
+
+#[test]
+fn features_hand_their_precision_on_through_layers_of_every_type() -> Result<()> {
+    for dtype in [DType::F32, DType::F64] {
+        let (layer, _) = square_layer(3, SAME, norm(4, 1.0, |_| 0.1, dtype, &Device::Cpu)?, 1)?;
+        let images = Features::new(&random(&[2, 6, 6, 4], 1, "images")?.to_dtype(dtype)?)?;
+        assert_eq!(images.precision(), Precision::F32);
+        for precision in [Precision::F32, Precision::Tf32] {
+            let images = images.clone().with_precision(precision);
+            for train in [true, false] {
+                let hidden = layer.forward_features(&images, Then::Relu, train)?;
+                let output = layer.forward_features(&hidden, Then::AddRelu(&hidden), train)?;
+                assert_eq!((hidden.precision(), output.precision()), (precision, precision), "{dtype:?}, {train}");
+            }
+        }
+    }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! What ends a network.
 
-use super::{POINT, bits, distance, everywhere_at_times, norm, random, square_layer};
+use super::common::{POINT, bits, distance, everywhere, everywhere_at_times, norm, random, square_layer};
 use crate::cpu::{force_arch, kinds};
-use crate::{Features, Then, backward};
+use crate::{Features, Precision, Then, backward};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::Linear;
 use proptest::prelude::*;
@@ -95,6 +95,40 @@ fn a_transposed_weight_gives_the_bits_of_its_copy() -> Result<()> {
         let (output, grad) = force_arch(kind, || through(upright.t()?, &upright))?;
         let (same_output, same_grad) = force_arch(kind, || through(turned.as_tensor().clone(), &turned))?;
         assert!(bits(&output)? == bits(&same_output)? && bits(&grad.t()?)? == bits(&same_grad)?, "{kind:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_fully_connected_layer_over_a_tensor_equals_the_reference() -> Result<()> {
+    let pass = |sizes: [usize; 3], dtype: DType, device: &Device| -> Result<Vec<Tensor>> {
+        let [batch, inputs, outputs] = sizes;
+        let make = |dims: &[usize], name: &str| random(dims, 5, name)?.to_dtype(dtype)?.to_device(device);
+        let of = |tensor: Tensor| Var::from_tensor(&tensor);
+        let (input, weight) = (of(make(&[batch, inputs], "input")?)?, of(make(&[outputs, inputs], "weight")?)?);
+        // A view whose rows are columns in memory.
+        let turned = Var::from_tensor(&make(&[inputs, outputs], "turned")?)?;
+        let bias = of(make(&[outputs], "bias")?)?;
+        let through = |input: &Tensor, weight: Tensor, bias: Option<&Var>| {
+            let layer = Linear::new(weight, bias.map(|bias| bias.as_tensor().clone()));
+            crate::linear(input, &layer, Precision::F32)
+        };
+        let with = through(&input, weight.as_tensor().clone(), Some(&bias))?;
+        let without = through(&input, turned.t()?, None)?;
+        let of_images = through(&input.detach(), weight.as_tensor().clone(), Some(&bias))?;
+        let loss = ((with.sqr()?.sum_all()? + without.sqr()?.sum_all()?)? + of_images.sum_all()?)?;
+        let grads = backward(&loss)?;
+        let of = |var: &Var| grads.get(var).cloned().ok_or_else(|| candle_core::Error::msg("no gradient"));
+        Ok(vec![with, without, of_images, of(&input)?, of(&weight)?, of(&turned)?, of(&bias)?])
+    };
+    for sizes in [[1, 1, 1], [3, 5, 7], [64, 33, 10]] {
+        let plain = pass(sizes, DType::F64, &Device::Cpu)?;
+        for (place, found) in everywhere(|device| pass(sizes, DType::F32, device))? {
+            for (index, (found, expected)) in found.iter().zip(&plain).enumerate() {
+                let off = distance(found, expected)?;
+                assert!(off < 1e-4, "{index} off by {off} in {sizes:?}, {place}");
+            }
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Layers of many shapes.
 
-use super::{Case, HALF, POINT, SAME, compare, compare_both};
+use super::common::{Case, HALF, POINT, SAME, compare, compare_both};
 use crate::Conv2dParams;
 use candle_core::Result;
 use proptest::prelude::*;

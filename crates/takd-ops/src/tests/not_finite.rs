@@ -1,6 +1,6 @@
 //! NaN and infinity come through.
 
-use super::{Case, Parts, SAME, parts, random, then};
+use super::common::{Case, Parts, SAME, parts, random, then};
 use crate::Features;
 use crate::cpu::{force_arch, kinds};
 use candle_core::{DType, Device, Result, Tensor};
@@ -106,7 +106,7 @@ fn nan_in_the_input_is_nan_in_the_output_and_in_every_gradient_it_reaches() -> R
                 assert!(if train { found == 1.0 } else { found > 0.0 }, "{found} in {case:?}, {kind:?}, {dtype:?}");
                 let grads = force_arch(kind, || output.sqr()?.sum_all()?.backward())?;
                 for (name, variable) in variables {
-                    // The bias's gradient is zero whatever comes, where a normalisation by the batch follows.
+                    // Before a normalisation by the batch the bias's gradient is always zero.
                     if let Some(grad) = grads.get(&variable).filter(|_| !(train && name == "bias")) {
                         assert!(nans(grad)? > 0.0, "gradient of {name} in {case:?}, {kind:?}, {dtype:?}");
                     }

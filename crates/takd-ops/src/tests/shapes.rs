@@ -1,6 +1,6 @@
 //! Shapes that are refused.
 
-use super::{Case, Parts, SAME, parts, random};
+use super::common::{Case, Parts, SAME, parts, random};
 use crate::{Conv2dParams, Features, Then};
 use candle_core::{DType, Device, Result, Tensor};
 

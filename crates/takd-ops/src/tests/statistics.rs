@@ -1,6 +1,6 @@
-//! The statistics of a batch, where they are hard to compute.
+//! The statistics of batches for which they are hard to compute.
 
-use super::{POINT, distance, everywhere, norm, random};
+use super::common::{POINT, distance, everywhere, norm, random};
 use crate::{Conv2d, ConvBn, Then};
 use candle_core::{D, DType, Device, Result, Tensor};
 

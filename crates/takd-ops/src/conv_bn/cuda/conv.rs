@@ -1,0 +1,146 @@
+//! Runs `conv.cu` and `filter.cu`.
+
+use super::shape::Shape;
+use super::tile::{RUN, SIDE, Tile, WARP};
+use crate::Precision;
+use crate::conv_bn::layer::{Mode, Write};
+use crate::cuda::{Arg, Buffer, Gpu, Macros, Source, ValuesAt};
+use candle_core::Result;
+
+const CONV: Source = Source {
+    name: "conv",
+    text: concat!(include_str!("../../cuda/common.cu"), include_str!("tile.cu"), include_str!("conv.cu")),
+    contract: true,
+};
+const FILTER: Source = Source {
+    name: "filter",
+    text: concat!(include_str!("../../cuda/common.cu"), include_str!("tile.cu"), include_str!("filter.cu")),
+    contract: true,
+};
+
+/// Numbers that each of some blocks left.
+pub(super) struct OfBlocks {
+    pub numbers: Buffer,
+    pub blocks: usize,
+}
+
+/// A convolution's output, and in training the moments of the outputs of each block.
+pub(super) struct Output {
+    pub y: Buffer,
+    pub moments: Option<OfBlocks>,
+}
+
+pub(super) fn forward(gpu: &Gpu, shape: &Shape, input: ValuesAt, weight: u64, mode: Mode) -> Result<Output> {
+    let Shape { batch, height, width, c_in, out_h, out_w, c_out, stride, padding, .. } = *shape;
+    let tile = chosen(Tile::of_conv(shape, [out_h, out_w, c_out], stride, gpu.processors()?))?;
+    let y = gpu.buffer(shape.output_len())?;
+    let blocks = tile.count(batch, [out_h, out_w]);
+    let moments = match mode {
+        Mode::Train => Some(OfBlocks { numbers: gpu.buffer(3 * blocks * c_out)?, blocks }),
+        Mode::Eval => None,
+    };
+    let args = [
+        Arg::Struct(input),
+        Arg::Address(weight),
+        Arg::Address(gpu.address(&y)),
+        Arg::Address(moments.as_ref().map_or(0, |moments| gpu.address(&moments.numbers))),
+    ];
+    let flags = [0, 0].map(Arg::I32);
+    let sizes =
+        [batch, height, width, c_in, out_h, out_w, c_out, padding, padding, 1].map(|size| Arg::I32(size as i32));
+    let grid = Grid { stride, channels: c_out, blocks };
+    launch_conv(gpu, shape, tile, grid, &[&args[..], &flags, &sizes].concat())?;
+    Ok(Output { y, moments })
+}
+
+/// The gradient by the input, into `d_input`, from that by the output.
+pub(super) fn backward(
+    gpu: &Gpu,
+    shape: &Shape,
+    grad: &Buffer,
+    weight: u64,
+    d_input: &Buffer,
+    write: Write,
+) -> Result<()> {
+    let Shape { batch, height, width, c_in, out_h, out_w, c_out, k_h, k_w, stride, padding, .. } = *shape;
+    let tile = chosen(Tile::of_conv(shape, [height, width, c_in], 1, gpu.processors()?))?;
+    let args = [
+        Arg::Struct(ValuesAt::stored(gpu, grad)),
+        Arg::Address(weight),
+        Arg::Address(gpu.address(d_input)),
+        Arg::Address(0),
+    ];
+    let flags = [i32::from(write == Write::Add), 1].map(Arg::I32);
+    // Each output reached `padding` beyond its place; the gradient comes back from as far on the other side.
+    let paddings = [k_h, k_w].map(|kernel| Arg::I32(kernel as i32 - 1 - padding as i32));
+    let sizes = [batch, out_h, out_w, c_out, height, width, c_in].map(|size| Arg::I32(size as i32));
+    let args = [&args[..], &flags, &sizes, &paddings, &[Arg::I32(stride as i32)]].concat();
+    let grid = Grid { stride: 1, channels: c_in, blocks: tile.count(batch, [height, width]) };
+    launch_conv(gpu, shape, tile, grid, &args)
+}
+
+/// What the launches of a convolution and of its gradient differ in.
+struct Grid {
+    stride: usize,
+    /// Channels of the result.
+    channels: usize,
+    /// Tiles of its pixels.
+    blocks: usize,
+}
+
+fn launch_conv(
+    gpu: &Gpu,
+    shape: &Shape,
+    tile: Tile,
+    Grid { stride, channels, blocks }: Grid,
+    args: &[Arg<ValuesAt>],
+) -> Result<()> {
+    let macros: Vec<_> = tile
+        .macros(shape, stride)
+        .into_iter()
+        .chain([("BLOCK_C", tile.block_c), ("THREAD_C", tile.thread_c)])
+        .collect();
+    let function = gpu.function(&CONV, &macros, "conv")?;
+    let grid = (blocks as u32, channels.div_ceil(tile.block_c) as u32, 1);
+    // SAFETY: the arguments are the kernel's, in its order and of its types; the buffers have the sizes that it is told.
+    unsafe { gpu.launch(&function, grid, (tile.threads(shape.precision) as u32, 1, 1), args) }
+}
+
+/// The gradient by the weights, `[c_out, c_in, k_h, k_w]`.
+pub(super) fn filter(gpu: &Gpu, shape: &Shape, input: ValuesAt, grad: &Buffer) -> Result<Buffer> {
+    let Shape { batch, height, width, c_in, out_h, out_w, c_out, padding, .. } = *shape;
+    let tile = chosen(Tile::of_filter(shape))?;
+    let pairs = [c_out.div_ceil(SIDE), c_in.div_ceil(SIDE)];
+    let tiles = tile.count(batch, [out_h, out_w]);
+    // Two blocks a processor; more would only leave more to add up.
+    let blocks = (2 * gpu.processors()?).div_ceil(pairs[0] * pairs[1]).clamp(1, tiles);
+    let parts = gpu.buffer(blocks * shape.weights())?;
+    let args = [Arg::Struct(input), Arg::Address(gpu.address(grad)), Arg::Address(gpu.address(&parts))];
+    let sizes = [batch, height, width, c_in, out_h, out_w, c_out, padding].map(|size| Arg::I32(size as i32));
+    let macros: Macros = &tile.macros(shape, shape.stride);
+    let function = gpu.function(&FILTER, macros, "filter_parts")?;
+    let grid = (blocks as u32, pairs[0] as u32, pairs[1] as u32);
+    let threads = match shape.precision {
+        Precision::F32 => (tile.pixels() / RUN).min(4) * 2 * WARP,
+        Precision::Tf32 => (tile.pixels() / 8).min(8) * WARP,
+    };
+    // SAFETY: as in `launch_conv`; `parts` has the weights of `blocks` blocks.
+    unsafe { gpu.launch(&function, grid, (threads as u32, 1, 1), &[&args[..], &sizes].concat()) }?;
+
+    let count = shape.weights();
+    let d_weight = gpu.buffer(count)?;
+    let args: [Arg; 4] = [
+        Arg::Address(gpu.address(&parts)),
+        Arg::I32(blocks as i32),
+        Arg::I32(count as i32),
+        Arg::Address(gpu.address(&d_weight)),
+    ];
+    let function = gpu.function(&FILTER, macros, "filter_sum")?;
+    // SAFETY: `parts` has `blocks` times `count` numbers, `d_weight` `count`.
+    unsafe { gpu.launch(&function, (count.div_ceil(32) as u32, 1, 1), (32, 8, 1), &args) }?;
+    Ok(d_weight)
+}
+
+fn chosen(tile: Option<Tile>) -> Result<Tile> {
+    tile.ok_or_else(|| candle_core::Error::Msg("ConvBn: no tile of this convolution fits a block's memory".into()))
+}
