@@ -1,25 +1,34 @@
-//! What can be wrong with a checkpoint: the file itself, or that it is another network's.
+//! Checkpoints as they come, and what can be wrong with one: the file itself, or that it is another network's.
 
 use crate::ModelSpec;
-use std::collections::BTreeMap;
+use crate::layers::Shapes;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// A checkpoint that could not be read or written, or is not of the network asked for.
+/// A safetensors file that was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint<'a> {
+    /// Where it was read, for errors.
+    pub path: &'a Path,
+    /// What stands in it.
+    pub bytes: &'a [u8],
+}
+
+/// Why a network could not be loaded from a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The file is missing, unreadable or unwritable.
-    #[error("cannot access checkpoint {}: {source}", path.display())]
+    /// The file is missing or unreadable.
+    #[error("cannot read checkpoint {}: {source}", path.display())]
     Io {
         /// The checkpoint.
         path: PathBuf,
-        /// What the system said.
+        /// The system's reason.
         source: std::io::Error,
     },
-    /// The file is not whole safetensors data, or a tensor could not be copied.
+    /// The file is not a whole safetensors file, or a tensor could not be copied.
     #[error(
-        "checkpoint {} is damaged or not safetensors: {reason}; fetch or write it again (a PyTorch file is converted \
-         by safetensors.torch.save_file)",
+        "checkpoint {} is damaged or not a safetensors file: {reason}; fetch or write it again (a PyTorch file is \
+         converted by safetensors.torch.save_file)",
         path.display()
     )]
     Damaged {
@@ -39,9 +48,18 @@ pub enum CheckpointError {
         classes: usize,
         /// The first difference.
         misfit: Box<Misfit>,
-        /// The network and number of classes whose tensors the file holds, if there is one.
-        holds: Option<(ModelSpec, usize)>,
+        /// The network whose tensors the file holds, if there is one.
+        holds: Option<Recognised>,
     },
+}
+
+/// A network that was recognised by the names and shapes of its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recognised {
+    /// Which network it is.
+    pub spec: ModelSpec,
+    /// Its number of classes.
+    pub classes: usize,
 }
 
 /// A difference between a checkpoint's tensors and a network's.
@@ -65,31 +83,30 @@ pub enum Misfit {
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(tensor) => write!(f, "it has no tensor `{tensor}`"),
+            Self::Missing(tensor) => write!(f, "the file has no tensor `{tensor}`"),
             Self::Shape { tensor, found, expected } => {
-                write!(f, "its tensor `{tensor}` is {found:?}, but the network needs {expected:?}")
+                write!(f, "tensor `{tensor}` has shape {found:?} in the file, {expected:?} in the network")
             }
             Self::Unused(tensors) => match tensors.as_slice() {
-                [tensor] => write!(f, "the network has no tensor `{tensor}`"),
-                [first, rest @ ..] => write!(f, "the network has no tensor `{first}` nor {} others in it", rest.len()),
-                [] => f.write_str("nothing is left over"),
+                [] => f.write_str("the file has more tensors than the network"),
+                [tensor] => write!(f, "the file has a tensor `{tensor}`, the network has not"),
+                [first, rest @ ..] => {
+                    write!(f, "the file has {} tensors that the network has not, `{first}` first", 1 + rest.len())
+                }
             },
         }
     }
 }
 
-fn remedy(holds: Option<(ModelSpec, usize)>) -> String {
+fn remedy(holds: Option<Recognised>) -> String {
     match holds {
-        Some((spec, classes)) => format!("it holds {spec} with {classes} classes: load it as that"),
+        Some(Recognised { spec, classes }) => format!("it holds {spec} with {classes} classes: load it as that"),
         None => "load it as the network that it was saved from".to_owned(),
     }
 }
 
-/// Names and shapes of tensors.
-pub(crate) type Layout = BTreeMap<String, Vec<usize>>;
-
 /// The first difference that counts: what is missing, then shapes, then what is left over.
-pub(crate) fn difference(found: &Layout, expected: &Layout) -> Option<Misfit> {
+pub(crate) fn difference(found: &Shapes, expected: &Shapes) -> Option<Misfit> {
     if let Some(name) = expected.keys().find(|name| !found.contains_key(*name)) {
         return Some(Misfit::Missing(name.clone()));
     }
@@ -100,4 +117,16 @@ pub(crate) fn difference(found: &Layout, expected: &Layout) -> Option<Misfit> {
     }
     let unused: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).cloned().collect();
     (!unused.is_empty()).then_some(Misfit::Unused(unused))
+}
+
+/// The network with exactly these tensors.
+pub(crate) fn recognise(found: &Shapes) -> Option<Recognised> {
+    let networks = ModelSpec::all().filter_map(|spec| {
+        // The last layer's bias has a number for each class.
+        let logits = spec.layers(1).fully_connected.pop()?;
+        let &[classes] = found.get(&format!("{}.bias", logits.name))?.as_slice() else { return None };
+        Some(Recognised { spec, classes })
+    });
+    let mut networks = networks.filter(|network| network.classes > 0);
+    networks.find(|network| network.spec.layers(network.classes).tensors() == *found)
 }

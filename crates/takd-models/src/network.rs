@@ -1,15 +1,14 @@
-//! A network of either family behind one type.
+//! A network that runs, built from its list of layers.
 
-use crate::checkpoint::{Layout, difference};
-use crate::plain::PlainCnn;
-use crate::resnet::Resnet;
-use crate::{CheckpointError, Family, ModelSpec, Parameters};
-use candle_core::{DType, Device, Result, Shape, Tensor, bail};
-use candle_nn::var_builder::SimpleBackend;
+use crate::checkpoint::{difference, recognise};
+use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Pool, Shapes, Shortcut};
+use crate::parameters::Source;
+use crate::{Checkpoint, CheckpointError, ModelSpec, Parameters};
+use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::{Init, Linear, ModuleT, VarBuilder};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use takd_ops::Features;
+use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, Precision, Then, reference};
+use takd_rng::Streams;
 
 /// A built network: `[batch, 3, 32, 32]` normalised images in, `[batch, classes]` logits out.
 ///
@@ -18,79 +17,99 @@ use takd_ops::Features;
 pub struct Network {
     spec: ModelSpec,
     classes: usize,
-    body: Body,
-}
-
-#[derive(Clone, Debug)]
-enum Body {
-    Plain(PlainCnn),
-    Resnet(Resnet),
+    precision: Precision,
+    convolutional: Vec<Built>,
+    flatten: Flatten,
+    fully_connected: Vec<Linear>,
 }
 
 impl Network {
-    /// Builds the network over the tensors of `vb`.
+    /// A network with initial weights, and its parameters.
     ///
-    /// Up to 10 classes the plain CNNs have the paper's CIFAR-10 widths, above that its CIFAR-100 widths.
+    /// Each tensor is drawn from a stream of its own under `seed`, named by the network and the tensor. So a network
+    /// starts the same whatever else is drawn, and two networks of one seed have nothing in common.
     ///
     /// # Errors
-    /// Where `vb` lacks a tensor or holds it in another shape, or `classes` is 0.
-    #[expect(clippy::needless_pass_by_value, reason = "as every constructor of candle takes it")]
-    pub fn new(spec: ModelSpec, classes: usize, vb: VarBuilder) -> Result<Self> {
-        if classes == 0 {
-            bail!("{spec}: 0 classes; a network needs at least one")
-        }
-        let body = match spec.family() {
-            Family::Plain => Body::Plain(PlainCnn::new(spec.size(), classes, &vb)?),
-            Family::Resnet => Body::Resnet(Resnet::new(spec.size(), classes, &vb)?),
-        };
-        Ok(Self { spec, classes, body })
+    /// If `classes` is 0 or the device fails.
+    pub fn random(spec: ModelSpec, classes: usize, seed: u64, device: &Device) -> Result<(Self, Parameters)> {
+        let source = Source::Streams(Streams::new(seed, &spec.to_string()));
+        Parameters::create(source, device, |vb| Self::new(spec, classes, vb))
     }
 
-    /// The network in a checkpoint, on `device`, with its parameters. The file must hold the network's tensors and no
-    /// others, so that another network's checkpoint is never taken for part of it.
+    /// The network in a checkpoint file, and its parameters. The file must hold the network's tensors and no others, so
+    /// that another network's checkpoint is never taken for part of it.
     ///
     /// # Errors
-    /// Where the file is missing, damaged or another network's.
+    /// If the file is missing, damaged or another network's.
     pub fn load(
         spec: ModelSpec,
         classes: usize,
         path: &Path,
         device: &Device,
     ) -> std::result::Result<(Self, Parameters), CheckpointError> {
-        Self::over(Parameters::load(path)?, spec, classes, path, device)
+        let bytes = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })?;
+        Self::from_safetensors(spec, classes, Checkpoint { path, bytes: &bytes }, device)
     }
 
-    /// [`Network::load`] from the bytes of a file, for who has read and checked them; `path` is for errors.
+    /// [`Network::load`] for a file that was read already.
     ///
     /// # Errors
-    /// Where they are no whole safetensors file, or another network's.
+    /// If it is damaged or another network's.
     pub fn from_safetensors(
         spec: ModelSpec,
         classes: usize,
-        (path, bytes): (&Path, &[u8]),
+        Checkpoint { path, bytes }: Checkpoint,
         device: &Device,
     ) -> std::result::Result<(Self, Parameters), CheckpointError> {
-        Self::over(Parameters::from_safetensors(path, bytes)?, spec, classes, path, device)
-    }
-
-    fn over(
-        parameters: Parameters,
-        spec: ModelSpec,
-        classes: usize,
-        path: &Path,
-        device: &Device,
-    ) -> std::result::Result<(Self, Parameters), CheckpointError> {
-        let damaged =
-            |error: candle_core::Error| CheckpointError::Damaged { path: path.to_owned(), reason: error.to_string() };
-        let found = parameters.checkpoint_layout();
-        let expected = layout(spec, classes).map_err(damaged)?;
-        if let Some(misfit) = difference(&found, &expected) {
-            let holds = recognise(&found).map_err(damaged)?;
-            let misfit = Box::new(misfit);
+        let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
+        // candle wraps this error in longer ones.
+        safetensors::SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
+        let tensors =
+            candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|error| damaged(error.to_string()))?;
+        let found: Shapes = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.dims().to_vec())).collect();
+        if let Some(misfit) = difference(&found, &spec.layers(classes).tensors()) {
+            let (misfit, holds) = (Box::new(misfit), recognise(&found));
             return Err(CheckpointError::Misfit { path: path.to_owned(), spec, classes, misfit, holds });
         }
-        let network = Self::new(spec, classes, parameters.var_builder(device)).map_err(damaged)?;
-        Ok((network, parameters))
+        Parameters::create(Source::Checkpoint(tensors), device, |vb| Self::new(spec, classes, vb))
+            .map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Builds the network over the tensors of `vb`.
+    ///
+    /// # Errors
+    /// If `vb` lacks a tensor or holds it in another shape, or `classes` is 0.
+    #[expect(clippy::needless_pass_by_value, reason = "as every constructor of candle takes it")]
+    pub fn new(spec: ModelSpec, classes: usize, vb: VarBuilder) -> Result<Self> {
+        if classes == 0 {
+            bail!("{spec}: 0 classes; a network needs at least one")
+        }
+        let layers = spec.layers(classes);
+        Ok(Self {
+            spec,
+            classes,
+            precision: Precision::F32,
+            convolutional: layers.convolutional.iter().map(|layer| Built::new(layer, &vb)).collect::<Result<_>>()?,
+            flatten: layers.flatten,
+            fully_connected: layers.fully_connected.iter().map(|layer| linear(layer, &vb)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The same network for evaluation only. It shares its numbers with this one, also after these change, but prepares
+    /// no gradients, so that a forward pass keeps no activations.
+    #[must_use]
+    pub fn frozen(&self) -> Self {
+        Self {
+            convolutional: self.convolutional.iter().map(Built::frozen).collect(),
+            fully_connected: self.fully_connected.iter().map(frozen_linear).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The same network, computed with this precision; [`Precision::F32`] unless it is told so.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Which network this is.
@@ -106,62 +125,101 @@ impl Network {
 
 impl ModuleT for Network {
     fn forward_t(&self, images: &Tensor, train: bool) -> Result<Tensor> {
-        let channels_last = Features::new(&images.permute((0, 2, 3, 1))?)?;
-        match &self.body {
-            Body::Plain(network) => network.forward_t(channels_last, train),
-            Body::Resnet(network) => network.forward_t(&channels_last, train),
+        let mut pixels = Features::new(&images.permute((0, 2, 3, 1))?)?.with_precision(self.precision);
+        for layer in &self.convolutional {
+            pixels = layer.forward_t(&pixels, train)?;
+        }
+        let [first, others @ ..] = self.fully_connected.as_slice() else { bail!("{} has no logits", self.spec) };
+        let mut vectors = match self.flatten {
+            Flatten::Whole => pixels.linear(first)?,
+            Flatten::Mean => takd_ops::linear(&pixels.global_avg_pool()?, first, self.precision)?,
+        };
+        for layer in others {
+            vectors = takd_ops::linear(&reference::relu(&vectors)?, layer, self.precision)?;
+        }
+        Ok(vectors)
+    }
+}
+
+/// A [`Layer`] with its tensors.
+#[derive(Clone, Debug)]
+enum Built {
+    Conv { conv: ConvBn, pool: Pool },
+    Residual { first: ConvBn, second: ConvBn, projection: Option<ConvBn> },
+}
+
+impl Built {
+    fn new(layer: &Layer, vb: &VarBuilder) -> Result<Self> {
+        Ok(match layer {
+            Layer::Conv { conv, pool } => Self::Conv { conv: conv_bn(conv, vb)?, pool: *pool },
+            Layer::Residual { first, second, shortcut } => Self::Residual {
+                first: conv_bn(first, vb)?,
+                second: conv_bn(second, vb)?,
+                projection: match shortcut {
+                    Shortcut::Identity => None,
+                    Shortcut::Projection(projection) => Some(conv_bn(projection, vb)?),
+                },
+            },
+        })
+    }
+
+    fn forward_t(&self, input: &Features, train: bool) -> Result<Features> {
+        match self {
+            Self::Conv { conv, pool: Pool::Max2x2 } => conv.forward_features(input, Then::ReluMaxPool, train),
+            Self::Conv { conv, pool: Pool::None } => conv.forward_features(input, Then::Relu, train),
+            Self::Residual { first, second, projection } => {
+                let shortcut = match projection {
+                    Some(projection) => projection.forward_features(input, Then::Nothing, train)?,
+                    None => input.clone(),
+                };
+                let hidden = first.forward_features(input, Then::Relu, train)?;
+                second.forward_features(&hidden, Then::AddRelu(&shortcut), train)
+            }
+        }
+    }
+
+    fn frozen(&self) -> Self {
+        match self {
+            Self::Conv { conv, pool } => Self::Conv { conv: frozen_conv_bn(conv), pool: *pool },
+            Self::Residual { first, second, projection } => Self::Residual {
+                first: frozen_conv_bn(first),
+                second: frozen_conv_bn(second),
+                projection: projection.as_ref().map(frozen_conv_bn),
+            },
         }
     }
 }
 
-/// Names and shapes of a network's tensors.
-fn layout(spec: ModelSpec, classes: usize) -> Result<Layout> {
-    let recorder = Recorder::default();
-    Network::new(spec, classes, VarBuilder::from_backend(Box::new(recorder.clone()), DType::F32, Device::Cpu))?;
-    let layout = std::mem::take(&mut *recorder.0.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(layout)
-}
-
-/// The network and number of classes with exactly these tensors.
-fn recognise(found: &Layout) -> Result<Option<(ModelSpec, usize)>> {
-    let logits = ["fc.bias", "fc_layers.2.bias", "fc_layers.0.bias"].iter().find_map(|name| found.get(*name));
-    let Some(&[classes]) = logits.map(Vec::as_slice) else { return Ok(None) };
-    if classes == 0 {
-        return Ok(None);
-    }
-    for spec in ModelSpec::all() {
-        if layout(spec, classes)? == *found {
-            return Ok(Some((spec, classes)));
-        }
-    }
-    Ok(None)
-}
-
-/// Writes down what a network asks for.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Layout>>);
-
-impl SimpleBackend for Recorder {
-    fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), shape.dims().to_vec());
-        // One number seen as many: only the shape is asked for.
-        Tensor::zeros((), dtype, device)?.broadcast_as(shape)
-    }
-
-    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> Result<Tensor> {
-        bail!("`{name}` was asked for without a shape")
-    }
-
-    fn contains_tensor(&self, _: &str) -> bool {
-        true
-    }
+fn conv_bn(layer: &Conv, vb: &VarBuilder) -> Result<ConvBn> {
+    let &Conv { kernel, stride, inputs, outputs, .. } = layer;
+    let params = Conv2dParams { stride, padding: kernel / 2 };
+    let new = match layer.bias {
+        Bias::Present => Conv2d::new,
+        Bias::Absent => Conv2d::no_bias,
+    };
+    let conv = new(inputs, outputs, kernel, params, &vb.pp(&layer.name))?;
+    Ok(ConvBn { conv, bn: BatchNorm::new(outputs, &vb.pp(&layer.norm))? })
 }
 
 /// A fully connected layer initialised as PyTorch's `nn.Linear`: weight and bias uniform in ±1/√inputs.
-pub(crate) fn linear(inputs: usize, outputs: usize, vb: &VarBuilder) -> Result<Linear> {
+fn linear(layer: &FullyConnected, vb: &VarBuilder) -> Result<Linear> {
+    let &FullyConnected { inputs, outputs, .. } = layer;
     let bound = 1.0 / (inputs as f64).sqrt();
     let init = Init::Uniform { lo: -bound, up: bound };
+    let vb = vb.pp(&layer.name);
     let weight = vb.get_with_hints((outputs, inputs), "weight", init)?;
     let bias = vb.get_with_hints(outputs, "bias", init)?;
     Ok(Linear::new(weight, Some(bias)))
+}
+
+fn frozen_conv_bn(ConvBn { conv, bn }: &ConvBn) -> ConvBn {
+    let bias = conv.bias.as_ref().map(Tensor::detach);
+    ConvBn {
+        conv: Conv2d { weight: conv.weight.detach(), bias, params: conv.params },
+        bn: BatchNorm { weight: bn.weight.detach(), bias: bn.bias.detach(), ..bn.clone() },
+    }
+}
+
+fn frozen_linear(layer: &Linear) -> Linear {
+    Linear::new(layer.weight().detach(), layer.bias().map(Tensor::detach))
 }

@@ -1,65 +1,37 @@
-//! A network described by data: its family and size, parsed from its name and printed back to the same name.
+//! A network described by data, parsed from its name and printed back to the same name.
 
+use crate::name::{Family, ModelName, UnknownModel, Width};
 use std::fmt;
 use std::str::FromStr;
 
-/// The two families of the paper's CIFAR experiments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
-    /// "VGG-like" stack of 3×3 convolutions; its size is their number.
-    Plain,
-    /// CIFAR ResNet of basic blocks (He et al. 2016, section 4.2); its size is its depth, 6n + 2.
-    Resnet,
-}
-
-impl Family {
-    /// The sizes this family comes in, ascending.
-    pub fn sizes(self) -> &'static [usize] {
-        match self {
-            Self::Plain => &[2, 4, 6, 8, 10],
-            Self::Resnet => &[8, 14, 20, 26, 32, 44, 56, 110],
-        }
-    }
-
-    /// What a model's name begins with. The plain CNNs are called "plane" as in the published code.
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Plain => "plane",
-            Self::Resnet => "resnet",
-        }
-    }
-}
-
-/// Which network: a family and one of its sizes.
+/// Which network: its family, its size and the width of its layers. All but the number of logits follows from it.
+///
+/// Its name says all of it and is the same whatever the data: `plane10` is the narrow one, `plane10-wide` the wide one.
+/// (A [`ModelName`] is what people write; there, `plane10` means whichever the data ask for.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelSpec {
     family: Family,
     size: usize,
+    /// `None` for ResNets.
+    width: Option<Width>,
 }
 
-/// A name that no network has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown model `{name}`; there are: {}", all_names().join(", "))]
-pub struct UnknownModel {
-    /// The name as it was given.
-    pub name: String,
-}
-
-fn all_names() -> Vec<String> {
-    ModelSpec::all().map(|spec| spec.to_string()).collect()
+impl ModelName {
+    /// The network that this name means for data of so many classes.
+    pub fn spec(self, classes: usize) -> ModelSpec {
+        let width = match self.family {
+            Family::Plain => Some(self.width.unwrap_or(Width::of_paper(classes))),
+            Family::Resnet => None,
+        };
+        ModelSpec { family: self.family, size: self.size, width }
+    }
 }
 
 impl ModelSpec {
-    /// The network of this family and size, or `None` where the family has no such size.
-    pub fn new(family: Family, size: usize) -> Option<Self> {
-        family.sizes().contains(&size).then_some(Self { family, size })
-    }
-
-    /// Every network there is, by family, then size.
+    /// Every network there is, by family, then size, then width.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Family::Plain, Family::Resnet]
-            .into_iter()
-            .flat_map(|family| family.sizes().iter().map(move |&size| Self { family, size }))
+        // All these names say which network they mean, whatever the number of classes.
+        ModelName::all().flat_map(ModelName::pinned).map(|name| name.spec(0))
     }
 
     /// Plain CNN or ResNet.
@@ -71,11 +43,17 @@ impl ModelSpec {
     pub fn size(self) -> usize {
         self.size
     }
+
+    /// The width of a plain CNN; a ResNet comes in one width.
+    pub fn width(self) -> Option<Width> {
+        self.width
+    }
 }
 
 impl fmt::Display for ModelSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.family.prefix(), self.size)
+        let width = self.width.filter(|&width| width == Width::Wide);
+        ModelName { family: self.family, size: self.size, width }.fmt(f)
     }
 }
 
@@ -83,7 +61,10 @@ impl FromStr for ModelSpec {
     type Err = UnknownModel;
 
     fn from_str(name: &str) -> Result<Self, UnknownModel> {
-        Self::all().find(|spec| spec.to_string() == name).ok_or_else(|| UnknownModel { name: name.to_owned() })
+        Self::all().find(|spec| spec.to_string() == name).ok_or_else(|| {
+            // A name as this type prints it: the width that it leaves open is the narrow one.
+            UnknownModel::new(name, |nearest| nearest.spec(0).to_string())
+        })
     }
 }
 
@@ -92,17 +73,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_parses_and_prints_back() {
+    fn every_network_parses_from_the_name_that_it_prints() {
         for spec in ModelSpec::all() {
             assert_eq!(spec.to_string().parse(), Ok(spec));
         }
+        let names: Vec<_> = ModelSpec::all().map(|spec| spec.to_string()).collect();
+        assert_eq!(names[..3], ["plane2", "plane2-wide", "plane4"]);
+        assert_eq!(names.len(), 2 * 5 + 8);
     }
 
     #[test]
-    fn unknown_names_are_refused_with_the_list_of_what_exists() {
-        for name in ["", "plane", "plane3", "plane02", "resnet18", "Plane2", "plane2 "] {
+    fn a_name_means_the_papers_width_for_the_number_of_classes_unless_it_pins_one() {
+        let meant = |name: &str, classes| name.parse::<ModelName>().unwrap().spec(classes).to_string();
+        assert_eq!(
+            [1, 10, 11, 100].map(|classes| meant("plane6", classes)),
+            ["plane6", "plane6", "plane6-wide", "plane6-wide"]
+        );
+        assert_eq!([10, 100].map(|classes| meant("plane6-narrow", classes)), ["plane6"; 2]);
+        assert_eq!([10, 100].map(|classes| meant("plane6-wide", classes)), ["plane6-wide"; 2]);
+        assert_eq!([10, 100].map(|classes| meant("resnet8", classes)), ["resnet8"; 2]);
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest_known_ones() {
+        for (name, nearest) in [
+            ("plane3", "did you mean `plane2` or `plane4`?"),
+            ("Plane2-wide", "did you mean `plane2-wide`?"),
+            // One network, one name.
+            ("plane10-narrow", "did you mean `plane10`?"),
+            ("resnet18", "did you mean `resnet20`?"),
+        ] {
             let message = name.parse::<ModelSpec>().unwrap_err().to_string();
-            assert!(message.contains("plane10") && message.contains("resnet110"), "{message}");
+            assert_eq!(message, format!("unknown network `{name}`; {nearest}"));
         }
     }
 }

@@ -4,15 +4,16 @@
 //! The small files are kept in `tests/data`. Larger ones are looked for in `../shared/reference` from the workspace's
 //! root, or where `TAKD_REFERENCE_DIR` says; without them those tests say so and pass.
 
+mod common;
+
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::ModuleT;
+use common::{Outcome, snapshot};
 use std::collections::HashMap;
-use std::error::Error;
 use std::path::{Path, PathBuf};
-use takd_models::{ModelSpec, Network, Parameters};
+use takd_models::{ModelName, Network, Parameters};
 
 type Tensors = HashMap<String, Tensor>;
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Relative, for logits, losses and running statistics.
 const VALUES: f64 = 1e-4;
@@ -62,7 +63,7 @@ fn network(
     classes: usize,
     device: &Device,
 ) -> Outcome<(Network, Parameters)> {
-    let spec: ModelSpec = name.parse()?;
+    let spec = name.parse::<ModelName>()?.spec(classes);
     let state: Tensors = with_prefix(tensors, prefix);
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("state.safetensors");
@@ -109,9 +110,9 @@ fn holds_on(device: &Device, file: &str, bytes: &[u8]) -> Outcome {
         assert!(off <= VALUES * size, "{file}: {what} is off by {:.1e} of its norm", off / size);
         Ok(off / size)
     };
-    let before = parameters.snapshot()?;
+    let before = snapshot(&parameters)?;
     let eval = relative("logits_eval", &network.forward_t(&images, false)?)?;
-    for (name, tensor) in &parameters.snapshot()? {
+    for (name, tensor) in &snapshot(&parameters)? {
         assert_eq!(distance(tensor, &before[name])?.0, 0.0, "{file}: evaluation changed {name}");
     }
     let logits = network.forward_t(&images, true)?;

@@ -1,8 +1,8 @@
 //! Named, seeded streams of random numbers.
 //!
-//! Every random choice in takd, an initial weight, the order of an epoch, a crop, comes from a stream that is a pure
-//! function of a seed and a name. Two streams with different names are independent, so adding one never shifts the
-//! numbers another hands out, and the same seed gives the same bits on every machine and device.
+//! Every random choice in takd (an initial weight, the order of an epoch, a crop) comes from a stream that is a pure
+//! function of a seed and a name. Two streams with different names are independent: a new one never changes the numbers
+//! of another. The same seed and name give the same bits on every machine and device.
 //!
 //! ```text
 //! seed 31 ── "plane2/init/conv1.weight"  ─▶ 0.11, -0.42, …
@@ -12,7 +12,6 @@
 //!
 //! ```
 //! use rand_chacha::rand_core::Rng;
-//!
 //! use takd_rng::Streams;
 //!
 //! let student = Streams::new(31, "plane2");
@@ -38,8 +37,8 @@ pub fn stream(seed: u64, name: &str) -> ChaCha8Rng {
 
 /// The streams of one owner, such as a network, under a seed.
 ///
-/// Two owners share no numbers: a teacher and a student of one seed do not begin with equal weights in layers of equal
-/// names, nor see their images in the same order.
+/// Two owners share no numbers: a teacher and a student of one seed neither start with equal weights in layers of equal
+/// names nor see their images in the same order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Streams {
     seed: u64,
@@ -47,12 +46,12 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Those of `owner` under `seed`.
+    /// The streams of `owner` under `seed`. A `/` in an owner's name could give it the streams of another owner.
     pub fn new(seed: u64, owner: &str) -> Self {
         Self { seed, owner: owner.to_owned() }
     }
 
-    /// The owner's stream called `name`: the one called `owner/name` under its seed.
+    /// The owner's stream called `name`. It equals [`stream`]`(seed, "owner/name")`.
     pub fn stream(&self, name: &str) -> ChaCha8Rng {
         stream(self.seed, &format!("{}/{name}", self.owner))
     }
@@ -65,20 +64,23 @@ mod tests {
 
     #[test]
     fn streams_are_pinned_to_known_values() {
-        // A change here changes every run ever made; the numerics version must then rise too.
+        // A change here changes the numbers of every run: whoever keeps runs must then count them as other ones.
         let mut rng = stream(0, "pin");
         let drawn: Vec<u32> = (0..4).map(|_| rng.next_u32()).collect();
         assert_eq!(drawn, [1_750_408_777, 668_992_771, 2_727_647_680, 1_966_852_830]);
     }
 
     #[test]
-    fn owner_is_a_part_of_the_name() {
+    fn the_owner_is_part_of_the_name() {
         assert_eq!(Streams::new(3, "plane2").stream("init").next_u64(), stream(3, "plane2/init").next_u64());
-        assert_ne!(Streams::new(3, "plane2").stream("init").next_u64(), Streams::new(3, "plane4").stream("init").next_u64());
+        assert_ne!(
+            Streams::new(3, "plane2").stream("init").next_u64(),
+            Streams::new(3, "plane4").stream("init").next_u64()
+        );
     }
 
     #[test]
-    fn seed_and_name_are_told_apart() {
+    fn another_seed_or_name_gives_another_stream() {
         assert_ne!(stream(1, "a").next_u64(), stream(2, "a").next_u64());
         assert_ne!(stream(1, "a").next_u64(), stream(1, "b").next_u64());
     }

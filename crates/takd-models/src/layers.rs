@@ -1,0 +1,152 @@
+//! What a network is made of, as data: the one list of layers from which follow the network that runs, what it costs, and
+//! the names and shapes of its tensors.
+
+use std::collections::BTreeMap;
+
+/// The layers of a network in the order in which an image passes them.
+pub(crate) struct Layers {
+    /// `[batch, side, side, 3]` to `[batch, side', side', channels]`.
+    pub convolutional: Vec<Layer>,
+    /// From pixels to one vector an image, `[batch, features]`.
+    pub flatten: Flatten,
+    /// `[batch, features]` to `[batch, classes]`, with a ReLU between two of them.
+    pub fully_connected: Vec<FullyConnected>,
+}
+
+/// A layer on pixels.
+pub(crate) enum Layer {
+    /// Convolution, batch normalisation, ReLU, and a max-pool perhaps.
+    Conv { conv: Conv, pool: Pool },
+    /// A basic block: `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
+    Residual { first: Conv, second: Conv, shortcut: Shortcut },
+}
+
+/// A square convolution that keeps height and width (but for its stride), and the batch normalisation of its output.
+pub(crate) struct Conv {
+    /// What the names of the convolution's tensors begin with.
+    pub name: String,
+    /// What the names of the normalisation's tensors begin with.
+    pub norm: String,
+    pub kernel: usize,
+    pub stride: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub bias: Bias,
+    /// Height and width of the output.
+    pub side: usize,
+}
+
+/// Whether a convolution has a bias, and with it how the published code draws its weights.
+#[derive(Clone, Copy)]
+pub(crate) enum Bias {
+    /// Weights and bias uniform in ±1/√fan_in, PyTorch's default.
+    Present,
+    /// Weights from N(0, √(2 / (kernel² · outputs))).
+    Absent,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pool {
+    /// Keeps the largest of 2×2 pixels.
+    Max2x2,
+    None,
+}
+
+/// What a residual block adds to the output of its convolutions.
+pub(crate) enum Shortcut {
+    /// The input itself.
+    Identity,
+    /// Its 1×1 convolution, if the block changes the shape.
+    Projection(Conv),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Flatten {
+    /// All numbers of an image, channel by channel.
+    Whole,
+    /// Each channel's mean.
+    Mean,
+}
+
+/// A fully connected layer with bias.
+pub(crate) struct FullyConnected {
+    /// What the names of its tensors begin with.
+    pub name: String,
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+/// Names and shapes of tensors.
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
+
+impl Layers {
+    pub(crate) fn multiply_adds(&self) -> u64 {
+        let conv = |conv: &Conv| conv.kernel.pow(2) * conv.inputs * conv.numbers();
+        let convs = self.convs().map(conv).sum::<usize>();
+        let fully_connected: usize = self.fully_connected.iter().map(|layer| layer.inputs * layer.outputs).sum();
+        (convs + fully_connected) as u64
+    }
+
+    pub(crate) fn parameter_count(&self) -> usize {
+        let shapes = self.tensors().into_iter().filter(|(name, _)| !is_statistic(name));
+        shapes.map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    }
+
+    pub(crate) fn activation_count(&self) -> usize {
+        let convs = self.convs().map(Conv::numbers).sum::<usize>();
+        let more = self.convolutional.iter().map(|layer| match layer {
+            Layer::Conv { conv, pool: Pool::Max2x2 } => conv.numbers() / 4,
+            Layer::Conv { pool: Pool::None, .. } => 0,
+            Layer::Residual { second: sum, .. } => sum.numbers(),
+        });
+        let vectors: usize = self.fully_connected.iter().map(|layer| layer.outputs).sum();
+        convs + more.sum::<usize>() + vectors
+    }
+
+    /// The names and shapes of all tensors, those of the published PyTorch code.
+    pub(crate) fn tensors(&self) -> Shapes {
+        let convs = self.convs().flat_map(Conv::tensors);
+        convs.chain(self.fully_connected.iter().flat_map(FullyConnected::tensors)).collect()
+    }
+
+    fn convs(&self) -> impl Iterator<Item = &Conv> {
+        self.convolutional.iter().flat_map(|layer| match layer {
+            Layer::Conv { conv, .. } => vec![conv],
+            Layer::Residual { first, second, shortcut: Shortcut::Identity } => vec![first, second],
+            Layer::Residual { first, second, shortcut: Shortcut::Projection(projection) } => {
+                vec![first, second, projection]
+            }
+        })
+    }
+}
+
+impl Conv {
+    /// Of one image's output.
+    fn numbers(&self) -> usize {
+        self.outputs * self.side.pow(2)
+    }
+
+    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let Self { name, norm, kernel, inputs, outputs, .. } = self;
+        let mut tensors = vec![(format!("{name}.weight"), vec![*outputs, *inputs, *kernel, *kernel])];
+        if let Bias::Present = self.bias {
+            tensors.push((format!("{name}.bias"), vec![*outputs]));
+        }
+        let norms = ["weight", "bias", "running_mean", "running_var"];
+        tensors.extend(norms.map(|tensor| (format!("{norm}.{tensor}"), vec![*outputs])));
+        tensors.push((format!("{norm}.num_batches_tracked"), vec![]));
+        tensors
+    }
+}
+
+impl FullyConnected {
+    fn tensors(&self) -> [(String, Vec<usize>); 2] {
+        let Self { name, inputs, outputs } = self;
+        [(format!("{name}.weight"), vec![*outputs, *inputs]), (format!("{name}.bias"), vec![*outputs])]
+    }
+}
+
+/// Whether a tensor is kept by batch normalisation and not changed by the optimiser.
+pub(crate) fn is_statistic(name: &str) -> bool {
+    ["running_mean", "running_var", "num_batches_tracked"].iter().any(|suffix| name.ends_with(suffix))
+}
