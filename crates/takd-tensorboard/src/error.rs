@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why an event file could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The system refused.
+    /// The file could not be created, read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
         /// `create`, `read`, …
@@ -20,21 +20,20 @@ pub enum Error {
         source: std::io::Error,
     },
     /// TensorBoard would not find a file of this name.
-    #[error("TensorBoard does not look at {}: its name must contain `tfevents`, as in `events.out.tfevents.0`",
+    #[error("TensorBoard would not find {}: the name must contain `tfevents`, as in `events.out.tfevents.0`",
             path.display())]
     Name {
         /// The file that was asked for.
         path: PathBuf,
     },
-    /// The file does not begin with a whole version event. It is left as it is.
-    #[error("{} does not begin as an event file does, so it is left as it is; move it away or choose another name",
-            path.display())]
-    NotEvents {
+    /// The file does not begin with a version event. It was not changed.
+    #[error("{} is not an event file and was not changed; move it away or choose another name", path.display())]
+    NotEventFile {
         /// The file.
         path: PathBuf,
     },
     /// A tag is empty or too long.
-    #[error("cannot write a scalar to {}: its tag has {bytes} bytes; give it 1 to {MAX_TAG_BYTES}", path.display())]
+    #[error("cannot write a scalar to {}: its tag has {bytes} bytes, but must have 1 to {MAX_TAG_BYTES}", path.display())]
     Tag {
         /// The file.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! The messages inside the records, with the fields a scalar needs; a reader passes over the others.
+//! The messages inside the records, with the fields that a scalar needs; a reader skips the others.
 
 use crate::{Error, Result, record};
 use prost::Message;
@@ -35,19 +35,19 @@ pub(crate) struct Value {
     pub simple_value: Option<f32>,
 }
 
-/// The record a file begins with.
+/// The first record of a file.
 pub(crate) fn version_record(wall_time_s: f64) -> Vec<u8> {
     let file_version = Some("brain.Event:2".to_owned());
-    record::framed(&Event { wall_time: wall_time_s, file_version, ..Event::default() }.encode_to_vec())
+    record::to_record(&Event { wall_time: wall_time_s, file_version, ..Event::default() }.encode_to_vec())
 }
 
-/// The length of [`version_record`]. A shorter file without a whole record was left while that was written: there is
-/// nothing in it that could be lost.
+/// The length of [`version_record`]. A shorter file without a whole record is one whose creation was interrupted: it holds
+/// nothing that could be lost.
 const VERSION_RECORD_BYTES: usize = 40;
 
 /// The events of a file, each with its whole record, up to the first torn or damaged one.
 ///
-/// The first is the version; there is none where the file ends before that is whole.
+/// The first is the version. There are none if the file ends within that record.
 pub(crate) fn events<'a>(path: &Path, bytes: &'a [u8]) -> Result<impl Iterator<Item = (&'a [u8], Event)> + use<'a>> {
     let mut rest = bytes;
     let mut events = iter::from_fn(move || {
@@ -58,9 +58,9 @@ pub(crate) fn events<'a>(path: &Path, bytes: &'a [u8]) -> Result<impl Iterator<I
         Some((whole, event))
     })
     .peekable();
-    let begins_well = match events.peek() {
+    let starts_with_version = match events.peek() {
         Some((_, first)) => first.file_version.as_ref().is_some_and(|version| version.starts_with("brain.Event:")),
         None => bytes.len() < VERSION_RECORD_BYTES,
     };
-    if begins_well { Ok(events) } else { Err(Error::NotEvents { path: path.to_owned() }) }
+    if starts_with_version { Ok(events) } else { Err(Error::NotEventFile { path: path.to_owned() }) }
 }

@@ -1,4 +1,4 @@
-//! TensorBoard event files: scalars go in, and a file can be gone on with after any interruption.
+//! TensorBoard event files: writes scalars, and continues a file after any interruption.
 //!
 //! ```
 //! use takd_tensorboard::{EventWriter, Scalar};
@@ -11,7 +11,7 @@
 //! events.scalar("train/loss", 1.75, 2, 1.7e9 + 2.0)?;
 //! drop(events);
 //!
-//! // The last checkpoint is that of step 1: what came after it is taken again.
+//! // The last checkpoint is that of step 1: the steps after it will be repeated.
 //! let mut events = EventWriter::resume(&path, 1, 1.7e9 + 9.0)?;
 //! events.scalar("train/loss", 1.5, 2, 1.7e9 + 10.0)?;
 //! events.flush()?;
@@ -20,8 +20,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A file is a row of records, all numbers in it little-endian (`tensorflow/core/lib/io/record_writer.h`). Each holds one
-//! `Event` (`tensorflow/core/util/event.proto`), the first the file's version:
+//! A file is a sequence of records; all its numbers are little-endian (`tensorflow/core/lib/io/record_writer.h`). Each
+//! record holds one `Event` (`tensorflow/core/util/event.proto`), the first one the file's version:
 //!
 //! ```text
 //!   8 bytes     4 bytes     `length` bytes                                4 bytes
@@ -32,8 +32,8 @@
 //! └──────────┴────────────┴─────────────────────────────────────────────┴────────────┘
 //! ```
 //!
-//! Invariant: knows nothing of training and has no clock; whatever bytes a file holds, it does not panic, and the memory
-//! it takes is in proportion to the file's length.
+//! Invariant: knows nothing of training and has no clock. Whatever bytes a file holds, reading it neither panics nor takes
+//! more memory than in proportion to its length.
 
 mod error;
 mod event;
@@ -56,21 +56,32 @@ struct Readme;
 pub struct Scalar {
     /// The curve's name; TensorBoard groups curves by what is before the first `/`.
     pub tag: String,
-    /// The height.
+    /// The point's height.
     pub value: f32,
-    /// The place.
+    /// The training step that it belongs to.
     pub step: i64,
     /// When it was measured: seconds since the start of 1970.
     pub wall_time_s: f64,
 }
 
-/// The scalars of a file in the order they were written, up to the first torn or damaged record, as TensorBoard reads it.
+/// The scalars of a file in the order in which they were written, up to the first torn or damaged record, as TensorBoard
+/// reads it.
 ///
-/// Events of other kinds are passed over, and so are scalars that TensorFlow 2 wrote as tensors.
+/// Events of other kinds are skipped, and so are scalars that TensorFlow 2 wrote as tensors.
+///
+/// # Errors
+/// If the file cannot be read, or does not begin as an event file does.
 pub fn read(path: &Path) -> Result<Vec<Scalar>> {
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    parse(path, &fs::read(path).map_err(Error::io("read", path))?)
+}
+
+/// [`read`] from the bytes of a file, for a caller that has opened it; `path` is for errors.
+///
+/// # Errors
+/// If the bytes do not begin as an event file does.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Scalar>> {
     let mut scalars = Vec::new();
-    for (_, event) in event::events(path, &bytes)? {
+    for (_, event) in event::events(path, bytes)? {
         for value in event.summary.into_iter().flat_map(|summary| summary.value) {
             let Some(height) = value.simple_value else { continue };
             scalars.push(Scalar { tag: value.tag, value: height, step: event.step, wall_time_s: event.wall_time });

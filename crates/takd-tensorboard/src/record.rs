@@ -1,16 +1,16 @@
-//! The frame around each event: its length and two checksums.
+//! A record: an event between its length and two checksums.
 
 static CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
-/// `data` as a record.
-pub(crate) fn framed(data: &[u8]) -> Vec<u8> {
+/// The record that holds `data`.
+pub(crate) fn to_record(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
     [&length, &masked_crc(&length)[..], data, &masked_crc(data)].concat()
 }
 
-/// The data of the record that `bytes` begin with, and what comes after it; nothing where that record is torn or damaged.
+/// The data of the record that `bytes` begin with, and what comes after it; `None` if that record is torn or damaged.
 ///
-/// A length is believed only as far as there are bytes.
+/// A record whose length says more than there are bytes is torn.
 pub(crate) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let (length_crc, rest) = rest.split_first_chunk::<4>()?;

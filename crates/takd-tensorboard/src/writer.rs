@@ -1,4 +1,4 @@
-//! Writing a file, and going on with one.
+//! Creating and continuing an event file.
 
 use crate::event::{self, Event, Summary, Value};
 use crate::{Error, Result, record};
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 /// A scalar's tag has at most this many bytes.
 ///
-/// A record is then smaller than the buffer and goes into it whole, so that a full disk refuses an event or takes it, and
-/// what is written later follows on a whole one.
+/// A record is then smaller than the write buffer and enters it whole. So a full disk takes an event or refuses it, and
+/// whatever is written later follows a whole event.
 pub const MAX_TAG_BYTES: usize = 1024;
 
-/// Writes scalars to an event file. One writer a file: nothing keeps a second one away.
+/// Writes scalars to an event file. A file must have one writer only; nothing prevents a second one.
 ///
-/// Scalars are buffered. Dropping the writer writes them too, but only [`flush`](Self::flush) tells whether that went well.
+/// Scalars are buffered. Dropping the writer writes them too, but only [`flush`](Self::flush) says whether that succeeded.
 #[derive(Debug)]
 pub struct EventWriter {
     path: PathBuf,
@@ -31,19 +31,19 @@ impl EventWriter {
         let create = || {
             let mut file = File::create_new(path)?;
             file.write_all(&event::version_record(wall_time_s))?;
-            // A file that has lost its beginning is no event file, so this much must outlive a power failure.
+            // A file that has lost its beginning is not an event file any more, so this must survive a power failure.
             file.sync_all()?;
             Ok(file)
         };
         create().map(|file| Self::new(path, file)).map_err(Error::io("create", path))
     }
 
-    /// Goes on with a file whose events after `last_step` are to be forgotten, because they are going to come again;
-    /// `i64::MAX` keeps them all. Where there is no file yet, it is created, and only then `wall_time_s` is used.
+    /// Continues a file after `last_step`: later events are removed, because the training will repeat those steps;
+    /// `i64::MAX` keeps all events. If there is no file yet, it is created; only then is `wall_time_s` used.
     ///
-    /// Everything from the first torn or damaged record on is cut off; TensorBoard would not read it either. Events of
-    /// other kinds and the bytes of all that is kept stay as they are. The file is cut in one step, or replaced as a whole
-    /// where events to be forgotten lie between others: killed at any moment, it is as it was or as it is to be.
+    /// Everything from the first torn or damaged record on is cut off; TensorBoard would not read it either. What is kept,
+    /// events of other kinds included, stays the same byte for byte. The file is cut in one step, or replaced as a whole if
+    /// removed events lie between kept ones: if the program is killed, the file is as it was or as it should become.
     pub fn resume(path: &Path, last_step: i64, wall_time_s: f64) -> Result<Self> {
         check_name(path)?;
         let bytes = match fs::read(path) {
@@ -71,12 +71,12 @@ impl EventWriter {
         }
         let summary = Summary { value: vec![Value { tag: tag.to_owned(), simple_value: Some(value) }] };
         let event = Event { wall_time: wall_time_s, step, summary: Some(summary), ..Event::default() };
-        self.file.write_all(&record::framed(&event.encode_to_vec())).map_err(Error::io("write", &self.path))
+        self.file.write_all(&record::to_record(&event.encode_to_vec())).map_err(Error::io("write", &self.path))
     }
 
-    /// Hands all scalars to the system, where a running TensorBoard sees them and a killed program no longer loses them.
+    /// Hands all scalars to the operating system: a running TensorBoard sees them, and they survive if the program is killed.
     ///
-    /// Before a checkpoint is the time for it: otherwise the scalars before the checkpoint can be lost and never come again.
+    /// Call it before each checkpoint: scalars of steps before the checkpoint that are lost are never written again.
     pub fn flush(&mut self) -> Result<()> {
         self.file.flush().map_err(Error::io("write", &self.path))
     }
@@ -86,14 +86,14 @@ impl EventWriter {
     }
 }
 
-/// What TensorBoard asks of a name (`tensorboard/backend/event_processing/io_wrapper.py`).
+/// TensorBoard finds files by their name (`tensorboard/backend/event_processing/io_wrapper.py`).
 fn check_name(path: &Path) -> Result<()> {
     let fits = path.file_name().is_some_and(|name| name.to_string_lossy().contains("tfevents"));
     if fits { Ok(()) } else { Err(Error::Name { path: path.to_owned() }) }
 }
 
-/// The file, cut to its first `length` bytes: in place, as a TensorBoard that has it open reads on where it was,
-/// which is between two records once the same scalars have come again.
+/// The file, cut to its first `length` bytes. It is cut in place because a TensorBoard that has it open reads on at its
+/// position, which is between two records again once the same scalars have been written again.
 fn cut(path: &Path, length: u64) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     file.set_len(length)?;
@@ -101,7 +101,7 @@ fn cut(path: &Path, length: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// A file of `bytes` in the place of the one at `path`.
+/// A file of `bytes` that takes the place of the one at `path`.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;

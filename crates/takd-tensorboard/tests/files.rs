@@ -1,4 +1,4 @@
-//! What is written can be read, whatever happened to the file in between.
+//! What was written can be read, whatever happened to the file in between.
 
 use proptest::prelude::*;
 use std::fs;
@@ -17,8 +17,8 @@ fn write(events: &mut EventWriter, scalars: &[Scalar]) -> Result<()> {
     events.flush()
 }
 
-/// A folder and the path of a file in it that is not there yet.
-fn place() -> (tempfile::TempDir, PathBuf) {
+/// A folder and the path of a file in it that does not exist yet.
+fn new_path() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.out.tfevents.0");
     (folder, path)
@@ -26,7 +26,7 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 
 /// The bytes of a file of these scalars, and where each one's record ends.
 fn file_of(scalars: &[Scalar]) -> (Vec<u8>, Vec<usize>) {
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     let mut events = EventWriter::create(&path, TIME_S).unwrap();
     let end = |scalar: &Scalar| {
         write(&mut events, std::slice::from_ref(scalar)).unwrap();
@@ -50,7 +50,7 @@ fn any_scalar() -> impl Strategy<Value = Scalar> {
     })
 }
 
-/// A record as the format has it, of anything.
+/// A record of the file format, with any data.
 fn record(data: &[u8]) -> Vec<u8> {
     let crc = |bytes: &[u8]| {
         let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(bytes).rotate_right(15);
@@ -66,7 +66,7 @@ proptest! {
         first in prop::collection::vec(any_scalar(), 0..20),
         then in prop::collection::vec(any_scalar(), 0..20),
     ) {
-        let (_folder, path) = place();
+        let (_folder, path) = new_path();
         write(&mut EventWriter::create(&path, TIME_S)?, &first)?;
         write(&mut EventWriter::resume(&path, i64::MAX, TIME_S)?, &then)?;
         prop_assert_eq!(bits(&read(&path)?), bits(&[first, then].concat()));
@@ -77,7 +77,7 @@ proptest! {
         scalars in prop::collection::vec(any_scalar(), 0..20),
         last in any::<i64>(),
     ) {
-        let (_folder, path) = place();
+        let (_folder, path) = new_path();
         write(&mut EventWriter::create(&path, TIME_S)?, &scalars)?;
         let mut events = EventWriter::resume(&path, last, TIME_S)?;
         let again = scalar("again", 1.0, last);
@@ -91,12 +91,12 @@ proptest! {
     }
 
     #[test]
-    fn hostile_bytes_are_an_error_or_an_end(
+    fn hostile_bytes_are_an_error_or_end_the_file(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         framed in any::<bool>(),
         behind_a_version in any::<bool>(),
     ) {
-        let (_folder, path) = place();
+        let (_folder, path) = new_path();
         let tail = if framed { record(&bytes) } else { bytes };
         let head = if behind_a_version { file_of(&[]).0 } else { Vec::new() };
         fs::write(&path, [head, tail].concat()).unwrap();
@@ -109,12 +109,12 @@ proptest! {
 }
 
 #[test]
-fn file_torn_at_any_byte_goes_on_after_its_last_whole_record() {
+fn file_torn_at_any_byte_continues_after_its_last_whole_record() {
     let scalars = [scalar("loss", 2.0, 1), scalar("loss", 1.5, 2), scalar("accuracy", 0.5, 200)];
     let (bytes, ends) = file_of(&scalars);
     assert_eq!(file_of(&[]).0.len(), VERSION_RECORD_BYTES);
     for length in 0..=bytes.len() {
-        let (_folder, path) = place();
+        let (_folder, path) = new_path();
         fs::write(&path, &bytes[..length]).unwrap();
         let whole = ends.iter().filter(|&&end| end <= length).count();
         assert_eq!(read(&path).unwrap(), scalars[..whole], "of {length} bytes");
@@ -127,14 +127,14 @@ fn file_torn_at_any_byte_goes_on_after_its_last_whole_record() {
 fn any_flipped_bit_ends_the_file_before_its_record() {
     let scalars = [scalar("loss", 2.0, 1), scalar("loss", 1.5, 2), scalar("accuracy", 0.5, 200)];
     let (bytes, ends) = file_of(&scalars);
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     for bit in 0..bytes.len() * 8 {
         let mut damaged = bytes.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, &damaged).unwrap();
         if bit / 8 < VERSION_RECORD_BYTES {
-            assert!(matches!(read(&path), Err(Error::NotEvents { .. })), "bit {bit}");
-            assert!(matches!(EventWriter::resume(&path, 0, TIME_S), Err(Error::NotEvents { .. })), "bit {bit}");
+            assert!(matches!(read(&path), Err(Error::NotEventFile { .. })), "bit {bit}");
+            assert!(matches!(EventWriter::resume(&path, 0, TIME_S), Err(Error::NotEventFile { .. })), "bit {bit}");
             assert_eq!(fs::read(&path).unwrap(), damaged, "bit {bit}");
         } else {
             let whole = ends.iter().filter(|&&end| end <= bit / 8).count();
@@ -152,7 +152,7 @@ fn length_of_two_to_the_sixty_is_the_end_of_the_file() {
     // The masked CRC of this length, so that it is the missing bytes that end the file; then a wrong one.
     let length = (1_u64 << 60).to_le_bytes();
     for crc in [&record(&length)[20..], &[0; 4]] {
-        let (_folder, path) = place();
+        let (_folder, path) = new_path();
         fs::write(&path, [&whole, &length[..], crc, &[0; 100]].concat()).unwrap();
         assert_eq!(read(&path).unwrap(), [scalar("loss", 2.0, 1)]);
         drop(EventWriter::resume(&path, i64::MAX, TIME_S).unwrap());
@@ -162,7 +162,7 @@ fn length_of_two_to_the_sixty_is_the_end_of_the_file() {
 
 #[test]
 fn missing_file_is_created_by_resume_but_an_existing_one_never_by_create() {
-    let (_folder, path) = place();
+    let (_folder, path) = new_path();
     write(&mut EventWriter::resume(&path, -1, TIME_S).unwrap(), &[scalar("loss", 2.0, 1)]).unwrap();
     let error = EventWriter::create(&path, TIME_S).unwrap_err();
     assert!(matches!(error, Error::Io { action: "create", .. }), "{error}");
@@ -170,7 +170,7 @@ fn missing_file_is_created_by_resume_but_an_existing_one_never_by_create() {
 }
 
 #[test]
-fn names_that_tensorboard_passes_over_are_refused() {
+fn names_that_tensorboard_ignores_are_refused() {
     for name in ["events.log", "", "/", "..", "events.out.tfevents.0/loss"] {
         let refused = [EventWriter::create(Path::new(name), TIME_S), EventWriter::resume(Path::new(name), 0, TIME_S)];
         assert!(refused.iter().all(|r| matches!(r, Err(Error::Name { .. }))), "{name}");
@@ -178,8 +178,8 @@ fn names_that_tensorboard_passes_over_are_refused() {
 }
 
 #[test]
-fn tags_are_neither_empty_nor_endless() {
-    let (_folder, path) = place();
+fn tags_that_are_empty_or_too_long_are_refused() {
+    let (_folder, path) = new_path();
     let mut events = EventWriter::create(&path, TIME_S).unwrap();
     let longest = "x".repeat(MAX_TAG_BYTES);
     for tag in ["", &format!("{longest}x")] {
@@ -191,11 +191,14 @@ fn tags_are_neither_empty_nor_endless() {
 
 #[test]
 fn errors_name_the_file_and_what_was_tried() {
-    let (folder, _) = place();
+    let (folder, _) = new_path();
     let path = folder.path().join("missing/tfevents.0");
     let error = EventWriter::resume(&path, 0, TIME_S).unwrap_err().to_string();
     assert!(error.starts_with(&format!("cannot create {}: ", path.display())), "{error}");
     fs::write(folder.path().join("tfevents.1"), "the notes of a summer, longer than a version event").unwrap();
     let error = EventWriter::resume(&folder.path().join("tfevents.1"), 0, TIME_S).unwrap_err().to_string();
-    assert!(error.ends_with("left as it is; move it away or choose another name"), "{error}");
+    assert!(
+        error.ends_with("is not an event file and was not changed; move it away or choose another name"),
+        "{error}"
+    );
 }

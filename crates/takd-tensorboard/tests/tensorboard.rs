@@ -39,7 +39,7 @@ fn golden_file_of_tensorboard_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("golden.tfevents");
     fs::write(&path, GOLDEN).unwrap();
-    // Only the version event outlives a last step before all others.
+    // Only the version event is kept if the last step is before all others.
     let mut events = EventWriter::resume(&path, i64::MIN, 0.0).unwrap();
     assert_eq!(read(&path).unwrap(), []);
     write(&mut events, &golden_scalars()).unwrap();
@@ -104,7 +104,7 @@ fn run(command: &mut Command) -> String {
 
 #[test]
 fn golden_script_lists_the_same_scalars() {
-    // Where Python is at hand, the committed file is what the script makes.
+    // If Python is there, the committed file is what the script makes.
     let Some(python) = std::env::var_os("TAKD_TENSORBOARD_PYTHON") else {
         println!("skipped: set TAKD_TENSORBOARD_PYTHON to a Python with tensorboard installed");
         return;
