@@ -23,10 +23,13 @@ use takd_datasets::{
     Augmentation, BatchConfig, Dataset, DatasetName, Drawn, Sources, batches_ahead, epoch_order, load,
 };
 use takd_distill::{
-    Augment, DataConfig, DeviceType, Distillation, Event, NUMERICS, Protocol, Recipe, RunConfig, RunId, Store, train,
+    Augment, DataConfig, DeviceType, Distillation, Event, KlReduction, NUMERICS, Protocol, Retry, RunConfig,
+    RunSettings, Runs, Session, Training, train,
 };
-use takd_models::{ModelSpec, Network, Parameters};
-use takd_ops::{SgdParams, SgdUpdate, sgd_step};
+use takd_models::{ModelSpec, Network};
+use takd_ops::{Compute, SgdParams, SgdUpdate, sgd_step};
+use takd_rng::Streams;
+use takd_store::{RunId, Start};
 
 const BATCH: usize = 128;
 
@@ -55,7 +58,7 @@ fn measure() -> Result<()> {
     let sources = Sources { drawn: Drawn { train: steps * BATCH * 10 / 9, test: 10, seed: 0 }, ..Sources::default() };
     let data = load(DatasetName::Shapes10, &sources, &mut |_| {})?;
     let folder = tempfile::tempdir()?;
-    let store = Store::open(folder.path())?;
+    let store = Runs::open(folder.path())?;
     let teacher = config("plane2".parse()?, 0, None, &data)?;
     epoch(&teacher, &data, &store)?;
 
@@ -64,7 +67,7 @@ fn measure() -> Result<()> {
         // The first round warms up.
         for round in 0..=rounds {
             let time = |teacher| epoch(&config(model, round as u64 + 1, teacher, &data)?, &data, &store);
-            let teacher = Some(teacher.id()?);
+            let teacher = Some(teacher.id());
             let (without, with) = match round % 2 {
                 0 => (time(None)?, time(teacher)?),
                 _ => {
@@ -93,22 +96,30 @@ fn measure() -> Result<()> {
 }
 
 fn config(model: ModelSpec, seed: u64, teacher: Option<RunId>, data: &Dataset) -> Result<RunConfig> {
-    let recipe = Protocol::Sound.recipe(model.family(), 1);
-    Ok(RunConfig {
+    let training = Protocol::Sound.training(model.family(), 1);
+    let distillation = teacher.map(|teacher| Distillation {
+        teachers: vec![teacher],
+        lambda: 0.5,
+        temperature: 5.0,
+        kl_reduction: KlReduction::BatchMean,
+    });
+    Ok(RunConfig::new(RunSettings {
         numerics: NUMERICS,
         device: DeviceType::Cpu,
         model,
         seed,
-        data: DataConfig::of(data),
-        recipe: Recipe { augmentation: Augment::None, batch_size: BATCH, ..recipe },
-        distillation: teacher.map(|teacher| Distillation { teachers: vec![teacher], lambda: 0.5, temperature: 5.0 }),
-    })
+        data: DataConfig::of(&data.card, None),
+        training: Training { augmentation: Augment::None, batch_size: BATCH, ..training },
+        distillation,
+    })?)
 }
 
 /// Seconds of a step of a run's first epoch, but for its very first.
-fn epoch(config: &RunConfig, data: &Dataset, store: &Store) -> Result<f64> {
+fn epoch(config: &RunConfig, data: &Dataset, store: &Runs) -> Result<f64> {
     let (mut first, mut last, mut steps) = (None, Instant::now(), 0);
-    train(config, data, store, &Device::Cpu, &mut |event| {
+    let start = Start::now(Vec::new(), "bench_epoch".into());
+    let session = Session { compute: Compute::cpu(), start, retry: Retry::Never };
+    train(config, data, store, &session, &mut |event| {
         if let Event::Step { done, .. } = event {
             (last, steps) = (Instant::now(), done);
             first.get_or_insert(last);
@@ -121,17 +132,17 @@ fn epoch(config: &RunConfig, data: &Dataset, store: &Store) -> Result<f64> {
 
 /// The share of the time of an epoch's steps in which the next batch was waited for.
 fn wait_share(model: ModelSpec, data: &Dataset) -> Result<f64> {
-    let parameters = Parameters::random(0);
-    let network = Network::new(model, data.class_names.len(), parameters.var_builder(&Device::Cpu))?;
+    let (network, parameters) = Network::random(model, data.card.classes(), 0, &Device::Cpu)?;
     let buffer = |(_, var): (String, Var)| Ok((Var::zeros(var.shape(), DType::F32, &Device::Cpu)?, var));
     let trained = parameters.trainable().into_iter().map(buffer).collect::<Result<Vec<_>>>()?;
     let sgd = SgdParams { lr: 0.01, momentum: 0.9, nesterov: true };
     let images = data.train.placed_on(&Device::Cpu)?;
-    let order = epoch_order(data.train.len(), 0, 0);
+    let streams = Streams::new(0, &model.to_string());
+    let order = epoch_order(data.train.len(), &streams, 0);
     let augmentation = Augmentation::CropFlip { padding: 4 };
-    let batch = BatchConfig { batch_size: BATCH, augmentation, normalization: data.normalization };
+    let batch = BatchConfig { batch_size: BATCH, augmentation, normalization: data.card.normalization };
     std::thread::scope(|scope| {
-        let mut batches = batches_ahead(scope, &images, &order, &batch, 0, 0);
+        let mut batches = batches_ahead(scope, &images, &order, &batch, &streams, 0);
         let mut step = || -> Result<Option<Duration>> {
             let asked = Instant::now();
             let Some(batch) = batches.next().transpose()? else { return Ok(None) };

@@ -1,16 +1,22 @@
 //! `last.safetensors`: everything a run needs to go on, bit for bit, after any step; and the one before it.
 
-use crate::claim::Claimed;
-use crate::metrics::Extent;
+use crate::network_file::AT_MOST;
 use crate::optimizer::{Optimizer, restore};
-use crate::seal;
-use crate::store::{LAST, PREVIOUS};
-use crate::{Error, Result, RunId};
+use crate::records::{EpochRecord, Losses};
+use crate::steps::KlWeight;
+use crate::{Error, Result};
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 use takd_models::Parameters;
+use takd_store::{Claim, Extent, RunId, seal};
+
+/// The file's name.
+pub(crate) const LAST: &str = "last.safetensors";
+
+/// The name of the checkpoint before, which is kept in case the last one gets damaged.
+pub(crate) const PREVIOUS: &str = "previous.safetensors";
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -29,8 +35,29 @@ pub(crate) struct Position {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sums {
     pub loss: f64,
+    pub cross_entropy: f64,
     pub correct: usize,
     pub images: usize,
+}
+
+impl Sums {
+    pub(crate) fn add(&mut self, loss: &Losses, correct: usize, images: usize) {
+        self.loss += loss.loss * images as f64;
+        self.cross_entropy += loss.cross_entropy * images as f64;
+        self.correct += correct;
+        self.images += images;
+    }
+
+    /// Means over the images; `weight` says how the loss is made of its terms.
+    pub(crate) fn means(&self, weight: Option<KlWeight>) -> Losses {
+        let images = self.images as f64;
+        let (loss, cross_entropy) = (self.loss / images, self.cross_entropy / images);
+        weight.map_or(Losses { loss, cross_entropy, kl: None }, |weight| weight.losses(loss, cross_entropy))
+    }
+
+    pub(crate) fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.images as f64
+    }
 }
 
 /// What stands in the file's header.
@@ -54,46 +81,58 @@ fn variables(parameters: &Parameters, optimizer: &Optimizer) -> Vec<(String, Var
     parameters.all().into_iter().chain(momentum).collect()
 }
 
-pub(crate) fn save(folder: &Claimed, header: &Header, parameters: &Parameters, optimizer: &Optimizer) -> Result<()> {
+pub(crate) fn save(claim: &Claim, header: &Header, parameters: &Parameters, optimizer: &Optimizer) -> Result<()> {
     let tensors = variables(parameters, optimizer).into_iter().map(|(name, var)| (name, var.into_inner()));
-    folder.write_before(LAST, &seal::to_safetensors(tensors, header)?, || {
-        // The old one stays until the new one is whole, and then as the one before it.
-        match fs::rename(folder.path(LAST), folder.path(PREVIOUS)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    })
+    let bytes = seal::to_safetensors(tensors, header)?;
+    // The old one stays until the new one is whole, and then as the one before it.
+    claim.write_before(LAST, &bytes, || match fs::rename(claim.path(LAST), claim.path(PREVIOUS)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    })?;
+    Ok(())
 }
 
-/// The checkpoint in the file called `name`; nothing where there is none.
+/// The checkpoint in the file called `name`, if there is one.
 pub(crate) fn read(
-    folder: &Claimed,
+    claim: &Claim,
     name: &str,
     run: &RunId,
     parameters: &Parameters,
     optimizer: &Optimizer,
 ) -> Result<Option<Checkpoint>> {
-    let Some(bytes) = folder.read(name)? else { return Ok(None) };
-    let path = folder.path(name);
+    let path = claim.path(name);
+    let Some(bytes) = takd_store::read_file(&path, AT_MOST)? else { return Ok(None) };
     let header = header(&path, &bytes, run)?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
-    let mut tensors = tensors.map_err(|error| Error::damaged(&path, &error))?;
+    let mut tensors = tensors.map_err(|error| Error::damaged(&path, error))?;
     let mut values = Vec::new();
     for (name, var) in variables(parameters, optimizer) {
         match tensors.remove(&name).filter(|tensor| (tensor.shape(), tensor.dtype()) == (var.shape(), var.dtype())) {
             Some(tensor) => values.push((var, tensor)),
-            None => return Err(Error::damaged(&path, &format!("it has no tensor `{name}` of this network's"))),
+            None => return Err(Error::damaged(&path, format!("it has no tensor `{name}` of this network"))),
         }
     }
     Ok(Some(Checkpoint { header, values }))
 }
 
-/// The header of a checkpoint of `run`, whose every bit is as it was written.
-pub(crate) fn header(path: &Path, bytes: &[u8], run: &RunId) -> Result<Header> {
+/// The header of the checkpoint of `run` in a file, every bit of which is as it was written; nothing if there is no file.
+pub(crate) fn read_header(path: &Path, run: &RunId) -> Result<Option<Header>> {
+    let bytes = takd_store::read_file(path, AT_MOST)?;
+    bytes.map(|bytes| header(path, &bytes, run)).transpose()
+}
+
+fn header(path: &Path, bytes: &[u8], run: &RunId) -> Result<Header> {
     let (header, _) = seal::from_safetensors::<Header>(path, bytes)?;
-    match header.run == *run {
-        true => Ok(header),
-        false => Err(Error::damaged(path, &format!("it belongs to run {}", header.run))),
+    if header.run == *run { Ok(header) } else { Err(Error::damaged(path, format!("it belongs to run {}", header.run))) }
+}
+
+/// Fails unless the position in the checkpoint at `path` is one that these records lead to.
+pub(crate) fn check_position(path: &Path, position: Position, epochs: &[EpochRecord]) -> Result<()> {
+    if epochs.len() == position.epoch {
+        Ok(())
+    } else {
+        let Position { epoch, .. } = position;
+        Err(Error::damaged(path, format!("it is of epoch {epoch}, and metrics.jsonl has {} epochs", epochs.len())))
     }
 }
 

@@ -1,92 +1,63 @@
-//! What one run is: everything its outcome depends on, and the id that stands for it.
+//! What one run is: everything its outcome depends on, and its canonical form.
 
-use crate::{Error, Recipe, Result};
-use candle_core::Device;
+use crate::device::DeviceType;
+use crate::names::{self, named};
+use crate::training::Training;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use takd_datasets::{Dataset, DatasetName};
+use std::ops::Deref;
+use takd_datasets::{Card, DatasetName};
 use takd_models::ModelSpec;
-use takd_ops::{Precision, precision};
+use takd_store::{Canonical, CanonicalError, Configuration, ConfigurationError, RunId};
 
 /// Version of the arithmetic: raised whenever equal configurations would no longer end in equal bits, so that their
 /// runs are not taken for one another.
-pub const NUMERICS: u32 = 2;
+pub const NUMERICS: u32 = 3;
 
-/// A run's configuration. The run is a pure function of it, and [`RunConfig::id`] is its hash.
+/// Version of the canonical form. It is raised only if a form that exists changes its meaning; a new optional setting is left
+/// out if it has its default, and so changes no id.
+const SCHEMA: u32 = 1;
+
+/// What a run is made of, before it is checked: see [`RunConfig::new`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RunConfig {
-    /// [`NUMERICS`] of the program that made it.
+pub struct RunSettings {
+    /// [`NUMERICS`] of the program that trains it.
     pub numerics: u32,
-    /// What it is trained on: devices round differently.
+    /// What it is trained on.
     pub device: DeviceType,
     /// The network that is trained.
-    #[serde(with = "as_name")]
+    #[serde(with = "names")]
     pub model: ModelSpec,
-    /// Decides the initial weights, the order of the images and their augmentation.
+    /// Decides the initial weights, the order of the images and their augmentation; at most [`i64::MAX`].
     pub seed: u64,
     /// What it is trained and tested on.
     pub data: DataConfig,
     /// How it is trained.
-    pub recipe: Recipe,
-    /// Who teaches it; nobody where absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Training,
+    /// Who teaches it, if anyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distillation: Option<Distillation>,
 }
 
-/// A kind of device, with the arithmetic it is told to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DeviceType {
-    /// The processor.
-    Cpu,
-    /// An NVIDIA GPU.
-    Cuda,
-    /// An NVIDIA GPU whose tensor cores may round factors to TF32: [`takd_ops::set_precision`].
-    CudaTf32,
-    /// An Apple GPU.
-    Metal,
-}
-
-impl DeviceType {
-    /// The kind that `device` is of, as this process uses it now.
-    pub fn of(device: &Device) -> Self {
-        match device {
-            Device::Cpu => Self::Cpu,
-            Device::Cuda(_) if precision() == Precision::Tf32 => Self::CudaTf32,
-            Device::Cuda(_) => Self::Cuda,
-            Device::Metal(_) => Self::Metal,
-        }
-    }
-
-    /// `cpu`, `cuda`, `cuda-tf32` or `metal`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-            Self::CudaTf32 => "cuda-tf32",
-            Self::Metal => "metal",
-        }
-    }
-}
-
 /// Which images a run sees.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// The data set.
-    #[serde(with = "as_name")]
+    #[serde(with = "names")]
     pub dataset: DatasetName,
-    /// [`Dataset::checksum`] of all its images.
+    /// [`Card::checksum`] of all its images.
     pub checksum: String,
-    /// How many training images are used, those held out included; as [`limit_training_images`] chooses them.
+    /// The number of training images that are used, those held out included.
     pub train_images: usize,
 }
 
 impl DataConfig {
-    /// What identifies `data` as it is, limited or not.
-    pub fn of(data: &Dataset) -> Self {
-        Self { dataset: data.name, checksum: data.checksum.clone(), train_images: data.train.len() }
+    /// The images of a data set: all of them, or `limit` of the training images.
+    pub fn of(card: &Card, limit: Option<usize>) -> Self {
+        let train_images = limit.map_or(card.train, |limit| limit.min(card.train));
+        Self { dataset: card.name, checksum: card.checksum.clone(), train_images }
     }
 }
 
@@ -101,81 +72,203 @@ pub struct Distillation {
     pub lambda: f64,
     /// τ: what the logits are divided by, above 0.
     pub temperature: f64,
+    /// How the KL term is averaged.
+    #[serde(default)]
+    pub kl_reduction: KlReduction,
+}
+
+named! {
+    /// How the KL term is averaged; see [`takd_loss::Reduction`].
+    #[derive(Default)]
+    KlReduction, "kl_reduction" {
+        /// Over the batch, as in the formula.
+        #[default]
+        BatchMean = "batch-mean",
+        /// Over the batch and the classes, as the published code does.
+        Mean = "mean",
+    }
+}
+
+impl KlReduction {
+    pub(crate) fn reduction(self) -> takd_loss::Reduction {
+        match self {
+            Self::BatchMean => takd_loss::Reduction::BatchMean,
+            Self::Mean => takd_loss::Reduction::Mean,
+        }
+    }
+}
+
+impl Distillation {
+    fn problem(&self) -> Option<String> {
+        let Self { teachers, lambda, temperature, .. } = self;
+        if teachers.is_empty() {
+            Some("it is to be taught, but has no teacher".into())
+        } else if !(0.0..=1.0).contains(lambda) {
+            Some(format!("λ = {lambda} is not from 0 to 1"))
+        } else if !(temperature.is_finite() && *temperature > 0.0) {
+            Some(format!("τ = {temperature} is not a number above 0"))
+        } else {
+            None
+        }
+    }
+}
+
+/// A run's configuration, valid and in its simplest form. The run is a pure function of it.
+///
+/// # Canonical form
+/// The text whose hash is the run's id and that stands in its `config.toml`, written by [`Canonical`]. Keys stand in this order;
+/// those in brackets are left out if they have their default:
+///
+/// ```text
+/// schema, numerics, device, model, seed
+/// [data]          dataset, checksum, train_images
+/// [training]      epochs, batch_size, lr (a text for each piece, as LrFrom prints it), momentum, [nesterov = false],
+///                 [weight_decay = 0], [weight_decay_on = "all"], [augmentation = "none"], [replays: none], normalization,
+///                 pick, [hold_out = "nothing"]
+/// [distillation]  teachers, lambda, temperature, [kl_reduction = "batch-mean"]         left out without a teacher
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunConfig {
+    settings: RunSettings,
+    canonical: String,
 }
 
 impl RunConfig {
-    /// The run's id: the first 16 hexadecimal digits of the BLAKE3 hash of the configuration as JSON.
+    /// The configuration of these settings, without those that have no effect.
     ///
     /// # Errors
-    /// Where a number of the configuration is not finite, or the seed above [`i64::MAX`], which TOML has no number for.
-    pub fn id(&self) -> Result<RunId> {
-        let recipe = &self.recipe;
-        let of_kd = self.distillation.iter().flat_map(|kd| [kd.lambda, kd.temperature]);
-        let rates = recipe.lr.iter().map(|piece| piece.lr);
-        if !of_kd.chain(rates).chain([recipe.momentum, recipe.weight_decay]).all(f64::is_finite) {
-            return Err(Error::Config("λ, τ, learning rates, momentum and weight decay must be finite".into()));
+    /// [`Error::Config`] if a number is out of its range: λ, τ, rates, momentum, weight decay, the seed, numbers of epochs,
+    /// images and teachers.
+    pub fn new(mut settings: RunSettings) -> Result<Self> {
+        let too_large = || format!("its seed {} is above {}", settings.seed, i64::MAX);
+        let problem = i64::try_from(settings.seed).err().map(|_| too_large());
+        let problem = problem.or_else(|| settings.training.problem());
+        let problem = problem.or_else(|| settings.distillation.as_ref()?.problem());
+        if let Some(problem) = problem {
+            return Err(Error::Config(problem));
         }
-        if i64::try_from(self.seed).is_err() {
-            return Err(Error::Config(format!("its seed {} is above {}", self.seed, i64::MAX)));
+        let images = settings.data.train_images;
+        if settings.training.held_out(images) >= images {
+            return Err(Error::Config("no images are left to train on".into()));
         }
-        let json = serde_json::to_vec(self).map_err(Error::unwritable)?;
-        Ok(RunId(blake3::hash(&json).to_hex()[..16].to_owned()))
+        settings.training = settings.training.simplified();
+        if settings.training.held_out(images) == 0 {
+            settings.training.hold_out = Default::default();
+        }
+        if let Some(kd) = &mut settings.distillation {
+            // −0.0 is 0.0; and how a term is averaged that counts for nothing is of no effect.
+            kd.lambda += 0.0;
+            if kd.lambda == 0.0 {
+                kd.kl_reduction = KlReduction::default();
+            }
+        }
+        let canonical = canonical(&settings).map_err(|error| Error::Config(error.to_string()))?;
+        Ok(Self { settings, canonical })
+    }
+
+    /// The run's id: the hash of the canonical form.
+    pub fn id(&self) -> RunId {
+        RunId::of(&self.canonical)
+    }
+
+    /// Its settings, to make others of.
+    pub fn settings(&self) -> &RunSettings {
+        &self.settings
+    }
+
+    /// The runs that trained its teachers.
+    pub fn teachers(&self) -> &[RunId] {
+        self.distillation.as_ref().map_or(&[], |kd| &kd.teachers)
     }
 }
 
-/// A run's name: 16 hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct RunId(String);
+impl Deref for RunConfig {
+    type Target = RunSettings;
 
-impl TryFrom<String> for RunId {
-    type Error = Error;
-
-    fn try_from(id: String) -> Result<Self> {
-        let fits = id.len() == 16 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if fits { Ok(Self(id)) } else { Err(Error::Config(format!("`{id}` is no run id: 16 hexadecimal digits"))) }
+    fn deref(&self) -> &RunSettings {
+        &self.settings
     }
 }
 
-impl RunId {
-    /// Its digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
+impl Configuration for RunConfig {
+    fn canonical(&self) -> String {
+        self.canonical.clone()
+    }
+
+    fn parse(text: &str) -> Result<Self, ConfigurationError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            schema: u32,
+            #[serde(flatten)]
+            rest: toml::Table,
+        }
+        let invalid = |error: toml::de::Error| ConfigurationError::Invalid(error.message().to_owned());
+        let Versioned { schema, rest } = toml::from_str(text).map_err(invalid)?;
+        if schema != SCHEMA {
+            return Err(ConfigurationError::Newer { found: format!("schema {schema}, this program reads {SCHEMA}") });
+        }
+        let settings = RunSettings::deserialize(rest).map_err(invalid)?;
+        let config = Self::new(settings).map_err(|error| ConfigurationError::Invalid(error.to_string()))?;
+        if config.canonical == text {
+            Ok(config)
+        } else {
+            Err(ConfigurationError::Invalid("it is not in its canonical form".into()))
+        }
+    }
+
+    fn needs(&self) -> Vec<RunId> {
+        self.teachers().to_vec()
     }
 }
 
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+/// The canonical form of these settings, as [`RunConfig`] describes it.
+fn canonical(settings: &RunSettings) -> Result<String, CanonicalError> {
+    let RunSettings { numerics, device, model, seed, data, training, distillation } = settings;
+    let mut form = Canonical::new();
+    form.integer("schema", SCHEMA.into());
+    form.integer("numerics", (*numerics).into());
+    form.text("device", device.as_str());
+    form.text("model", &model.to_string());
+    form.integer("seed", *seed);
+
+    form.table("data");
+    form.text("dataset", &data.dataset.to_string());
+    form.text("checksum", &data.checksum);
+    form.integer("train_images", data.train_images as u64);
+
+    form.table("training");
+    form.integer("epochs", training.epochs as u64);
+    form.integer("batch_size", training.batch_size as u64);
+    form.list("lr", training.lr.iter().map(ToString::to_string));
+    form.number("momentum", training.momentum);
+    if training.nesterov {
+        form.flag("nesterov", true);
     }
-}
-
-/// Leaves `limit` training images, the classes in their proportions; always the same ones. All of them without a limit.
-pub fn limit_training_images(data: &mut Dataset, limit: Option<usize>) {
-    if let Some(limit) = limit
-        && limit < data.train.len()
-    {
-        data.train = data.train.limit(limit, SPLIT_SEED);
+    if training.weight_decay != 0.0 {
+        form.number("weight_decay", training.weight_decay);
     }
-}
-
-/// What images are held out or left out must not change with a run's seed.
-pub(crate) const SPLIT_SEED: u64 = 0;
-
-/// Serialises what has a name by its name.
-pub(crate) mod as_name {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use std::{fmt::Display, str::FromStr};
-
-    pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
+    if training.weight_decay_on != Default::default() {
+        form.text("weight_decay_on", training.weight_decay_on.as_str());
     }
-
-    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    if training.augmentation != Default::default() {
+        form.text("augmentation", training.augmentation.as_str());
     }
+    if let Some(replays) = training.replays {
+        form.integer("replays", replays.get() as u64);
+    }
+    form.text("normalization", training.normalization.as_str());
+    form.text("pick", training.pick.as_str());
+    if training.hold_out != Default::default() {
+        form.text("hold_out", training.hold_out.as_str());
+    }
+    if let Some(Distillation { teachers, lambda, temperature, kl_reduction }) = distillation {
+        form.table("distillation");
+        form.list("teachers", teachers.iter().map(RunId::as_str));
+        form.number("lambda", *lambda);
+        form.number("temperature", *temperature);
+        if *kl_reduction != Default::default() {
+            form.text("kl_reduction", kl_reduction.as_str());
+        }
+    }
+    form.finish()
 }

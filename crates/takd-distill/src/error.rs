@@ -1,8 +1,9 @@
 //! What can go wrong in a run.
 
-use crate::RunId;
+use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use takd_store::RunId;
 
 /// A result whose error is this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -10,75 +11,36 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a run did not end. What was finished before stays whole.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration makes no sense.
-    #[error("this run's configuration cannot be: {0}")]
+    /// The configuration makes no sense, or not for these data.
+    #[error("invalid run configuration: {0}")]
     Config(String),
-    /// A file of a run could not be read or written.
-    #[error("cannot {action} {}: {source}; earlier results are whole, and the run goes on from its last checkpoint when \
-             started again", path.display())]
-    Io {
-        /// `read`, `write`, …
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// A file of a run holds something else than this program wrote.
-    #[error("{} is damaged: {problem}; starting its run again repairs it", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A result that cannot be put into a file.
-    #[error("cannot be written as a file: {0}")]
-    Unwritable(String),
+    /// A file of a run could not be read or written, is damaged, or belongs to another process.
+    #[error(transparent)]
+    Store(#[from] takd_store::Error),
     /// The run has not ended, or its files are gone.
-    #[error("the run {id} is not finished: {} has no result; train it first", dir.display())]
+    #[error("the run {id} is not finished: train it first (its folder is {})", takd_store::printable_path(dir))]
     Unfinished {
         /// The run.
         id: RunId,
         /// Its folder.
         dir: PathBuf,
     },
-    /// Another process works on the run.
-    #[error("another process works on the run {0}; wait until it has ended, or stop it")]
-    Claimed(RunId),
-    /// No run, or more than one, has an id that begins so, or nothing was given at all.
-    #[error("`{prefix}` does not tell one run in {}: {found} runs have an id that begins so; `takd runs ls` lists all", root.display())]
-    Prefix {
-        /// What was given.
-        prefix: String,
-        /// How many runs begin with it.
-        found: usize,
-        /// Where they were sought.
-        root: PathBuf,
-    },
     /// The loss, the logits or the gradients ceased to be numbers.
-    #[error(
-        "the training diverged in epoch {epoch}, step {step} (both from 1), at learning rate {lr}: {reason}; use \
-             a lower learning rate, λ or τ (last good checkpoint: {})",
-        checkpoint.as_ref().map_or("none yet".into(), |path| path.display().to_string())
-    )]
-    Diverged {
-        /// Epoch, from 1.
-        epoch: usize,
-        /// Step within the epoch, from 1.
-        step: usize,
-        /// The learning rate.
-        lr: f64,
-        /// What ceased to be a number.
+    #[error("{0}")]
+    Diverged(Divergence),
+    /// The run diverged when it was trained before.
+    #[error("the run {id} {reason}; it is not trained again unless that is asked for")]
+    DivergedBefore {
+        /// The run.
+        id: RunId,
+        /// When, and what ceased to be a number.
         reason: String,
-        /// What the run would go on from; nothing where it would begin anew.
-        checkpoint: Option<PathBuf>,
     },
-    /// Something that has to be a number is none.
+    /// A value that has to be a number is not.
     #[error("{0}")]
     NotFinite(String),
-    /// Asked to stop. Once the training had begun, a checkpoint was written first; teachers' logits begin again.
-    #[error("stopped; the same command goes on where this one left off")]
+    /// Asked to stop. If the training had begun, a checkpoint was written first; teachers' logits begin again.
+    #[error("stopped; the same command goes on from here")]
     Stopped,
     /// The data set could not be used.
     #[error(transparent)]
@@ -87,23 +49,61 @@ pub enum Error {
     #[error(transparent)]
     Loss(#[from] takd_loss::Error),
     /// The event file for TensorBoard could not be written.
-    #[error("{0}; earlier results are whole, and the run goes on from its last checkpoint when started again")]
+    #[error(transparent)]
     Tensorboard(#[from] takd_tensorboard::Error),
     /// A tensor could not be computed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
 }
 
+/// When a training diverged, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error(
+    "diverged in epoch {epoch}, step {step} (both from 1), at learning rate {lr}: {reason}; use a lower learning rate, λ or τ \
+     (last good checkpoint: {})",
+    checkpoint.as_ref().map_or("none yet".into(), |path| takd_store::printable_path(path))
+)]
+pub struct Divergence {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Step within the epoch, from 1.
+    pub step: usize,
+    /// The learning rate.
+    pub lr: f64,
+    /// What ceased to be a number.
+    pub reason: String,
+    /// What the run would go on from; nothing if it would begin anew.
+    pub checkpoint: Option<PathBuf>,
+}
+
 impl Error {
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { action, path: path.to_owned(), source }
+    pub(crate) fn unfinished(id: &RunId, dir: PathBuf) -> Self {
+        Self::Unfinished { id: id.clone(), dir }
     }
 
-    pub(crate) fn unwritable(error: impl Display) -> Self {
-        Self::Unwritable(error.to_string())
+    pub(crate) fn damaged(path: &Path, problem: impl Display) -> Self {
+        takd_store::Error::damaged(path, problem).into()
     }
 
-    pub(crate) fn damaged(path: &Path, problem: &dyn Display) -> Self {
-        Self::Damaged { path: path.to_owned(), problem: problem.to_string() }
+    /// For a file that must be there.
+    pub(crate) fn gone(path: &Path) -> Self {
+        Self::damaged(path, "it is gone")
+    }
+
+    /// Whether a file was found not to be as it was written.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Store(takd_store::Error::Damaged { .. }))
+    }
+}
+
+/// What was found, or nothing if it is damaged: then it is made again, and a warning says so.
+pub(crate) fn repaired<T>(found: Result<T>) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_damage() => {
+            tracing::warn!("{error}; it is made again");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }

@@ -1,77 +1,99 @@
-//! Trains one network, alone or distilled from a teacher, and goes on after any interruption.
+//! Trains one network, alone or distilled from teachers, and goes on after any interruption.
 //!
 //! ```text
-//! RunConfig ──id()──▶ folder of the run in a Store
+//! RunConfig ──id()──▶ the run's folder in Runs
 //!     │                 ▲ checkpoint each epoch      │ finished before? its result
 //!     ▼                 │                            ▼
-//!   train(config, data, store, device, watch) ──▶ RunResult, model.safetensors, metrics.jsonl
+//!   train(config, data, runs, session, watch) ──▶ RunResult, model.safetensors, metrics.jsonl
 //!                 │
-//!                 └──▶ teacher's logits, from its own run in the same Store
+//!                 └──▶ teachers' logits, from their own runs in the same Runs
 //! ```
 //!
 //! ```
-//! use candle_core::Device;
 //! use std::ops::ControlFlow;
 //! use takd_datasets::{DatasetName, Drawn, Sources, load};
-//! use takd_distill::{DataConfig, DeviceType, Distillation, NUMERICS, Protocol, RunConfig, Store, train};
+//! use takd_distill::{
+//!     DataConfig, DeviceType, Distillation, KlReduction, NUMERICS, Protocol, Retry, RunConfig, RunSettings, Runs, Session,
+//!     train,
+//! };
+//! use takd_ops::Compute;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let sources = Sources { drawn: Drawn { train: 100, test: 50, seed: 0 }, ..Sources::default() };
 //! let data = load(DatasetName::Shapes10, &sources, &mut |_| {})?;
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
-//! let store = Store::open(folder)?;
+//! let runs = Runs::open(folder)?;
+//! let session = Session { compute: Compute::cpu(), start: takd_store::Start::now(Vec::new(), "an example".into()), retry: Retry::Never };
 //!
-//! let alone = |model: &str| -> Result<RunConfig, Box<dyn std::error::Error>> {
+//! let alone = |model: &str| -> Result<RunSettings, Box<dyn std::error::Error>> {
 //!     let model = model.parse::<takd_models::ModelSpec>()?;
-//!     Ok(RunConfig {
+//!     Ok(RunSettings {
 //!         numerics: NUMERICS,
 //!         device: DeviceType::Cpu,
 //!         model,
 //!         seed: 31,
-//!         data: DataConfig::of(&data),
-//!         recipe: Protocol::Code.recipe(model.family(), 1),
+//!         data: DataConfig::of(&data.card, None),
+//!         training: Protocol::Code.training(model.family(), 1),
 //!         distillation: None,
 //!     })
 //! };
-//! let teacher = alone("plane4")?;
-//! let distillation = Some(Distillation { teachers: vec![teacher.id()?], lambda: 0.5, temperature: 5.0 });
-//! let student = RunConfig { distillation, ..alone("plane2")? };
+//! let teacher = RunConfig::new(alone("plane4")?)?;
+//! let distillation = Distillation {
+//!     teachers: vec![teacher.id()],
+//!     lambda: 0.5,
+//!     temperature: 5.0,
+//!     kl_reduction: KlReduction::BatchMean,
+//! };
+//! let student = RunConfig::new(RunSettings { distillation: Some(distillation), ..alone("plane2")? })?;
 //! for run in [&teacher, &student] {
-//!     let result = train(run, &data, &store, &Device::Cpu, &mut |_| ControlFlow::Continue(()))?;
-//!     println!("{}: {:.1} % of the test images", run.model, 100.0 * result.test.accuracy);
+//!     let result = train(run, &data, &runs, &session, &mut |_| ControlFlow::Continue(()))?;
+//!     println!("{}: test accuracy {:.1} %", run.model, 100.0 * result.test.accuracy);
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Invariant: a run is a pure function of its [`RunConfig`]. Knows nothing of other runs but its teacher, and prints nothing.
+//! Invariant: a run is a pure function of its [`RunConfig`]. Knows nothing of other runs but its teachers, and prints nothing.
 
 mod checkpoint;
-mod claim;
 mod config;
+mod curves;
+mod device;
 mod error;
-mod evaluate;
+mod evaluation;
+mod event;
+mod kept_logits;
 mod logits;
 mod metrics;
+mod names;
+mod network_file;
 mod optimizer;
-mod recipe;
+mod pace;
+mod protocol;
+mod records;
+mod result;
 mod run;
-mod seal;
+mod runs;
 mod steps;
-mod store;
 mod teaching;
 mod train;
+mod training;
+mod view;
 
-pub use config::{DataConfig, DeviceType, Distillation, NUMERICS, RunConfig, RunId, limit_training_images};
-pub use error::{Error, Result};
-pub use evaluate::{Evaluation, TeacherComparison};
-pub use metrics::{EpochRecord, Record, StepRecord};
-pub use recipe::{Augment, DecayOn, HoldOut, KlReduction, LrFrom, Pick, Protocol, Recipe, Scale, UnknownProtocol};
-pub use store::{Finding, Status, Store};
-pub use train::{Event, Pass, RunResult, train};
-
-use train::Watch;
+pub use config::{DataConfig, Distillation, KlReduction, NUMERICS, RunConfig, RunSettings};
+pub use device::DeviceType;
+pub use error::{Divergence, Error, Result};
+pub use evaluation::{Evaluation, TeacherComparison};
+pub use event::{Event, Pass};
+pub use names::UnknownName;
+pub use pace::{Pace, PaceOf, measure};
+pub use protocol::Protocol;
+pub use records::{EpochRecord, Losses, Record, StepRecord, TrainRecord};
+pub use result::RunResult;
+pub use runs::{Retry, Runs, Status};
+pub use train::{Session, train};
+pub use training::{Augment, DecayOn, HoldOut, LrFrom, Pick, Scale, Training};
 
 // The small runs of the integration tests serve tests of what only the crate itself sees too.
 #[cfg(test)]

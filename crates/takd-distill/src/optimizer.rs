@@ -1,6 +1,7 @@
 //! The parameters of one network in training, and the momentum of each.
 
-use crate::{DecayOn, Error, Recipe, Result};
+use crate::training::{DecayOn, Training};
+use crate::{Error, Result};
 use candle_core::{Tensor, Var, backprop::GradStore};
 use std::collections::BTreeMap;
 use takd_models::Parameters;
@@ -21,28 +22,32 @@ struct Trained {
 }
 
 impl Optimizer {
-    pub(crate) fn new(parameters: &Parameters, recipe: &Recipe) -> Result<Self> {
+    pub(crate) fn new(parameters: &Parameters, training: &Training) -> Result<Self> {
         let trained = parameters.trainable().into_iter().map(|(name, var)| {
-            let decays = recipe.weight_decay_on == DecayOn::All || var.dims().len() > 1;
+            let decays = training.weight_decay_on == DecayOn::All || var.dims().len() > 1;
             Ok(Trained {
                 name,
                 momentum_buffer: Var::from_tensor(&var.zeros_like()?)?,
                 var,
-                weight_decay: if decays { recipe.weight_decay } else { 0.0 },
+                weight_decay: if decays { training.weight_decay } else { 0.0 },
             })
         });
-        Ok(Self { parameters: trained.collect::<Result<_>>()?, momentum: recipe.momentum, nesterov: recipe.nesterov })
+        Ok(Self {
+            parameters: trained.collect::<Result<_>>()?,
+            momentum: training.momentum,
+            nesterov: training.nesterov,
+        })
     }
 
-    /// Moves every parameter, or none where a gradient is not finite; which of both, [`Moved`] knows. On a GPU it does not wait.
-    pub(crate) fn step(&self, grads: &GradStore, lr: f64) -> Result<Moved<'_>> {
+    /// Updates all parameters, or none if a gradient is not finite; the returned [`Update`] says which. Does not wait for a GPU.
+    pub(crate) fn step(&self, grads: &GradStore, lr: f64) -> Result<Update<'_>> {
         let updates = self.parameters.iter().filter_map(|Trained { name, var, momentum_buffer, weight_decay }| {
             let grad = grads.get(var)?;
             Some((name.as_str(), SgdUpdate { param: var, grad, momentum_buffer, weight_decay: *weight_decay }))
         });
         let (names, updates): (Vec<_>, Vec<_>) = updates.unzip();
         let params = SgdParams { lr, momentum: self.momentum, nesterov: self.nesterov };
-        Ok(Moved { verdict: sgd_step(&updates, params)?, names })
+        Ok(Update { verdict: sgd_step(&updates, params)?, names })
     }
 
     /// The momentum buffers by the names of their parameters.
@@ -51,15 +56,15 @@ impl Optimizer {
     }
 }
 
-/// Whether a step has moved the parameters.
-pub(crate) struct Moved<'a> {
+/// Whether a step has updated the parameters.
+pub(crate) struct Update<'a> {
     /// As [`sgd_step`] gives it.
     pub verdict: Tensor,
     /// The parameters that had a gradient.
     pub names: Vec<&'a str>,
 }
 
-impl Moved<'_> {
+impl Update<'_> {
     /// Fails where the number read from `verdict` says that a gradient was not finite.
     pub(crate) fn check(&self, verdict: u32) -> Result<()> {
         match self.names.get(verdict as usize) {
@@ -99,16 +104,15 @@ mod tests {
     #[test]
     fn gradient_that_is_not_finite_is_named_and_moves_no_parameter() -> Result<()> {
         let spec: ModelSpec = "plane2".parse().unwrap();
-        let parameters = Parameters::random(0);
-        Network::new(spec, 10, parameters.var_builder(&Device::Cpu))?;
-        let optimizer = Optimizer::new(&parameters, &Protocol::Code.recipe(spec.family(), 1))?;
+        let (_, parameters) = Network::random(spec, 10, 0, &Device::Cpu)?;
+        let optimizer = Optimizer::new(&parameters, &Protocol::Code.training(spec.family(), 1))?;
         let trainable = parameters.trainable();
         let ((_, first), (name, last)) = (&trainable[0], &trainable[trainable.len() - 1]);
         let before = first.as_detached_tensor().copy()?;
         // The first parameter's gradient is 1, the last one's ∞.
         let loss = (first.as_tensor().sum_all()? + (last.as_tensor() * f64::INFINITY)?.sum_all()?)?;
-        let moved = optimizer.step(&loss.backward()?, 0.01)?;
-        let error = moved.check(moved.verdict.to_scalar()?).unwrap_err();
+        let update = optimizer.step(&loss.backward()?, 0.01)?;
+        let error = update.check(update.verdict.to_scalar()?).unwrap_err();
         assert!(matches!(&error, Error::NotFinite(reason) if reason.contains(name)), "{error}");
         assert_eq!((first.as_tensor() - before)?.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
         Ok(())
@@ -118,15 +122,14 @@ mod tests {
     fn twenty_steps_follow_pytorchs() -> Result<()> {
         let Some(tensors) = reference("sgd_plane4_cifar10.safetensors") else { return Ok(()) };
         let spec: ModelSpec = "plane4".parse().unwrap();
-        let parameters = Parameters::random(0);
-        let network = Network::new(spec, 10, parameters.var_builder(&Device::Cpu))?;
+        let (network, parameters) = Network::random(spec, 10, 0, &Device::Cpu)?;
         for (name, var) in parameters.all() {
             restore(&var, &tensors[&format!("init.{name}")])?;
         }
-        let recipe = Protocol::Code.recipe(spec.family(), 1);
-        assert_eq!((recipe.momentum, recipe.weight_decay, recipe.nesterov), (0.9, 1e-4, false));
-        assert_eq!(recipe.lr, [LrFrom { epoch: 0, lr: 0.01 }]);
-        let optimizer = Optimizer::new(&parameters, &recipe)?;
+        let training = Protocol::Code.training(spec.family(), 1);
+        assert_eq!((training.momentum, training.weight_decay, training.nesterov), (0.9, 1e-4, false));
+        assert_eq!(training.lr, [LrFrom { epoch: 0, lr: 0.01 }]);
+        let optimizer = Optimizer::new(&parameters, &training)?;
 
         let expected: Vec<f32> = tensors["losses"].to_vec1()?;
         for (step, &expected) in expected.iter().enumerate() {

@@ -1,40 +1,52 @@
-//! Who teaches a run, and what they say to a batch.
+//! Who teaches a run, and their logits for each batch.
 
-use crate::evaluate::{PlacedData, View};
-use crate::logits::{KeptLogits, PlacedLogits, Seen};
-use crate::store::{CONFIG, MODEL, gone, model_bytes};
-use crate::{Error, Recipe, Result, RunConfig, RunId, Store, TeacherComparison, Watch};
-use candle_core::{Device, Tensor};
+use crate::config::RunConfig;
+use crate::device::DeviceType;
+use crate::evaluation::TeacherComparison;
+use crate::event::Watch;
+use crate::kept_logits::{KEPT_AT_MOST, KeptLogits, LogitsKey, PlacedLogits};
+use crate::logits;
+use crate::network_file::{MODEL, NetworkFile};
+use crate::runs::Runs;
+use crate::steps::KlWeight;
+use crate::training::Training;
+use crate::view::{Form, PlacedData, View};
+use crate::{Error, KlReduction, Result};
+use candle_core::Tensor;
 use candle_nn::ModuleT;
-use std::path::{Path, PathBuf};
-use takd_datasets::{Augmentation, Batch, Split};
+use std::path::PathBuf;
+use takd_datasets::{Batch, Split};
 use takd_loss::{BadRows, DistillationLoss, KdLoss, MultiTeacherKd};
 use takd_models::{ModelSpec, Network};
+use takd_ops::Compute;
+use takd_store::RunId;
+use takd_store::names::CONFIG;
 
-/// Bytes of kept logits that a run puts on its GPU at most.
-const ROOM: usize = 1 << 30;
+/// The most bytes of kept logits that a run puts on its GPU.
+const GPU_AT_MOST: usize = 1 << 30;
 
 /// The teachers of one run.
 pub(crate) struct Teaching {
     loss: MultiTeacherKd,
+    kl_weight: Option<KlWeight>,
     teachers: Vec<Teacher>,
-    /// Their logits for the training images.
-    said: Said,
+    logits: TeacherLogits,
 }
 
-enum Said {
+/// Where the teachers' logits for a batch come from.
+enum TeacherLogits {
     /// Computed once: those of teacher `t` for form `f` of the images at `[t][f]`, a row an image by its index.
     Kept(Vec<Vec<PlacedLogits>>),
     /// Computed for every batch.
     Live(Vec<Network>),
     /// Not asked for: λ is 0.
-    Unheard,
+    Unused,
 }
 
 struct Teacher {
     id: RunId,
     model: ModelSpec,
-    recipe: Recipe,
+    training: Training,
     /// The epoch whose network counts, and its file.
     epoch: usize,
     path: PathBuf,
@@ -42,29 +54,31 @@ struct Teacher {
 
 impl Teacher {
     /// The teacher of run `id` for a student of `config`.
-    fn of(id: &RunId, student: &RunConfig, store: &Store) -> Result<Self> {
-        let result = store.finished(id)?.ok_or_else(|| Error::Unfinished { id: id.clone(), dir: store.dir(id) })?;
-        let config = store.config(id)?.ok_or_else(|| gone(&store.dir(id).join(CONFIG)))?;
-        if (config.data.dataset, &config.data.checksum) != (student.data.dataset, &student.data.checksum) {
+    fn of(id: &RunId, student: &RunConfig, runs: &Runs) -> Result<Self> {
+        let result = runs.finished(id)?.ok_or_else(|| Error::unfinished(id, runs.dir(id)))?;
+        let config = runs.config(id)?.ok_or_else(|| Error::gone(&runs.dir(id).join(CONFIG)))?;
+        let (own, others) = (&student.data, &config.data);
+        if (own.dataset, &own.checksum) != (others.dataset, &others.checksum) {
             return Err(Error::Config(format!(
-                "the teacher was trained on other images of {} than the student's of {}",
-                config.data.dataset, student.data.dataset
+                "the teacher, run {id}, was trained on other images of {} than the student's of {}",
+                others.dataset, own.dataset
             )));
         }
-        let (epoch, path) = (result.epoch, store.dir(id).join(MODEL));
-        Ok(Self { id: id.clone(), model: config.model, recipe: config.recipe, epoch, path })
+        let (epoch, path) = (result.epoch, runs.dir(id).join(MODEL));
+        Ok(Self { id: id.clone(), model: config.model, training: config.training.clone(), epoch, path })
     }
 
-    fn network(&self, classes: usize, device: &Device) -> Result<Network> {
-        load_frozen((self.model, classes), &self.path, (&self.id, self.epoch), device)
+    fn network(&self, classes: usize, compute: &Compute) -> Result<Network> {
+        let Self { id, model, epoch, path, .. } = self;
+        NetworkFile { path, run: id, epoch: *epoch, model: *model, classes }.load(compute)
     }
 
     fn kept(
         &self,
         split: Split,
-        (augmentation, replay): (Augmentation, usize),
+        form: Form,
         placed: &PlacedData<'_>,
-        store: &Store,
+        runs: &Runs,
         watch: &mut Watch<'_>,
     ) -> Result<KeptLogits> {
         let images = match split {
@@ -72,65 +86,77 @@ impl Teacher {
             Split::Test => &placed.test,
         };
         // As the teacher itself was trained to see them.
-        let view = View { images, normalization: self.recipe.normalization(placed.data) };
-        let seen = Seen { split, view, augmentation, replay };
-        let mut network = || self.network(placed.data.class_names.len(), placed.device());
-        KeptLogits::open_or_compute(store, &self.id, seen, &mut network, watch)
+        let view = View { images, normalization: self.training.normalization(placed.data) };
+        let (classes, device) = (placed.classes(), DeviceType::of(placed.compute));
+        let key = LogitsKey { split, view, form, classes, device };
+        let mut network = || self.network(classes, placed.compute);
+        logits::open_or_compute(runs, &self.id, key, &mut network, watch)
     }
 }
 
 impl Teaching {
-    /// The teachers of `config`; nothing where it has none. What they have to say of the training images is computed here,
-    /// where it can be kept.
+    /// The teachers of `config`, if it has any. Their logits for the training images are computed here, if they can be kept.
     pub(crate) fn prepare(
         config: &RunConfig,
         placed: &PlacedData<'_>,
-        store: &Store,
+        runs: &Runs,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Self>> {
         let Some(kd) = &config.distillation else { return Ok(None) };
-        let recipe = &config.recipe;
-        let teachers = kd.teachers.iter().map(|id| Teacher::of(id, config, store)).collect::<Result<Vec<_>>>()?;
-        let said = match recipe.forms() {
-            _ if kd.lambda == 0.0 => Said::Unheard,
+        let training = &config.training;
+        let teachers = kd.teachers.iter().map(|id| Teacher::of(id, config, runs)).collect::<Result<Vec<_>>>()?;
+        let bytes = 4 * placed.data.train.len() * placed.classes();
+        let forms = training.forms().filter(|forms| forms.saturating_mul(bytes) <= KEPT_AT_MOST);
+        let logits = match forms {
+            _ if kd.lambda == 0.0 => TeacherLogits::Unused,
             Some(forms) => {
-                let (mut kept, mut room) = (Vec::new(), ROOM);
+                let (mut kept, mut room) = (Vec::new(), GPU_AT_MOST);
                 for teacher in &teachers {
                     let mut form = |replay| {
-                        let augmented = (recipe.augmentation(), replay);
-                        let logits = teacher.kept(Split::Train, augmented, placed, store, watch)?;
-                        logits.placed_on(placed.device(), &mut room)
+                        let form = Form { augmentation: training.augmentation(), replay };
+                        let logits = teacher.kept(Split::Train, form, placed, runs, watch)?;
+                        logits.placed_on(&placed.compute.device, &mut room)
                     };
                     kept.push((0..forms).map(&mut form).collect::<Result<_>>()?);
                 }
-                Said::Kept(kept)
+                TeacherLogits::Kept(kept)
             }
             None => {
-                if let Some(other) =
-                    teachers.iter().find(|teacher| teacher.recipe.normalization != recipe.normalization)
-                {
+                let other = teachers.iter().find(|teacher| teacher.training.normalization != training.normalization);
+                if let Some(Teacher { model, id, .. }) = other {
                     return Err(Error::Config(format!(
-                        "the pixels are scaled otherwise for the teacher {}, run {}, than for the student; give both one \
-                         protocol, or let the student's images have a fixed number of augmented forms",
-                        other.model, other.id
+                        "the pixels are scaled otherwise for the teacher {model}, run {id}, than for the student; give both one \
+                         protocol, or let the student's images have a fixed number of augmented forms"
                     )));
                 }
-                let network = |teacher: &Teacher| teacher.network(placed.data.class_names.len(), placed.device());
-                Said::Live(teachers.iter().map(network).collect::<Result<_>>()?)
+                let network = |teacher: &Teacher| teacher.network(placed.classes(), placed.compute);
+                TeacherLogits::Live(teachers.iter().map(network).collect::<Result<_>>()?)
             }
         };
         let (temperature, lambda) = (kd.temperature, kd.lambda);
-        let kd =
-            KdLoss { temperature, lambda, reduction: recipe.reduction(), bad_rows: BadRows::Nan, ..KdLoss::default() };
-        Ok(Some(Self { loss: MultiTeacherKd { kd }, teachers, said }))
+        // The published code's reduction divides the KL term by the number of classes.
+        let per_image = match kd.kl_reduction {
+            KlReduction::BatchMean => 1.0,
+            KlReduction::Mean => placed.classes() as f64,
+        };
+        let factor = lambda * temperature * temperature / per_image;
+        let kl_weight = (factor > 0.0 && factor.is_finite()).then_some(KlWeight { lambda, factor });
+        let reduction = kd.kl_reduction.reduction();
+        let kd = KdLoss { temperature, lambda, reduction, bad_rows: BadRows::Nan, ..KdLoss::default() };
+        Ok(Some(Self { loss: MultiTeacherKd { kd }, kl_weight, teachers, logits }))
     }
 
-    /// The batch's loss; `form` is which of the forms of its images it has.
+    /// How the loss is made of its terms; nothing if it is the cross-entropy alone.
+    pub(crate) fn kl_weight(&self) -> Option<KlWeight> {
+        self.kl_weight
+    }
+
+    /// The batch's loss; `form` is the number of the form that its images have.
     pub(crate) fn loss(&self, student_logits: &Tensor, batch: &Batch, form: usize, step: usize) -> Result<Tensor> {
-        let teacher_logits: Vec<Tensor> = match &self.said {
-            Said::Unheard => Vec::new(),
-            Said::Kept(kept) => kept.iter().map(|forms| forms[form].rows(batch)).collect::<Result<_>>()?,
-            Said::Live(networks) => {
+        let teacher_logits: Vec<Tensor> = match &self.logits {
+            TeacherLogits::Unused => Vec::new(),
+            TeacherLogits::Kept(kept) => kept.iter().map(|forms| forms[form].rows(batch)).collect::<Result<_>>()?,
+            TeacherLogits::Live(networks) => {
                 let logits = |network: &Network| Ok(network.forward_t(&batch.images, false)?.detach());
                 networks.iter().map(logits).collect::<Result<_>>()?
             }
@@ -144,27 +170,13 @@ impl Teaching {
         &self,
         student_logits: &[f32],
         placed: &PlacedData<'_>,
-        store: &Store,
+        runs: &Runs,
         watch: &mut Watch<'_>,
     ) -> Result<TeacherComparison> {
         let mut logits = Vec::new();
         for teacher in &self.teachers {
-            let kept = teacher.kept(Split::Test, (Augmentation::None, 0), placed, store, watch)?;
-            logits.push(kept.all());
+            logits.push(teacher.kept(Split::Test, Form::AS_IT_IS, placed, runs, watch)?.values);
         }
-        TeacherComparison::of(student_logits, &logits, placed.data.class_names.len(), self.loss.kd.temperature)
+        TeacherComparison::of(student_logits, &logits, placed.classes(), self.loss.kd.temperature)
     }
-}
-
-/// The network of a run's epoch, for evaluation only, from its file.
-pub(crate) fn load_frozen(
-    (model, classes): (ModelSpec, usize),
-    path: &Path,
-    (run, epoch): (&RunId, usize),
-    device: &Device,
-) -> Result<Network> {
-    let bytes = model_bytes(path, run, |found| found == epoch)?;
-    let loaded = Network::from_safetensors(model, classes, (path, &bytes), device);
-    let (_, parameters) = loaded.map_err(|error| Error::damaged(path, &error))?;
-    Ok(Network::new(model, classes, parameters.frozen_var_builder(device))?)
 }

@@ -3,19 +3,25 @@
 mod common;
 
 use candle_core::Device;
-use common::{alone, copy_of, outcome, store, taught, timeless};
+use common::{Valid, alone, copy_of, outcome, session, store, taught, timeless};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use takd_datasets::{Dataset, DatasetName, Drawn, Sources, load};
 use takd_distill::{
-    Augment, DeviceType, Error, Event, LrFrom, Protocol, Recipe, Result, RunConfig, RunResult, Store, train,
+    Augment, DeviceType, Divergence, Error, Event, LrFrom, Protocol, Result, RunResult, RunSettings, Runs, Session,
+    Training, train,
 };
+#[cfg(feature = "cuda")]
+use takd_ops::{Compute, Precision};
 use tempfile::TempDir;
 
 /// The device, or nothing.
 fn cuda() -> Option<Device> {
     #[cfg(feature = "cuda")]
-    return takd_ops::cuda_device(0).inspect_err(|error| println!("skipped on CUDA: {error}")).ok();
+    return Compute::cuda(0, Precision::F32)
+        .map(|compute| compute.device)
+        .inspect_err(|error| println!("skipped on CUDA: {error}"))
+        .ok();
     #[cfg(not(feature = "cuda"))]
     None
 }
@@ -27,33 +33,34 @@ fn shapes() -> Dataset {
 }
 
 /// Two epochs of 20 steps, more than are queued at a time.
-fn config(model: &str, device: DeviceType, data: &Dataset) -> RunConfig {
+fn config(model: &str, device: DeviceType, data: &Dataset) -> RunSettings {
     let config = alone(model, Protocol::Code, 2, data);
-    RunConfig { device, recipe: Recipe { batch_size: 4, ..config.recipe }, ..config }
+    RunSettings { device, training: Training { batch_size: 4, ..config.training }, ..config }
 }
 
 /// The same with images that are cropped and mirrored: anew in each epoch, or `replays` times.
-fn cropped(config: RunConfig, replays: Option<usize>) -> RunConfig {
+fn cropped(config: RunSettings, replays: Option<usize>) -> RunSettings {
     let replays = replays.and_then(NonZeroUsize::new);
-    RunConfig { recipe: Recipe { augmentation: Augment::CropFlip, replays, ..config.recipe }, ..config }
+    RunSettings { training: Training { augmentation: Augment::CropFlip, replays, ..config.training }, ..config }
 }
 
 /// Trains until the first event that `ends` it.
 fn run_until(
     mut ends: impl FnMut(&Event<'_>) -> bool,
     device: &Device,
-    config: &RunConfig,
+    config: &RunSettings,
     data: &Dataset,
-    store: &Store,
+    store: &Runs,
 ) -> Result<RunResult> {
-    train(config, data, store, device, &mut |event| match ends(&event) {
+    let session = Session { compute: device.clone().into(), ..session() };
+    train(&config.valid(), data, store, &session, &mut |event| match ends(&event) {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
     })
 }
 
 /// A store with a teacher in it, trained by the processor.
-fn store_with_teacher(data: &Dataset) -> (RunConfig, (TempDir, Store)) {
+fn store_with_teacher(data: &Dataset) -> (RunSettings, (TempDir, Runs)) {
     let (teacher, stored) = (config("plane2", DeviceType::Cpu, data), store());
     run_until(|_| false, &Device::Cpu, &teacher, data, &stored.1).unwrap();
     (teacher, stored)
@@ -66,13 +73,13 @@ fn students_end_as_the_processors_do_but_for_rounding() {
     let (teacher, (_folder, store)) = store_with_teacher(&data);
     // By logits that are kept, by those of every batch, and by labels alone.
     for student in [
-        |config, teacher: &RunConfig| taught(config, teacher),
-        |config, teacher: &RunConfig| cropped(taught(config, teacher), None),
-        |config, _: &RunConfig| config,
+        |config, teacher: &RunSettings| taught(config, teacher),
+        |config, teacher: &RunSettings| cropped(taught(config, teacher), None),
+        |config, _: &RunSettings| config,
     ] {
         let run = |kind, device| {
-            let config = RunConfig { seed: 7, ..student(config("plane2", kind, &data), &teacher) };
-            timeless(run_until(|_| false, device, &config, &data, &store).unwrap())
+            let config = RunSettings { seed: 7, ..student(config("plane2", kind, &data), &teacher) };
+            timeless(&run_until(|_| false, device, &config, &data, &store).unwrap())
         };
         let (found, expected) = (run(DeviceType::Cuda, &device), run(DeviceType::Cpu, &Device::Cpu));
         let close =
@@ -125,7 +132,7 @@ fn divergence_is_told_after_the_steps_before_it() {
     let data = shapes();
     let config = config("plane2", DeviceType::Cuda, &data);
     let lr = vec![LrFrom { epoch: 0, lr: 0.01 }, LrFrom { epoch: 1, lr: 1e30 }];
-    let config = RunConfig { recipe: Recipe { lr, ..config.recipe }, ..config };
+    let config = RunSettings { training: Training { lr, ..config.training }, ..config };
     let (_folder, store) = store();
     let mut last = 0;
     let steps = |event: &Event<'_>| {
@@ -136,6 +143,6 @@ fn divergence_is_told_after_the_steps_before_it() {
     };
     let error = run_until(steps, &device, &config, &data, &store).unwrap_err();
     // The first step at that rate is well yet; its parameters are not.
-    assert!(matches!(error, Error::Diverged { epoch: 2, step: 2, .. }), "{error}");
+    assert!(matches!(error, Error::Diverged(Divergence { epoch: 2, step: 2, .. })), "{error}");
     assert_eq!(last, 21);
 }

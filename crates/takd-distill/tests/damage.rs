@@ -2,20 +2,25 @@
 
 mod common;
 
-use candle_core::Device;
 use common::{
-    Outcome, alone, copy_of, dir, names, outcome, run, run_counting, run_for, run_until, shapes, store, taught,
+    Outcome, Valid, alone, copy_of, dir, names, outcome, run, run_counting, run_for, run_until, session, shapes, store,
+    taught,
 };
 use std::fmt::Write;
 use std::fs;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use takd_datasets::epoch_order;
-use takd_distill::{Error, Event, LrFrom, Protocol, Recipe, RunConfig, Status, Store, train};
+use takd_distill::{Error, Event, LrFrom, Protocol, RunSettings, Runs, Status, Training, train};
+use takd_rng::Streams;
+use takd_store::Configuration;
 use tempfile::TempDir;
 
 const EVENTS: &str = "events.out.tfevents.takd";
 const CHECKPOINTS: [&str; 2] = ["last.safetensors", "previous.safetensors"];
+
+/// Files on which nothing depends.
+const FOR_PEOPLE: [&str; 2] = ["claim", "starts.jsonl"];
 
 /// What can happen to a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +37,7 @@ impl Damage {
     fn all(path: &Path, seed: u64) -> Vec<Self> {
         let bytes = fs::metadata(path).unwrap().len() as usize;
         let drawn = |bytes: usize, bits: usize| -> Vec<Self> {
-            let order = epoch_order(bytes, seed, bytes).into_iter().enumerate().take(bits);
+            let order = epoch_order(bytes, &Streams::new(seed, "damage"), bytes).into_iter().enumerate().take(bits);
             order.map(|(bit, byte)| Self::FlippedBit(8 * byte as usize + (bit + byte as usize) % 8)).collect()
         };
         [vec![Self::Halved, Self::Emptied, Self::Removed], drawn(bytes, 3), drawn(bytes.min(300), 1)].concat()
@@ -51,13 +56,13 @@ impl Damage {
 }
 
 /// The files that `verify` names, by their names.
-fn named(store: &Store, config: &RunConfig) -> Vec<String> {
-    let findings = store.verify(&config.id().unwrap()).unwrap();
+fn named(store: &Runs, config: &RunSettings) -> Vec<String> {
+    let findings = store.verify(&config.id()).unwrap();
     findings.into_iter().map(|finding| finding.file.file_name().unwrap().to_string_lossy().into_owned()).collect()
 }
 
 /// A store with a student stopped in the midst of its third epoch, and how it ends when it is not stopped.
-fn unfinished() -> (TempDir, RunConfig, Outcome) {
+fn unfinished() -> (TempDir, RunSettings, Outcome) {
     let data = shapes();
     let teacher = alone("plane2", Protocol::Code, 1, &data);
     let student = taught(alone("plane2", Protocol::Code, 3, &data), &teacher);
@@ -73,8 +78,9 @@ fn unfinished() -> (TempDir, RunConfig, Outcome) {
 #[test]
 fn damaged_file_of_a_taught_unfinished_run_is_named_and_the_run_ends_as_if_it_were_whole() {
     let (folder, config, expected) = unfinished();
-    let known = ["claim", "config.toml", EVENTS, "last.safetensors", "metrics.jsonl", "model.safetensors"];
-    let files = [&known[..], &["previous.safetensors"]].concat();
+    let known =
+        ["claim", "config.toml", "ending.json", EVENTS, "last.safetensors", "metrics.jsonl", "model.safetensors"];
+    let files = [&known[..], &["previous.safetensors", "starts.jsonl"]].concat();
     ends_as_if_it_were_whole(&folder, &config, &expected, &files, 14..17);
 }
 
@@ -87,7 +93,8 @@ fn damaged_file_of_an_unfinished_run_without_a_network_is_named_and_the_run_ends
     run(&config, &data, &unbroken).unwrap();
     let (folder, broken) = store();
     run_for(8, &config, &data, &broken).unwrap_err();
-    let files = ["claim", "config.toml", EVENTS, "last.safetensors", "metrics.jsonl", "previous.safetensors"];
+    let known = ["claim", "config.toml", "ending.json", EVENTS, "last.safetensors", "metrics.jsonl"];
+    let files = [&known[..], &["previous.safetensors", "starts.jsonl"]].concat();
     ends_as_if_it_were_whole(&folder, &config, &outcome(&unbroken, &config), &files, 6..8);
 }
 
@@ -95,13 +102,13 @@ fn damaged_file_of_an_unfinished_run_without_a_network_is_named_and_the_run_ends
 /// with.
 fn ends_as_if_it_were_whole(
     folder: &TempDir,
-    config: &RunConfig,
+    config: &RunSettings,
     expected: &Outcome,
     files: &[&str],
     checkpoints: Range<usize>,
 ) {
     let data = shapes();
-    let whole = Store::open(folder.path()).unwrap();
+    let whole = Runs::open(folder.path()).unwrap();
     assert_eq!(names(&dir(&whole, config)), files);
     assert_eq!(named(&whole, config), [""; 0]);
 
@@ -109,8 +116,9 @@ fn ends_as_if_it_were_whole(
     for (name, damage) in cases(&dir(&whole, config)) {
         let (_copy, store) = copy_of(folder);
         damage.befall(&dir(&store, config).join(&name));
-        // A kill at the right moment leaves the same; and what the claim holds is for people.
-        let may_be_so = name == "claim" || (damage == Damage::Removed && CHECKPOINTS.contains(&name.as_str()));
+        // A kill at the right moment leaves the same; and what the claim and the starts hold is for people.
+        let may_be_missing = CHECKPOINTS.contains(&name.as_str()) || name == "ending.json";
+        let may_be_so = FOR_PEOPLE.contains(&name.as_str()) || (damage == Damage::Removed && may_be_missing);
         let expected_names: &[String] = if may_be_so { &[] } else { std::slice::from_ref(&name) };
         let found_names = named(&store, config);
         let work = run_counting(config, &data, &store).map(|(_, work)| work.started_after);
@@ -143,16 +151,17 @@ fn damaged_file_of_a_finished_run_is_named_and_neither_it_nor_its_student_ends_o
     let data = shapes();
     let teacher = alone("plane4", Protocol::Code, 1, &data);
     let config = taught(alone("plane2", Protocol::Code, 2, &data), &teacher);
-    let student = taught(RunConfig { seed: 5, ..alone("plane2", Protocol::Code, 1, &data) }, &config);
+    let student = taught(RunSettings { seed: 5, ..alone("plane2", Protocol::Code, 1, &data) }, &config);
     let (folder, whole) = store();
     for config in [&teacher, &config, &student] {
         run(config, &data, &whole).unwrap();
     }
     let (expected, expected_of_student) = (outcome(&whole, &config), outcome(&whole, &student));
-    whole.remove(&student.id().unwrap()).unwrap();
-    let logits = ["logits-test-100-cpu.safetensors", "logits-train-200-cpu.safetensors"];
-    let known = ["claim", "config.toml", EVENTS, logits[0], logits[1], "metrics.jsonl", "model.safetensors"];
-    assert_eq!(names(&dir(&whole, &config)), [&known[..], &["result.json"]].concat());
+    whole.remove(&student.id()).unwrap();
+    let logits = ["logits-test-100-cpu-numerics3.safetensors", "logits-train-200-cpu-numerics3.safetensors"];
+    let known =
+        ["claim", "config.toml", "ending.json", EVENTS, logits[0], logits[1], "metrics.jsonl", "model.safetensors"];
+    assert_eq!(names(&dir(&whole, &config)), [&known[..], &["starts.jsonl"]].concat());
     assert_eq!(named(&whole, &config), [""; 0]);
 
     let mut wrong = String::new();
@@ -161,16 +170,16 @@ fn damaged_file_of_a_finished_run_is_named_and_neither_it_nor_its_student_ends_o
         let path = dir(&store, &config).join(&name);
         damage.befall(&path);
         // Without its result a run is one that was killed early; logits are computed when they are wanted.
-        let may_be_so = name == "claim"
-            || (damage == Damage::Removed && (name == "result.json" || logits.contains(&name.as_str())));
+        let may_be_so = FOR_PEOPLE.contains(&name.as_str())
+            || (damage == Damage::Removed && (name == "ending.json" || logits.contains(&name.as_str())));
         let expected_names: &[String] = if may_be_so { &[] } else { std::slice::from_ref(&name) };
         let found_names = named(&store, &config);
 
         let before = run(&student, &data, &store);
         let student_fits = match &before {
             Ok(_) => outcome(&store, &student) == expected_of_student,
-            Err(Error::Damaged { path: named, .. }) => *named == path,
-            Err(Error::Unfinished { .. }) => name == "result.json" && damage == Damage::Removed,
+            Err(Error::Store(takd_store::Error::Damaged { path: named, .. })) => *named == path,
+            Err(Error::Unfinished { .. }) => name == "ending.json" && damage == Damage::Removed,
             Err(_) => false,
         };
         let after = run(&config, &data, &store).and_then(|_| run(&student, &data, &store));
@@ -219,7 +228,7 @@ fn several_damaged_files_are_named_together() {
 fn damaged_checkpoint_does_not_become_the_one_before_the_next() {
     let data = shapes();
     let (folder, config, _) = unfinished();
-    let store = Store::open(folder.path()).unwrap();
+    let store = Runs::open(folder.path()).unwrap();
     Damage::FlippedBit(8 * 5_000).befall(&dir(&store, &config).join("last.safetensors"));
     assert!(matches!(run_for(1, &config, &data, &store), Err(Error::Stopped)));
     assert_eq!(named(&store, &config), [""; 0]);
@@ -232,9 +241,9 @@ fn damaged_checkpoint_does_not_become_the_one_before_the_next() {
 fn what_a_kill_leaves_after_the_last_checkpoint_is_taken_back() {
     let data = shapes();
     // 50 steps an epoch, so that there is a line between two checkpoints; the first epoch is no better than the second.
-    let config = alone("plane2", Protocol::Code, 2, &data);
-    let recipe = Recipe { batch_size: 4, ..config.recipe.clone() };
-    let config = RunConfig { recipe, ..config };
+    let config = RunSettings { seed: 1, ..alone("plane2", Protocol::Code, 2, &data) };
+    let training = Training { batch_size: 4, ..config.training.clone() };
+    let config = RunSettings { training, ..config };
     let (folder, stopped) = store();
     run_until(|event| matches!(event, Event::Epoch(_)), &config, &data, &stopped).unwrap_err();
     let (_copy, ended) = copy_of(&folder);
@@ -242,6 +251,7 @@ fn what_a_kill_leaves_after_the_last_checkpoint_is_taken_back() {
     let expected = outcome(&ended, &config);
     // As if killed between the network of the second epoch and its checkpoint, in the midst of a line.
     let dir_of = |store| dir(store, &config);
+    fs::remove_file(dir_of(&stopped).join("ending.json")).unwrap();
     for name in [EVENTS, "model.safetensors", "metrics.jsonl"] {
         fs::copy(dir_of(&ended).join(name), dir_of(&stopped).join(name)).unwrap();
     }
@@ -257,8 +267,8 @@ fn what_a_kill_leaves_after_the_last_checkpoint_is_taken_back() {
 fn checkpoint_network_or_result_of_another_run_is_not_taken_for_the_runs_own() {
     let data = shapes();
     let (folder, config, expected) = unfinished();
-    let other = RunConfig { seed: 7, ..config.clone() };
-    let whole = Store::open(folder.path()).unwrap();
+    let other = RunSettings { seed: 7, ..config.clone() };
+    let whole = Runs::open(folder.path()).unwrap();
     run_for(16, &other, &data, &whole).unwrap_err();
     let (_copy, ended) = copy_of(&folder);
     run(&other, &data, &ended).unwrap();
@@ -280,10 +290,10 @@ fn checkpoint_network_or_result_of_another_run_is_not_taken_for_the_runs_own() {
     }
     // Of a finished run too: all of another's files are whole, and belong together.
     let (_copy, store) = copy_of(&folder);
-    for name in ["metrics.jsonl", "model.safetensors", "result.json"] {
+    for name in ["metrics.jsonl", "model.safetensors", "ending.json"] {
         fs::copy(dir(&ended, &other).join(name), dir(&store, &config).join(name)).unwrap();
     }
-    assert!(matches!(store.finished(&config.id().unwrap()), Err(Error::Damaged { .. })));
+    assert!(matches!(store.finished(&config.id()), Err(Error::Store(takd_store::Error::Damaged { .. }))));
     run(&config, &data, &store).unwrap();
     assert!(outcome(&store, &config) == expected);
 }
@@ -292,19 +302,22 @@ fn checkpoint_network_or_result_of_another_run_is_not_taken_for_the_runs_own() {
 fn no_bit_of_a_configuration_can_change_unnoticed() {
     let data = shapes();
     let config = taught(alone("plane2", Protocol::Sound, 1, &data), &alone("plane4", Protocol::Code, 1, &data));
-    let id = config.id().unwrap();
+    let id = config.id();
     let (_folder, store) = store();
     fs::create_dir(store.dir(&id)).unwrap();
     let path = store.dir(&id).join("config.toml");
-    let text = toml::to_string(&config).unwrap();
+    let text = config.valid().canonical();
     fs::write(&path, &text).unwrap();
-    assert_eq!(store.config(&id).unwrap(), Some(config));
+    assert_eq!(store.config(&id).unwrap(), Some(config.valid()));
     for bit in 0..8 * text.len() {
         let mut bytes = text.clone().into_bytes();
         bytes[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, &bytes).unwrap();
         let found = store.config(&id);
-        assert!(matches!(&found, Err(Error::Damaged { path: named, .. }) if *named == path), "bit {bit}: {found:?}");
+        assert!(
+            matches!(&found, Err(takd_store::Error::Damaged { path: named, .. }) if *named == path),
+            "bit {bit}: {found:?}"
+        );
     }
 }
 
@@ -313,8 +326,8 @@ fn run_that_falls_back_shows_each_point_of_its_curves_once() {
     let data = shapes();
     // 50 steps an epoch: the last has a line of its own, at the same step as the epoch's.
     let config = alone("plane2", Protocol::Code, 2, &data);
-    let recipe = Recipe { batch_size: 4, ..config.recipe.clone() };
-    let config = RunConfig { recipe, ..config };
+    let training = Training { batch_size: 4, ..config.training.clone() };
+    let config = RunSettings { training, ..config };
     let (_a, unbroken) = store();
     run(&config, &data, &unbroken).unwrap();
 
@@ -332,7 +345,7 @@ fn run_that_falls_back_shows_each_point_of_its_curves_once() {
 fn finished_run_that_is_trained_again_has_no_result_meanwhile() {
     let data = shapes();
     let config = alone("plane2", Protocol::Code, 2, &data);
-    let id = config.id().unwrap();
+    let id = config.id();
     let (_folder, store) = store();
     let result = run(&config, &data, &store).unwrap();
     Damage::Removed.befall(&dir(&store, &config).join("model.safetensors"));
@@ -345,7 +358,7 @@ fn finished_run_that_is_trained_again_has_no_result_meanwhile() {
 fn checkpoints_that_a_kill_left_in_a_finished_run_go_with_its_next_start() {
     let data = shapes();
     let (folder, config, expected) = unfinished();
-    let store = Store::open(folder.path()).unwrap();
+    let store = Runs::open(folder.path()).unwrap();
     let last = dir(&store, &config).join("last.safetensors");
     let checkpoint = fs::read(&last).unwrap();
     run(&config, &data, &store).unwrap();
@@ -362,14 +375,14 @@ fn network_that_rots_while_its_run_is_trained_is_noticed_before_a_result_is_made
     // A rate that spoils what the first epoch has learnt, so that its network counts: written then, and read at the end.
     let config = alone("plane2", Protocol::Code, 3, &data);
     let lr = vec![LrFrom { epoch: 0, lr: 0.01 }, LrFrom { epoch: 1, lr: 1.0 }];
-    let config = RunConfig { recipe: Recipe { lr, ..config.recipe.clone() }, ..config };
+    let config = RunSettings { training: Training { lr, ..config.training.clone() }, ..config };
     let (_a, undisturbed) = store();
     let result = run(&config, &data, &undisturbed).unwrap();
     assert_eq!(result.epoch, 1);
 
     let (_b, store) = store();
     let model = dir(&store, &config).join("model.safetensors");
-    let rotting = train(&config, &data, &store, &Device::Cpu, &mut |event| {
+    let rotting = train(&config.valid(), &data, &store, &session(), &mut |event| {
         if matches!(event, Event::Epoch(record) if record.epoch == 3) {
             let mut bytes = fs::read(&model).unwrap();
             let last = bytes.len() - 1;
@@ -379,7 +392,7 @@ fn network_that_rots_while_its_run_is_trained_is_noticed_before_a_result_is_made
         ControlFlow::Continue(())
     });
     let error = rotting.unwrap_err();
-    assert!(matches!(&error, Error::Damaged { path, .. } if *path == model), "{error}");
-    assert_eq!(store.finished(&config.id().unwrap()).unwrap(), None);
+    assert!(matches!(&error, Error::Store(takd_store::Error::Damaged { path, .. }) if *path == model), "{error}");
+    assert_eq!(store.finished(&config.id()).unwrap(), None);
     assert_eq!(run(&config, &data, &store).unwrap().test, result.test);
 }

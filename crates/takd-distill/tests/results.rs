@@ -4,31 +4,35 @@ mod common;
 
 use candle_core::{D, Device};
 use candle_nn::ModuleT;
-use common::{alone, dir, run, shapes, store, taught};
+use common::{Valid, alone, dir, run, run_for, session, shapes, store, taught};
+use std::ops::ControlFlow;
 use takd_datasets::{Augmentation, BatchConfig, Dataset, Images, batches};
 use takd_distill::{
-    Distillation, EpochRecord, Error, LrFrom, Pick, Protocol, Recipe, Record, RunConfig, Scale, Status, Store,
+    Distillation, Divergence, EpochRecord, Error, KlReduction, LrFrom, Pick, Protocol, Record, Retry, RunSettings,
+    Runs, Scale, Session, Status, Training, train,
 };
 use takd_models::Network;
+use takd_rng::Streams;
 
 /// The accuracy of the network in a finished run's file, by the networks' own crate.
-fn accuracy(store: &Store, config: &RunConfig, data: &Dataset, images: &Images, indices: &[u32]) -> f64 {
-    let path = store.model(&config.id().unwrap()).unwrap();
+fn accuracy(store: &Runs, config: &RunSettings, data: &Dataset, images: &Images, indices: &[u32]) -> f64 {
+    let path = store.model(&config.id()).unwrap();
     let (network, _) = Network::load(config.model, 10, &path, &Device::Cpu).unwrap();
-    let normalization = match config.recipe.normalization {
-        Scale::Own => data.normalization,
+    let normalization = match config.training.normalization {
+        Scale::Own => data.card.normalization,
         Scale::PublishedCode => takd_datasets::Normalization::PUBLISHED_CODE,
     };
     let all = BatchConfig { batch_size: indices.len(), augmentation: Augmentation::None, normalization };
     let images = images.placed_on(&Device::Cpu).unwrap();
-    let batch = batches(&images, indices, &all, 0, 0).next().unwrap().unwrap();
+    let streams = Streams::new(0, "not augmented");
+    let batch = batches(&images, indices, &all, &streams, 0).next().unwrap().unwrap();
     let found = network.forward_t(&batch.images, false).unwrap().argmax(D::Minus1).unwrap().to_vec1::<u32>().unwrap();
     let labels = batch.labels.to_vec1::<u32>().unwrap();
     found.iter().zip(&labels).filter(|(found, label)| found == label).count() as f64 / labels.len() as f64
 }
 
-fn epochs(store: &Store, config: &RunConfig) -> Vec<EpochRecord> {
-    let records = store.records(&config.id().unwrap()).unwrap().into_iter();
+fn epochs(store: &Runs, config: &RunSettings) -> Vec<EpochRecord> {
+    let records = store.records(&config.id()).unwrap().into_iter();
     let epoch = |record| match record {
         Record::Epoch(epoch) => Some(epoch),
         Record::Step(_) => None,
@@ -64,7 +68,7 @@ fn best_epoch_is_the_first_with_the_greatest_test_accuracy_and_the_last_epoch_is
     let (_folder, store) = store();
     let mut earlier_than_the_last = 0;
     for seed in 0..4 {
-        let best = RunConfig { seed, ..alone("plane2", Protocol::Code, 4, &data) };
+        let best = RunSettings { seed, ..alone("plane2", Protocol::Code, 4, &data) };
         let result = run(&best, &data, &store).unwrap();
         let accuracies: Vec<f64> = epochs(&store, &best).iter().map(|epoch| epoch.test.unwrap().accuracy).collect();
         assert_eq!(accuracies.len(), 4);
@@ -74,7 +78,7 @@ fn best_epoch_is_the_first_with_the_greatest_test_accuracy_and_the_last_epoch_is
         assert_eq!(result.test, epochs(&store, &best)[first].test.unwrap());
         earlier_than_the_last += usize::from(result.epoch < 4);
 
-        let last = RunConfig { recipe: Recipe { pick: Pick::LastEpoch, ..best.recipe.clone() }, ..best };
+        let last = RunSettings { training: Training { pick: Pick::LastEpoch, ..best.training.clone() }, ..best };
         let result = run(&last, &data, &store).unwrap();
         // The training is the same; only what is looked at and kept differs.
         assert_eq!((result.epoch, result.test.accuracy), (4, accuracies[3]));
@@ -97,7 +101,7 @@ fn run_is_compared_with_its_teachers_exactly_where_it_has_any() {
     assert!((0.0..=10f64.ln() + 1e-9).contains(&compared.soft_target_entropy));
     // Also where it does not listen.
     let kd = learnt.distillation.unwrap();
-    let deaf = RunConfig { distillation: Some(Distillation { lambda: 0.0, ..kd }), ..student };
+    let deaf = RunSettings { distillation: Some(Distillation { lambda: 0.0, ..kd }), ..student };
     assert!(run(&deaf, &data, &store).unwrap().teachers.is_some());
 }
 
@@ -105,10 +109,10 @@ fn run_is_compared_with_its_teachers_exactly_where_it_has_any() {
 fn run_that_diverges_says_when_and_at_which_learning_rate() {
     let data = shapes();
     let config = alone("plane2", Protocol::Code, 1, &data);
-    let recipe = Recipe { lr: vec![LrFrom { epoch: 0, lr: 1e30 }], ..config.recipe.clone() };
+    let training = Training { lr: vec![LrFrom { epoch: 0, lr: 1e30 }], ..config.training.clone() };
     let (_folder, store) = store();
-    let error = run(&RunConfig { recipe, ..config }, &data, &store).unwrap_err();
-    assert!(matches!(error, Error::Diverged { epoch: 1, step: 2.., .. }), "{error}");
+    let error = run(&RunSettings { training, ..config }, &data, &store).unwrap_err();
+    assert!(matches!(error, Error::Diverged(Divergence { epoch: 1, step: 2.., .. })), "{error}");
     assert!(error.to_string().contains("learning rate 1000000000000000000000000000000"), "{error}");
     // In the first epoch there is nothing to go on from.
     assert!(error.to_string().contains("last good checkpoint: none yet"), "{error}");
@@ -119,19 +123,27 @@ fn divergence_in_a_later_epoch_is_reported_and_leaves_the_earlier_checkpoint_who
     let data = shapes();
     let config = alone("plane2", Protocol::Code, 3, &data);
     let lr = vec![LrFrom { epoch: 0, lr: 0.01 }, LrFrom { epoch: 1, lr: 1e30 }];
-    let config = RunConfig { recipe: Recipe { lr, ..config.recipe.clone() }, ..config };
-    let id = config.id().unwrap();
+    let config = RunSettings { training: Training { lr, ..config.training.clone() }, ..config };
+    let id = config.id();
     let (_folder, store) = store();
     let last = dir(&store, &config).join("last.safetensors");
-    // The same again where it is started again: from the checkpoint, by no other way.
+    // The same again if it is trained again: from the checkpoint, by no other way.
     for _ in 0..2 {
-        let error = run(&config, &data, &store).unwrap_err();
-        let Error::Diverged { epoch: 2, step: 2, lr: 1e30, reason, checkpoint } = &error else { panic!("{error}") };
+        let retried = Session { retry: Retry::Diverged, ..session() };
+        let error = train(&config.valid(), &data, &store, &retried, &mut |_| ControlFlow::Continue(())).unwrap_err();
+        let Error::Diverged(Divergence { epoch: 2, step: 2, lr: 1e30, reason, checkpoint }) = &error else {
+            panic!("{error}")
+        };
         assert!(!reason.is_empty());
         assert_eq!(checkpoint.as_ref(), Some(&last));
         assert!(error.to_string().contains(&last.display().to_string()), "{error}");
         assert_eq!(store.verify(&id).unwrap(), []);
-        assert!(matches!(store.status(&id), Ok(Status::Unfinished { epoch: 1 })));
+        assert_eq!(store.status(&id).unwrap(), Status::Diverged(error.to_string()));
+        // It is remembered, and not trained again by a start that does not ask for it.
+        let before = run_for(0, &config, &data, &store).unwrap_err();
+        assert!(
+            matches!(&before, Error::DivergedBefore { id: run, reason } if *run == id && *reason == error.to_string())
+        );
         let tensors = candle_core::safetensors::load(&last, &Device::Cpu).unwrap();
         for (name, tensor) in tensors {
             let numbers = tensor.to_dtype(candle_core::DType::F64).unwrap().flatten_all().unwrap();
@@ -147,8 +159,13 @@ fn loss_that_is_no_number_is_reported_with_the_step_that_has_it() {
     let (_folder, store) = store();
     run(&teacher, &data, &store).unwrap();
     // The smallest temperature that is above 0: what it divides is infinite.
-    let distillation = Distillation { teachers: vec![teacher.id().unwrap()], lambda: 1.0, temperature: 5e-324 };
-    let student = RunConfig { distillation: Some(distillation), ..alone("plane2", Protocol::Code, 1, &data) };
+    let distillation = Distillation {
+        teachers: vec![teacher.id()],
+        lambda: 1.0,
+        temperature: 5e-324,
+        kl_reduction: KlReduction::Mean,
+    };
+    let student = RunSettings { distillation: Some(distillation), ..alone("plane2", Protocol::Code, 1, &data) };
     let error = run(&student, &data, &store).unwrap_err();
-    assert!(matches!(&error, Error::Diverged { epoch: 1, step: 1, lr: 0.01, .. }), "{error}");
+    assert!(matches!(&error, Error::Diverged(Divergence { epoch: 1, step: 1, lr: 0.01, .. })), "{error}");
 }

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{alone, copy_of, outcome, run, run_counting, run_for, shapes, store, taught, taught_by_all};
-use takd_distill::{Distillation, Error, Protocol, RunConfig};
+use common::{Valid, alone, copy_of, outcome, run, run_counting, run_for, shapes, store, taught, taught_by_all};
+use takd_distill::{Distillation, Error, KlReduction, Protocol, RunSettings};
 
 #[test]
 fn teacher_named_twice_teaches_what_it_teaches_alone() {
@@ -12,9 +12,9 @@ fn teacher_named_twice_teaches_what_it_teaches_alone() {
     let student = alone("plane2", Protocol::Code, 2, &data);
     let (_folder, store) = store();
     run(&teacher, &data, &store).unwrap();
-    let once = run(&taught(student.clone(), &teacher), &data, &store).unwrap();
-    let twice = run(&taught_by_all(student, &[&teacher, &teacher]), &data, &store).unwrap();
-    assert_ne!(once.run, twice.run);
+    let (once, twice) = (taught(student.clone(), &teacher), taught_by_all(student, &[&teacher, &teacher]));
+    assert_ne!(once.id(), twice.id());
+    let [once, twice] = [once, twice].map(|config| run(&config, &data, &store).unwrap());
     let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
     close(twice.test.loss, once.test.loss);
     let (once, twice) = (once.teachers.unwrap(), twice.teachers.unwrap());
@@ -28,7 +28,7 @@ fn teachers_of_two_families_teach_together_and_the_run_resumes_bit_for_bit() {
     let data = shapes();
     let plain = alone("plane4", Protocol::Code, 1, &data);
     let residual = alone("resnet8", Protocol::Code, 1, &data);
-    let student = |teachers: &[&RunConfig]| taught_by_all(alone("plane2", Protocol::Code, 2, &data), teachers);
+    let student = |teachers: &[&RunSettings]| taught_by_all(alone("plane2", Protocol::Code, 2, &data), teachers);
     let both = student(&[&plain, &residual]);
     let (folder, unbroken) = store();
     run(&plain, &data, &unbroken).unwrap();
@@ -58,7 +58,7 @@ fn run_is_refused_unless_every_teacher_is_finished() {
     run_for(3, &second, &data, &store).unwrap_err();
     let student = taught_by_all(alone("plane2", Protocol::Code, 1, &data), &[&first, &second]);
     let error = run(&student, &data, &store).unwrap_err();
-    assert!(matches!(&error, Error::Unfinished { id, .. } if *id == second.id().unwrap()), "{error}");
+    assert!(matches!(&error, Error::Unfinished { id, .. } if *id == second.id()), "{error}");
     run(&second, &data, &store).unwrap();
     run(&student, &data, &store).unwrap();
 }
@@ -66,9 +66,10 @@ fn run_is_refused_unless_every_teacher_is_finished() {
 #[test]
 fn run_that_is_to_be_taught_by_nobody_is_refused() {
     let data = shapes();
-    let nobody = Some(Distillation { teachers: Vec::new(), lambda: 0.5, temperature: 4.0 });
-    let student = RunConfig { distillation: nobody, ..alone("plane2", Protocol::Code, 1, &data) };
+    let nobody =
+        Some(Distillation { teachers: Vec::new(), lambda: 0.5, temperature: 4.0, kl_reduction: KlReduction::Mean });
+    let student = RunSettings { distillation: nobody, ..alone("plane2", Protocol::Code, 1, &data) };
     let (_folder, store) = store();
     assert!(matches!(run(&student, &data, &store), Err(Error::Config(_))));
-    assert!(store.runs().unwrap().is_empty());
+    assert!(store.ids().unwrap().is_empty());
 }

@@ -4,19 +4,21 @@
 mod common;
 
 use super::*;
-use crate::{LrFrom, Protocol, Recipe};
-use common::{alone, copy_of, outcome, run, shapes, store, taught};
+use crate::view::replayed;
+use crate::{Divergence, LrFrom, Protocol, RunSettings, Training};
+use common::{Valid, alone, copy_of, outcome, run, session, shapes, store, taught};
+use takd_datasets::{Augmentation, BatchConfig, Normalization, batches};
 
 /// A run whose steps are read `queue_len` at a time, broken off at the first event that `ends` it; and what it told.
 fn told(
     queue_len: usize,
     mut ends: impl FnMut(&Event<'_>) -> bool,
-    config: &RunConfig,
+    config: &RunSettings,
     data: &Dataset,
-    store: &Store,
+    store: &Runs,
 ) -> (Result<RunResult>, Vec<String>) {
     let mut events = Vec::new();
-    let result = train_queued(queue_len, config, data, store, &Device::Cpu, &mut |event| {
+    let result = train_queued(queue_len, &config.valid(), data, store, &session(), &mut |event| {
         events.push(format!("{event:?}"));
         if ends(&event) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -66,13 +68,49 @@ fn divergence_among_steps_read_together_is_told_as_among_steps_read_one_by_one()
     let data = shapes();
     let config = alone("plane2", Protocol::Code, 2, &data);
     let lr = vec![LrFrom { epoch: 0, lr: 0.01 }, LrFrom { epoch: 1, lr: 1e30 }];
-    let config = RunConfig { recipe: Recipe { lr, ..config.recipe.clone() }, ..config };
+    let config = RunSettings { training: Training { lr, ..config.training.clone() }, ..config };
     let told = |queue_len| {
         let (_folder, store) = store();
         let (result, events) = told(queue_len, |_| false, &config, &data, &store);
-        let Err(Error::Diverged { epoch, step, reason, .. }) = result else { panic!("{result:?}") };
+        let Err(Error::Diverged(Divergence { epoch, step, reason, .. })) = result else { panic!("{result:?}") };
         ((epoch, step, reason), events)
     };
     assert_eq!(told(5), told(1));
     assert_eq!(told(7).0.1, 2);
+}
+
+#[test]
+fn kept_logits_teach_what_the_teacher_at_work_teaches() -> Result<()> {
+    let data = shapes();
+    let teacher = alone("plane4", Protocol::Code, 1, &data);
+    let (_folder, store) = store();
+    run(&teacher, &data, &store)?;
+    let compute = Compute::cpu();
+    let placed = PlacedData::new(&data, &compute)?;
+    let teaching = |replays| -> Result<Teaching> {
+        let student = taught(alone("plane2", Protocol::Code, 2, &data), &teacher);
+        let replays = std::num::NonZeroUsize::new(replays);
+        let training = Training { augmentation: crate::Augment::CropFlip, replays, ..student.training };
+        let config = RunSettings { training, ..student }.valid();
+        Ok(Teaching::prepare(&config, &placed, &store, &mut |_| ControlFlow::Continue(()))?.expect("it has a teacher"))
+    };
+    let (kept, live) = (teaching(2)?, teaching(0)?);
+    let config = BatchConfig {
+        batch_size: 50,
+        augmentation: Augmentation::CropFlip { padding: 4 },
+        normalization: Normalization::PUBLISHED_CODE,
+    };
+    let order: Vec<u32> = (100..150).collect();
+    let mut losses = Vec::new();
+    for form in 0..2 {
+        let batch = batches(&placed.train, &order, &config, &replayed(), form).next().expect("a batch")?;
+        let student_logits = batch.images.flatten_from(1)?.narrow(1, 0, 10)?;
+        let loss =
+            |teaching: &Teaching| -> Result<f32> { Ok(teaching.loss(&student_logits, &batch, form, 1)?.to_scalar()?) };
+        let (kept, live) = (loss(&kept)?, loss(&live)?);
+        assert!((kept - live).abs() < 1e-5, "form {form}: {kept}, the teacher at work gives {live}");
+        losses.push(kept);
+    }
+    assert!((losses[0] - losses[1]).abs() > 1e-4, "both forms are alike: {losses:?}");
+    Ok(())
 }

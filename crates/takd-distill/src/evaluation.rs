@@ -1,15 +1,8 @@
-//! A network over many images without training it.
+//! How a network does on images, and how it stands to its teachers, by its logits.
 
-use crate::{Error, Event, Pass, Result, Watch, steps};
-use candle_core::{Device, Tensor};
-use candle_nn::ModuleT;
+use crate::{Error, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use takd_datasets::{Augmentation, BatchConfig, Dataset, Normalization, Placed, batches};
-use takd_models::Network;
-
-/// Images a pass: enough to keep the processor busy, few enough for its memory.
-const BATCH: usize = 256;
 
 /// Intervals of confidence that calibration is measured over: the 15 of Guo et al. 2017.
 const BINS: usize = 15;
@@ -43,76 +36,9 @@ pub struct TeacherComparison {
     pub soft_target_entropy: f64,
 }
 
-/// A data set whose batches are made for one device.
-pub(crate) struct PlacedData<'a> {
-    pub data: &'a Dataset,
-    pub train: Placed<'a>,
-    pub test: Placed<'a>,
-}
-
-impl<'a> PlacedData<'a> {
-    pub(crate) fn on(device: &Device, data: &'a Dataset) -> Result<Self> {
-        Ok(Self { data, train: data.train.placed_on(device)?, test: data.test.placed_on(device)? })
-    }
-
-    pub(crate) fn device(&self) -> &Device {
-        self.train.device()
-    }
-}
-
-/// Images, and how they enter a network.
-#[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
-    pub images: &'a Placed<'a>,
-    pub normalization: Normalization,
-}
-
-impl View<'_> {
-    /// The logits of the images named by `order`, row by row, on the CPU; `watch` may break it off.
-    pub(crate) fn logits(
-        &self,
-        network: &Network,
-        order: &[u32],
-        augmentation: (Augmentation, u64, usize),
-        pass: Pass,
-        watch: &mut Watch<'_>,
-    ) -> Result<Vec<f32>> {
-        let (augmentation, seed, epoch) = augmentation;
-        let config = BatchConfig { batch_size: BATCH, augmentation, normalization: self.normalization };
-        let mut logits = Vec::with_capacity(order.len() * network.classes());
-        let mut batches = batches(self.images, order, &config, seed, epoch);
-        loop {
-            let queue = batches.by_ref().take(steps::queue_len(self.images.device()));
-            let rows = queue.map(|batch| Ok(network.forward_t(&batch?.images, false)?.detach()));
-            let rows = rows.collect::<Result<Vec<Tensor>>>()?;
-            if rows.is_empty() {
-                return Ok(logits);
-            }
-            logits.extend(Tensor::cat(&rows, 0)?.flatten_all()?.to_vec1::<f32>()?);
-            let done = logits.len() / network.classes();
-            if watch(Event::Pass { pass, done, total: order.len() }).is_break() {
-                return Err(Error::Stopped);
-            }
-        }
-    }
-
-    /// How `network` does on the images named by `order`, and its logits for them.
-    pub(crate) fn evaluate(
-        &self,
-        network: &Network,
-        order: &[u32],
-        pass: Pass,
-        watch: &mut Watch<'_>,
-    ) -> Result<(Evaluation, Vec<f32>)> {
-        let logits = self.logits(network, order, (Augmentation::None, 0, 0), pass, watch)?;
-        let labels = order.iter().map(|&index| self.images.images().labels()[index as usize] as usize);
-        Ok((Evaluation::of(&logits, network.classes(), labels)?, logits))
-    }
-}
-
 impl Evaluation {
     /// Of `logits`, `[images, classes]`, against their labels.
-    fn of(logits: &[f32], classes: usize, labels: impl Iterator<Item = usize>) -> Result<Self> {
+    pub(crate) fn of(logits: &[f32], classes: usize, labels: impl Iterator<Item = usize>) -> Result<Self> {
         let labels: Vec<usize> = labels.collect();
         let row = |(row, (logits, &label)): (usize, (&[f32], &usize))| {
             let probabilities = softmax(logits, 1.0, row)?;

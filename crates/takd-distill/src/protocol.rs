@@ -1,0 +1,93 @@
+//! The three protocols: whose rules an experiment follows.
+
+use crate::config::KlReduction;
+use crate::names::named;
+use crate::training::{Augment, DecayOn, HoldOut, LrFrom, Pick, Scale, Training};
+use takd_models::Family;
+
+named! {
+    /// Whose rules an experiment follows. Every table names its protocol.
+    Protocol, "protocol" {
+        /// What the published code of arXiv 1902.03393 does, defects included.
+        Code = "code",
+        /// What the paper's text says, if it says more or other than the code.
+        Paper = "paper",
+        /// As [`Protocol::Paper`], but nothing is chosen by the test set: images are held out for that.
+        Sound = "sound",
+    }
+}
+
+impl Protocol {
+    /// The number of epochs of a network of this family, unless an experiment sets its own.
+    pub fn epochs(self, family: Family) -> usize {
+        match (self, family) {
+            (Self::Code, _) | (_, Family::Resnet) => 160,
+            (_, Family::Plain) => 150,
+        }
+    }
+
+    /// How networks of `family` are trained in `epochs` epochs. The learning rate falls at the same shares of the epochs as
+    /// in the full number, rounded up, so that a single epoch has the first rate.
+    pub fn training(self, family: Family, epochs: usize) -> Training {
+        let from = |share: f64, lr: f64| LrFrom::share(share, epochs, lr);
+        let lr = match (self, family) {
+            (_, Family::Plain) => vec![from(0.0, 0.01)],
+            // The code's `epoch < int(epoch/2)` is never true, so that its phase at 0.1 does not exist.
+            (Self::Code, Family::Resnet) => vec![from(0.0, 0.01), from(0.75, 0.001)],
+            (_, Family::Resnet) => vec![from(0.0, 0.1), from(0.5, 0.01), from(0.75, 0.001)],
+        };
+        let text = self != Self::Code;
+        Training {
+            epochs,
+            batch_size: 128,
+            lr,
+            momentum: 0.9,
+            nesterov: text,
+            weight_decay: if text && family == Family::Plain { 0.0 } else { 1e-4 },
+            weight_decay_on: DecayOn::All,
+            augmentation: if text && family == Family::Resnet { Augment::CropFlip } else { Augment::None },
+            replays: None,
+            normalization: if self == Self::Sound { Scale::Own } else { Scale::PublishedCode },
+            pick: if self == Self::Sound { Pick::LastEpoch } else { Pick::BestTestEpoch },
+            hold_out: if self == Self::Sound { HoldOut::Tenth } else { HoldOut::Nothing },
+        }
+    }
+
+    /// How the KL term is averaged: the published code averages it over the classes too.
+    pub fn kl_reduction(self) -> KlReduction {
+        match self {
+            Self::Code => KlReduction::Mean,
+            Self::Paper | Self::Sound => KlReduction::BatchMean,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn learning_rate_falls_at_the_epochs_that_the_protocol_says() {
+        let rates = |protocol: Protocol, epochs, at: &[usize]| -> Vec<f64> {
+            let training = protocol.training(Family::Resnet, epochs);
+            at.iter().map(|&epoch| training.lr_at(epoch)).collect()
+        };
+        assert_eq!(rates(Protocol::Code, 160, &[0, 119, 120, 159]), [0.01, 0.01, 0.001, 0.001]);
+        assert_eq!(rates(Protocol::Paper, 160, &[0, 79, 80, 119, 120]), [0.1, 0.1, 0.01, 0.01, 0.001]);
+        // A single epoch is trained at the first rate.
+        assert_eq!(rates(Protocol::Code, 1, &[0]), [0.01]);
+        assert_eq!(Protocol::Sound.training(Family::Plain, 150).lr_at(149), 0.01);
+    }
+
+    #[test]
+    fn sound_protocol_holds_out_5000_of_cifars_images_and_the_others_none() {
+        let held_out = |protocol: &Protocol| protocol.training(Family::Plain, 1).held_out(50_000);
+        assert_eq!(Protocol::ALL.iter().map(held_out).collect::<Vec<_>>(), [0, 0, 5_000]);
+    }
+
+    #[test]
+    fn unknown_protocol_is_refused_with_the_list_of_what_exists() {
+        let message = "best".parse::<Protocol>().unwrap_err().to_string();
+        assert_eq!(message, "unknown protocol `best`; there are: code, paper, sound");
+    }
+}
