@@ -1,11 +1,12 @@
-//! Tells how long it will take from how long it took.
+//! Estimates the time left from the pace so far.
 
-use crate::{Plan, PlannedRun};
+use crate::plan::{Cost, Plan, PlannedRun};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
-use takd_distill::{RunId, Store};
+use takd_distill::{Event, Pass, Retry, Runs};
+use takd_store::{Ending, RunId};
 
-/// How long it will take, about, by what it took so far; zero before there is anything to tell it by.
+/// The time left, estimated from the pace so far; zero before there is a pace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeLeft {
     /// Until the run ends.
@@ -24,37 +25,72 @@ pub(crate) struct Clock {
 
 /// How far one run has come.
 struct Pace {
-    cost: f64,
-    /// Share of its steps that are not taken.
+    cost: Cost,
+    /// Cost of what is not done yet.
     left: f64,
-    /// When its steps began here, and after how many.
-    began: (Instant, usize),
-    /// Cost and seconds of the steps that were taken here.
-    took: (f64, f64),
+    /// Since when its steps are taken here, and what was left of its cost then.
+    began: Option<Began>,
+    /// What was done here, and how long it took.
+    took: Took,
+}
+
+#[derive(Clone, Copy)]
+struct Began {
+    at: Instant,
+    left: f64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Took {
+    cost: f64,
+    seconds: f64,
 }
 
 impl Clock {
-    pub(crate) fn new(plan: &Plan, store: &Store, jobs: usize, now: Instant) -> Self {
-        let pace = |run: &PlannedRun| {
-            // What is damaged will be trained again.
-            let finished = matches!(store.finished(&run.id), Ok(Some(_)));
-            Pace { cost: run.cost, left: if finished { 0.0 } else { 1.0 }, began: (now, 0), took: (0.0, 0.0) }
-        };
+    pub(crate) fn new(plan: &Plan, jobs: usize) -> Self {
+        let pace = |run: &PlannedRun| Pace::new(run.cost);
         Self { jobs, runs: plan.runs.iter().map(pace).collect(), teachers: teachers(plan) }
     }
 
-    /// A run's steps begin: waiting and teachers' logits say nothing of how long those will take.
-    pub(crate) fn start(&mut self, index: usize, (done, total): (usize, usize), now: Instant) {
-        let run = &mut self.runs[index];
-        (run.began, run.left) = ((now, done), share(total - done, total));
+    /// The runs that have ended already take no time; one of them that is damaged is found and trained later.
+    pub(crate) fn leave_ended(&mut self, plan: &Plan, runs: &Runs, retry: Retry) {
+        for (index, run) in plan.runs.iter().enumerate() {
+            let over = match runs.ending(&run.id) {
+                Ok(Some(Ending::Finished(_))) => true,
+                Ok(Some(Ending::Failed(_))) => retry == Retry::Never,
+                _ => false,
+            };
+            if over {
+                self.leave(index);
+            }
+        }
     }
 
-    /// A step was taken.
-    pub(crate) fn step(&mut self, index: usize, (done, total): (usize, usize), now: Instant) {
+    /// Something happened in a run.
+    pub(crate) fn tell(&mut self, index: usize, event: &Event<'_>, now: Instant) {
         let run = &mut self.runs[index];
-        let (began, before) = run.began;
-        run.left = share(total - done, total);
-        run.took = (run.cost * share(done - before, total), now.duration_since(began).as_secs_f64());
+        let Cost { training, teacher_logits, test } = run.cost;
+        let rest = |total: f64, done: usize, of: usize| total * (1.0 - done as f64 / of.max(1) as f64);
+        match *event {
+            // Waiting, and the teachers' logits before, say nothing of how long the steps will take.
+            Event::Started { done, total } => {
+                run.left = rest(training, done, total) + test;
+                run.began = Some(Began { at: now, left: run.left });
+            }
+            Event::Step { done, total, .. } => {
+                run.left = rest(training, done, total) + test;
+                run.measure(now);
+            }
+            Event::Pass { pass: Pass::TeacherLogits, done, total } if run.began.is_none() => {
+                run.left = training + test + rest(teacher_logits, done, total);
+            }
+            // The last look at the test images, after all steps.
+            Event::Pass { pass: Pass::Test, done, total } if run.left <= test => {
+                run.left = rest(test, done, total);
+                run.measure(now);
+            }
+            Event::Pass { .. } | Event::Waiting(_) | Event::Epoch(_) => {}
+        }
     }
 
     /// A run is over.
@@ -63,14 +99,14 @@ impl Clock {
     }
 
     /// All of it will take as long as its work does when it is shared out evenly, but never less than the longest chain of
-    /// teachers and students, who cannot be trained at once.
+    /// teachers and students, which cannot be trained at once.
     pub(crate) fn left(&self, index: usize) -> TimeLeft {
-        let took = self.runs.iter().map(|run| run.took).fold((0.0, 0.0), |all, run| (all.0 + run.0, all.1 + run.1));
-        // Several at once slow each other down, which these seconds have in them.
+        let all = self.runs.iter().map(|run| run.took).fold(Took::default(), Took::and);
+        // Several at once slow each other down, which these seconds include.
         let seconds = |index: usize| {
-            let Pace { cost, left, took: own, .. } = self.runs[index];
-            let (cost_done, seconds) = if own.0 > 0.0 { own } else { took };
-            if cost_done > 0.0 { cost * left * seconds / cost_done } else { 0.0 }
+            let Pace { left, took: own, .. } = self.runs[index];
+            let Took { cost, seconds } = if own.cost > 0.0 { own } else { all };
+            if cost > 0.0 { left * seconds / cost } else { 0.0 }
         };
         let work: f64 = (0..self.runs.len()).map(seconds).sum();
         let longest = chains(&self.teachers, seconds).into_iter().fold(0.0, f64::max);
@@ -79,20 +115,34 @@ impl Clock {
     }
 }
 
-fn share(steps: usize, total: usize) -> f64 {
-    steps as f64 / total.max(1) as f64
+impl Pace {
+    fn new(cost: Cost) -> Self {
+        Self { cost, left: cost.total(), began: None, took: Took::default() }
+    }
+
+    fn measure(&mut self, now: Instant) {
+        if let Some(Began { at, left }) = self.began {
+            self.took = Took { cost: left - self.left, seconds: now.duration_since(at).as_secs_f64() };
+        }
+    }
 }
 
-/// The order in which runs are begun where several are trained at once: those with most to do behind them first, since
-/// the last to end would else be a long chain that began late.
+impl Took {
+    fn and(self, other: Self) -> Self {
+        Self { cost: self.cost + other.cost, seconds: self.seconds + other.seconds }
+    }
+}
+
+/// The order in which runs are begun if several are trained at once: those with the longest chain of students first,
+/// because the last to end would else be a long chain that began late.
 pub(crate) fn longest_first(plan: &Plan) -> Vec<usize> {
-    let chains = chains(&teachers(plan), |index| plan.runs[index].cost);
+    let chains = chains(&teachers(plan), |index| plan.runs[index].cost.total());
     let mut order: Vec<usize> = (0..plan.runs.len()).collect();
     order.sort_by(|&a, &b| chains[b].total_cmp(&chains[a]));
     order
 }
 
-/// For each run what it takes together with the longest chain of those that it teaches, by what `each` takes.
+/// For each run, what it takes together with the longest chain of those that it teaches, by what `each` takes.
 fn chains(teachers: &[Vec<usize>], each: impl Fn(usize) -> f64) -> Vec<f64> {
     let mut chains = vec![0.0; teachers.len()];
     // Students stand after their teachers.
@@ -108,23 +158,20 @@ fn chains(teachers: &[Vec<usize>], each: impl Fn(usize) -> f64) -> Vec<f64> {
 /// The places of each run's teachers in the plan.
 fn teachers(plan: &Plan) -> Vec<Vec<usize>> {
     let places: HashMap<&RunId, usize> = plan.runs.iter().enumerate().map(|(place, run)| (&run.id, place)).collect();
-    let of = |run: &PlannedRun| {
-        let teachers = run.config.distillation.iter().flat_map(|kd| &kd.teachers);
-        teachers.filter_map(|id| places.get(id).copied()).collect()
-    };
+    let of = |run: &PlannedRun| run.config.teachers().iter().filter_map(|id| places.get(id).copied()).collect();
     plan.runs.iter().map(of).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use takd_distill::Losses;
 
     /// Runs of these costs and teachers; nothing is trained yet.
     fn clock(jobs: usize, runs: &[(f64, &[usize])]) -> (Clock, Instant) {
-        let now = Instant::now();
-        let pace = |&(cost, _): &(f64, _)| Pace { cost, left: 1.0, began: (now, 0), took: (0.0, 0.0) };
+        let pace = |&(training, _): &(f64, _)| Pace::new(Cost { training, ..Cost::default() });
         let teachers = runs.iter().map(|(_, teachers)| teachers.to_vec()).collect();
-        (Clock { jobs, runs: runs.iter().map(pace).collect(), teachers }, now)
+        (Clock { jobs, runs: runs.iter().map(pace).collect(), teachers }, Instant::now())
     }
 
     fn seconds(left: TimeLeft) -> (f64, f64) {
@@ -135,38 +182,58 @@ mod tests {
         now + Duration::from_secs(seconds)
     }
 
+    fn started(done: usize, total: usize) -> Event<'static> {
+        Event::Started { done, total }
+    }
+
+    fn step(done: usize, total: usize) -> Event<'static> {
+        Event::Step { done, total, epoch: 1, loss: Losses::default(), accuracy: 0.0 }
+    }
+
     #[test]
     fn one_job_needs_the_time_of_all_that_is_left() {
         let (mut clock, now) = clock(1, &[(10.0, &[]), (20.0, &[0]), (5.0, &[])]);
         assert_eq!(clock.left(0), TimeLeft::default());
-        clock.start(0, (0, 100), now);
-        clock.step(0, (50, 100), after(now, 10));
+        clock.tell(0, &started(0, 100), now);
+        clock.tell(0, &step(50, 100), after(now, 10));
         // Two seconds a unit of cost.
         assert_eq!(seconds(clock.left(0)), (10.0, 60.0));
         clock.leave(0);
         assert_eq!(seconds(clock.left(1)), (40.0, 50.0));
         // What was done in an earlier start is neither left nor a sign of speed.
-        clock.start(1, (50, 100), now);
-        clock.step(1, (75, 100), after(now, 5));
+        clock.tell(1, &started(50, 100), now);
+        clock.tell(1, &step(75, 100), after(now, 5));
         assert_eq!(seconds(clock.left(1)), (5.0, 5.0 + 5.0 * 15.0 / 10.0));
     }
 
     #[test]
-    fn jobs_share_the_work_but_no_chain_of_teachers_and_students() {
+    fn jobs_share_the_work_but_not_a_chain_of_teachers_and_students() {
         let runs: [(f64, &[usize]); 5] = [(10.0, &[]), (10.0, &[0]), (10.0, &[1]), (10.0, &[]), (10.0, &[])];
         for (jobs, all) in [(1, 45.0), (2, 25.0), (4, 25.0)] {
             let (mut clock, now) = clock(jobs, &runs);
-            clock.start(0, (0, 10), now);
-            clock.step(0, (5, 10), after(now, 5));
+            clock.tell(0, &started(0, 10), now);
+            clock.tell(0, &step(5, 10), after(now, 5));
             assert_eq!(seconds(clock.left(0)), (5.0, all), "{jobs} jobs");
         }
         // A hundred seconds of work for two, and no chain.
         let (mut clock, now) = clock(2, &[(10.0, &[]), (10.0, &[]), (10.0, &[]), (10.0, &[]), (20.0, &[])]);
         for run in [0, 1] {
-            clock.start(run, (0, 10), now);
-            clock.step(run, (5, 10), after(now, 10));
+            clock.tell(run, &started(0, 10), now);
+            clock.tell(run, &step(5, 10), after(now, 10));
         }
         assert_eq!(seconds(clock.left(1)), (10.0, 50.0));
+    }
+
+    #[test]
+    fn teachers_logits_and_the_test_images_count_too() {
+        let (mut clock, now) = clock(1, &[(10.0, &[])]);
+        clock.runs[0] = Pace::new(Cost { training: 10.0, teacher_logits: 4.0, test: 2.0 });
+        clock.tell(0, &Event::Pass { pass: Pass::TeacherLogits, done: 1, total: 2 }, now);
+        clock.tell(0, &started(0, 10), now);
+        clock.tell(0, &step(10, 10), after(now, 10));
+        assert_eq!(seconds(clock.left(0)), (2.0, 2.0));
+        clock.tell(0, &Event::Pass { pass: Pass::Test, done: 1, total: 2 }, after(now, 11));
+        assert_eq!(seconds(clock.left(0)), (1.0, 1.0));
     }
 
     #[test]

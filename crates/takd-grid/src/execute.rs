@@ -1,90 +1,108 @@
-//! Runs a plan on this machine, one run at a time or several.
+//! Executes a plan on this machine, one run at a time or several.
 
 use crate::clock::{Clock, TimeLeft, longest_first};
-use crate::{Plan, PlannedRun};
-use candle_core::Device;
+use crate::plan::{Plan, PlannedRun};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-use takd_datasets::{Dataset, DatasetName};
-use takd_distill::{Error, Event, Result, RunId, RunResult, Store, train};
+use takd_datasets::Dataset;
+use takd_distill::{DataConfig, Error, Event, Result, RunResult, Runs, Session, train};
+use takd_store::RunId;
 
 /// How a run ended.
 #[derive(Debug)]
 pub enum Outcome {
     /// With a result, now or earlier.
     Finished(RunResult),
-    /// Its training diverged.
-    Diverged(Error),
-    /// It was not begun, since a teacher of its has no result.
+    /// Its training diverged, now or earlier: when, and what ceased to be a number.
+    Diverged(String),
+    /// It was not begun, because a teacher of it has no result.
     NoTeacher,
 }
 
 /// What happens while a plan is executed.
 #[derive(Debug)]
-pub enum Happening<'a> {
+pub enum PlanEvent<'a> {
     /// Something in the training of a run.
     Training(Event<'a>, TimeLeft),
     /// A run is over.
-    Ended(&'a Outcome),
+    Ended(&'a Outcome, Trained),
     /// Other processes work on all that is left, or on its teachers; told again and again until one has ended. The run is
     /// the first that is left.
     Waiting,
 }
 
+/// When a run that is over was trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trained {
+    /// By this execution.
+    Now,
+    /// By an earlier command, or by another process meanwhile.
+    Before,
+}
+
 /// Is told the number of a run (from 0), the run and what happens, and says whether to go on.
-type Watch<'a> = dyn FnMut(usize, &PlannedRun, Happening<'_>) -> ControlFlow<()> + Send + 'a;
+type Observer<'a> = dyn FnMut(usize, &PlannedRun, PlanEvent<'_>) -> ControlFlow<()> + Send + 'a;
+
+/// Gives the images of a configuration; called only if a run has to be trained.
+pub type Data<'a> = dyn Fn(&DataConfig) -> Result<Arc<Dataset>> + Sync + 'a;
 
 /// How often other processes' runs are looked at.
-const PATIENCE: Duration = Duration::from_millis(500);
+const POLL_EVERY: Duration = Duration::from_millis(500);
 
-/// Trains every run of the plan that is not finished, and gives how each ended. What another process works on is left to
-/// it, so that any number of processes may execute one plan in one folder, and each run is trained once.
+/// How often a teacher that was deleted while the plan is executed is trained again.
+const RETRAINED_AT_MOST: usize = 3;
+
+/// Trains every run of the plan that is not finished, and gives how each ended. A run that another process works on is left
+/// to it, so that any number of processes may execute one plan in one folder, and each run is trained once. Images are only
+/// asked for if something is left to train.
 ///
-/// So many runs are trained at once as there are devices, each on its own; no result depends on how many. One device is
-/// worked with by the calling thread, in whose rayon pool it is best called, as [`train`] is. With more, each has a thread
-/// and a pool of its own, and the calling thread's pool says how many processor threads they share out among them.
+/// As many runs are trained at once as there are sessions, each on its own device; no result depends on how many. One
+/// session is worked on by the calling thread, in whose rayon pool it is best called, as [`train`] is. With more, each has a
+/// thread and a pool of its own, and the calling thread's pool says how many processor threads they share.
 /// Several devices may be one GPU: candle orders what it does on one of its devices, and nothing beyond that, so that
 /// runs on devices with streams of their own overlap.
 ///
-/// `watch` is told the number of the run (from 0), the run and what happens, one thing after the other. Where it breaks
-/// off, the runs in hand are saved and [`Error::Stopped`] returned. A run that diverges costs only itself and those it was
-/// to teach.
+/// `observer` is told one thing after the other. If it breaks off, the runs at work are saved and [`Error::Stopped`] returned.
+/// A run that diverges costs only itself and those it was to teach; it is not trained again by a later execution unless its
+/// session says so.
 ///
 /// # Errors
-/// Those of [`train`], but for divergence: the first one, after the other runs in hand are saved.
+/// Those of [`train`], but for divergence: the first one, after the other runs at work are saved.
 ///
 /// # Panics
-/// Where there is no device, a run's data set is not among the data, or the system gives no more threads; where `watch`
-/// panics.
+/// If there is no session, or `observer` panics.
 pub fn execute(
     plan: &Plan,
-    data: &BTreeMap<DatasetName, Dataset>,
-    store: &Store,
-    devices: &[Device],
-    watch: &mut (dyn FnMut(usize, &PlannedRun, Happening<'_>) -> ControlFlow<()> + Send),
+    data: &Data<'_>,
+    runs: &Runs,
+    sessions: &[Session],
+    observer: &mut (dyn FnMut(usize, &PlannedRun, PlanEvent<'_>) -> ControlFlow<()> + Send),
 ) -> Result<HashMap<RunId, Outcome>> {
-    assert!(!devices.is_empty(), "no device to train on");
-    let now = Now {
+    assert!(!sessions.is_empty(), "no session to train in");
+    let mut clock = Clock::new(plan, sessions.len());
+    clock.leave_ended(plan, runs, sessions[0].retry);
+    let state = State {
         plan,
-        order: if devices.len() == 1 { (0..plan.runs.len()).collect() } else { longest_first(plan) },
+        order: if sessions.len() == 1 { (0..plan.runs.len()).collect() } else { longest_first(plan) },
         outcomes: HashMap::new(),
-        in_hand: BTreeSet::new(),
+        at_work: BTreeSet::new(),
         elsewhere: BTreeSet::new(),
-        clock: Clock::new(plan, store, devices.len(), Instant::now()),
+        retrained: BTreeMap::new(),
+        clock,
         stopped: false,
         error: None,
-        watch,
+        observer,
     };
-    let jobs = Jobs { plan, data, store, now: Mutex::new(now), changed: Condvar::new() };
-    match devices {
-        [device] => jobs.work(device),
-        devices => jobs.work_on_all(devices),
+    let executor = Executor { plan, data, runs, state: Mutex::new(state), changed: Condvar::new() };
+    match sessions {
+        [session] => executor.work(session),
+        sessions => executor.work_in_all(sessions)?,
     }
-    let Now { outcomes, error, .. } = jobs.now.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let State { outcomes, error, .. } = executor.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     match error {
         Some(error) => Err(error),
         None if outcomes.len() < plan.runs.len() => Err(Error::Stopped),
@@ -92,101 +110,152 @@ pub fn execute(
     }
 }
 
-/// What the jobs have in common.
-struct Jobs<'a> {
+/// What the threads of an execution share.
+struct Executor<'a> {
     plan: &'a Plan,
-    data: &'a BTreeMap<DatasetName, Dataset>,
-    store: &'a Store,
-    now: Mutex<Now<'a>>,
-    /// A run is over, or the jobs are to stop.
+    data: &'a Data<'a>,
+    runs: &'a Runs,
+    state: Mutex<State<'a>>,
+    /// A run is over, or the threads are to stop.
     changed: Condvar,
 }
 
-/// How the plan stands.
-struct Now<'a> {
+/// How far the plan has come.
+struct State<'a> {
     plan: &'a Plan,
     /// The order in which its runs are begun, as far as teachers allow.
     order: Vec<usize>,
     outcomes: HashMap<RunId, Outcome>,
-    /// What jobs work on.
-    in_hand: BTreeSet<usize>,
-    /// What other processes were found to work on, since a run ended here or their runs were looked at.
+    /// Runs that threads of this execution work on.
+    at_work: BTreeSet<usize>,
+    /// Runs that other processes were found to work on, since a run ended here or their runs were looked at.
     elsewhere: BTreeSet<usize>,
+    /// How often each run was trained again because it was gone when a student needed it.
+    retrained: BTreeMap<usize, usize>,
     clock: Clock,
     stopped: bool,
-    /// Why, where it was not `watch` that wanted it.
+    /// Why, unless it was the observer that wanted it.
     error: Option<Error>,
-    watch: &'a mut Watch<'a>,
+    observer: &'a mut Observer<'a>,
 }
 
-impl<'a> Jobs<'a> {
-    /// A job a device, each with its share of the processor. In pools of their own: in a pool that they shared, a job that
-    /// waits for a part of its own loop could be given another job's whole run to do meanwhile.
-    fn work_on_all(&self, devices: &[Device]) {
-        let threads = (rayon::current_num_threads() / devices.len()).max(1);
-        let job = |device| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread for each job");
-            pool.install(|| self.work(device));
+/// What became of a run that a thread took.
+enum Ended {
+    Outcome(Outcome, Trained),
+    /// A teacher that was finished is gone.
+    TeacherGone(RunId),
+    /// Another process works on it.
+    Elsewhere,
+    Error(Error),
+}
+
+impl<'a> Executor<'a> {
+    /// One thread a session, each with its share of the processor. In pools of their own: in a pool that they shared, a thread
+    /// that waits for a part of its own loop could be given another's whole run to do meanwhile.
+    fn work_in_all(&self, sessions: &[Session]) -> Result<()> {
+        let threads = (rayon::current_num_threads() / sessions.len()).max(1);
+        let too_many = |error: &dyn std::fmt::Display| {
+            Error::Config(format!("{} runs at once need more threads than the system gives: {error}", sessions.len()))
         };
+        let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pools = sessions.iter().map(pool).collect::<Result<Vec<_>, _>>().map_err(|error| too_many(&error))?;
         thread::scope(|scope| {
-            self.or_stop(|| {
-                let jobs: Vec<_> = devices.iter().map(|device| scope.spawn(|| self.or_stop(|| job(device)))).collect();
-                for job in jobs {
-                    job.join().unwrap_or_else(|reason| resume_unwind(reason));
+            let mut started = Vec::new();
+            for (session, pool) in sessions.iter().zip(&pools) {
+                let work = || self.stop_on_panic(|| pool.install(|| self.work(session)));
+                match thread::Builder::new().spawn_scoped(scope, work) {
+                    Ok(thread) => started.push(thread),
+                    Err(error) => {
+                        self.state().stopped = true;
+                        self.changed.notify_all();
+                        return Err(too_many(&error));
+                    }
                 }
-            });
-        });
+            }
+            for thread in started {
+                thread.join().unwrap_or_else(|reason| resume_unwind(reason));
+            }
+            Ok(())
+        })
     }
 
-    /// Does `job`; where it panics, the others save what they have in hand.
-    fn or_stop(&self, job: impl FnOnce()) {
-        if let Err(reason) = catch_unwind(AssertUnwindSafe(job)) {
-            self.now().stopped = true;
+    /// Does `work`; if it panics, the other threads save what they work on.
+    fn stop_on_panic(&self, work: impl FnOnce()) {
+        if let Err(reason) = catch_unwind(AssertUnwindSafe(work)) {
+            self.state().stopped = true;
             self.changed.notify_all();
             resume_unwind(reason);
         }
     }
 
     /// Takes one run after the other until nothing is left.
-    fn work(&self, device: &Device) {
-        let mut now = self.now();
-        while now.goes_on() {
-            if let Some((index, teachers)) = now.take() {
-                drop(now);
+    fn work(&self, session: &Session) {
+        let mut state = self.state();
+        while state.goes_on() {
+            if let Some((index, teachers)) = state.take(self.runs) {
+                drop(state);
                 let ended = match teachers {
-                    Teachers::Lost => Ok(Outcome::NoTeacher),
-                    _ => self.train(index, device),
+                    Teachers::Lost => Ended::Outcome(Outcome::NoTeacher, Trained::Before),
+                    _ => self.train(index, session),
                 };
-                now = self.now();
-                if now.put_back(index, ended) {
+                state = self.state();
+                if state.finish_run(index, ended) {
                     self.changed.notify_all();
                 }
             } else {
-                if now.in_hand.is_empty() && now.wait().is_break() {
+                if state.at_work.is_empty() && state.wait().is_break() {
                     break;
                 }
-                let (woken, waited) = self.changed.wait_timeout(now, PATIENCE).unwrap_or_else(PoisonError::into_inner);
-                now = woken;
+                let (woken, waited) =
+                    self.changed.wait_timeout(state, POLL_EVERY).unwrap_or_else(PoisonError::into_inner);
+                state = woken;
                 if waited.timed_out() {
-                    now.elsewhere.clear();
+                    state.elsewhere.clear();
                 }
             }
         }
     }
 
-    fn train(&self, index: usize, device: &Device) -> Result<Outcome> {
+    fn train(&self, index: usize, session: &Session) -> Ended {
         let run = &self.plan.runs[index];
-        let data = &self.data[&run.config.data.dataset];
-        match train(&run.config, data, self.store, device, &mut |event| self.now().tell(index, event)) {
-            Ok(result) => Ok(Outcome::Finished(result)),
-            Err(error @ (Error::Diverged { .. } | Error::NotFinite(_))) => Ok(Outcome::Diverged(error)),
-            Err(error) => Err(error),
+        let mut trained = Trained::Before;
+        let trained_now = &mut trained;
+        let result = self.runs.settled(&run.config, session.retry).and_then(|settled| {
+            if let Some(result) = settled {
+                return Ok(result);
+            }
+            let data = (self.data)(&run.config.data)?;
+            train(&run.config, &data, self.runs, session, &mut |event| {
+                if let Event::Started { .. } = event {
+                    *trained_now = Trained::Now;
+                }
+                self.state().tell(index, event)
+            })
+        });
+        match result {
+            Ok(result) => Ended::Outcome(Outcome::Finished(result), trained),
+            Err(Error::Diverged(divergence)) => Ended::Outcome(Outcome::Diverged(divergence.to_string()), Trained::Now),
+            Err(Error::NotFinite(reason)) => Ended::Outcome(Outcome::Diverged(reason), Trained::Now),
+            Err(Error::DivergedBefore { reason, .. }) => Ended::Outcome(Outcome::Diverged(reason), Trained::Before),
+            Err(Error::Unfinished { id, .. }) => Ended::TeacherGone(id),
+            // A teacher's file, for its own were looked at before: the teacher is trained again, which repairs it.
+            Err(error) if error.is_damage() => match self.damaged_teacher(run) {
+                Some(id) => Ended::TeacherGone(id),
+                None => Ended::Error(error),
+            },
+            Err(Error::Store(takd_store::Error::Claimed(_))) => Ended::Elsewhere,
+            Err(error) => Ended::Error(error),
         }
     }
 
-    /// Never left half changed, not even by a `watch` that panics.
-    fn now(&self) -> MutexGuard<'_, Now<'a>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A teacher of this run that is not whole.
+    fn damaged_teacher(&self, run: &PlannedRun) -> Option<RunId> {
+        run.config.teachers().iter().find(|id| !matches!(self.runs.finished(id), Ok(Some(_)))).cloned()
+    }
+
+    /// Never left half changed, not even by an observer that panics.
+    fn state(&self) -> MutexGuard<'_, State<'a>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,57 +266,74 @@ enum Teachers {
     Lost,
 }
 
-impl Now<'_> {
+impl State<'_> {
     fn goes_on(&self) -> bool {
         !self.stopped && self.outcomes.len() < self.plan.runs.len()
     }
 
     /// A run to work on, if there is one at this moment.
-    fn take(&mut self) -> Option<(usize, Teachers)> {
-        let mut order = self.order.iter().filter(|index| !self.in_hand.contains(index));
+    fn take(&mut self, runs: &Runs) -> Option<(usize, Teachers)> {
+        let mut order = self.order.iter().filter(|index| !self.at_work.contains(index));
         let found = order.find_map(|&index| {
             let run = &self.plan.runs[index];
             if self.elsewhere.contains(&index) || self.outcomes.contains_key(&run.id) {
                 return None;
             }
-            match self.teachers(run) {
+            match self.teachers(run, runs) {
                 Teachers::NotYet => None,
                 teachers => Some((index, teachers)),
             }
         });
-        self.in_hand.extend(found.iter().map(|(index, _)| index));
+        self.at_work.extend(found.iter().map(|(index, _)| index));
         found
     }
 
-    fn teachers(&self, run: &PlannedRun) -> Teachers {
+    fn teachers(&self, run: &PlannedRun, runs: &Runs) -> Teachers {
         let mut all = Teachers::Ready;
-        for teacher in run.config.distillation.iter().flat_map(|kd| &kd.teachers) {
+        for teacher in run.config.teachers() {
             match self.outcomes.get(teacher) {
                 Some(Outcome::Finished(_)) => {}
                 Some(_) => return Teachers::Lost,
-                None => all = Teachers::NotYet,
+                None if self.plan.runs.iter().any(|run| run.id == *teacher) => all = Teachers::NotYet,
+                // Nobody here will train it: it is finished, or never will be.
+                None if matches!(runs.finished(teacher), Ok(Some(_))) => {}
+                None => return Teachers::Lost,
             }
         }
         all
     }
 
-    /// A job has done what it could for a run; whether that changes anything for the others.
-    fn put_back(&mut self, index: usize, ended: Result<Outcome>) -> bool {
-        self.in_hand.remove(&index);
+    /// A thread has done what it could for a run; whether that changes anything for the others.
+    fn finish_run(&mut self, index: usize, ended: Ended) -> bool {
+        self.at_work.remove(&index);
         match ended {
-            Ok(outcome) => {
+            Ended::Outcome(outcome, trained) => {
                 self.clock.leave(index);
                 self.elsewhere.clear();
                 let run = &self.plan.runs[index];
                 let outcome = &*self.outcomes.entry(run.id.clone()).or_insert(outcome);
-                self.stopped |= (self.watch)(index, run, Happening::Ended(outcome)).is_break();
+                self.stopped |= (self.observer)(index, run, PlanEvent::Ended(outcome, trained)).is_break();
             }
-            Err(Error::Claimed(_)) => {
+            Ended::TeacherGone(id) => {
+                let teacher = self.plan.runs.iter().position(|run| run.id == id);
+                let retrained = teacher.map(|teacher| self.retrained.entry(teacher).or_default());
+                match retrained {
+                    // Another student has found that already.
+                    Some(_) if !self.outcomes.contains_key(&id) => {}
+                    // It was deleted meanwhile: it is trained again, and then this run.
+                    Some(times) if *times < RETRAINED_AT_MOST => {
+                        *times += 1;
+                        self.outcomes.remove(&id);
+                    }
+                    _ => return self.finish_run(index, Ended::Outcome(Outcome::NoTeacher, Trained::Before)),
+                }
+            }
+            Ended::Elsewhere => {
                 self.elsewhere.insert(index);
                 return false;
             }
-            Err(Error::Stopped) => self.stopped = true,
-            Err(error) => {
+            Ended::Error(Error::Stopped) => self.stopped = true,
+            Ended::Error(error) => {
                 self.stopped = true;
                 self.error.get_or_insert(error);
             }
@@ -256,13 +342,9 @@ impl Now<'_> {
     }
 
     fn tell(&mut self, index: usize, event: Event<'_>) -> ControlFlow<()> {
-        match event {
-            Event::Started { done, total } => self.clock.start(index, (done, total), Instant::now()),
-            Event::Step { done, total, .. } => self.clock.step(index, (done, total), Instant::now()),
-            _ => {}
-        }
-        let happening = Happening::Training(event, self.clock.left(index));
-        self.stopped |= (self.watch)(index, &self.plan.runs[index], happening).is_break();
+        self.clock.tell(index, &event, Instant::now());
+        let event = PlanEvent::Training(event, self.clock.left(index));
+        self.stopped |= (self.observer)(index, &self.plan.runs[index], event).is_break();
         self.flow()
     }
 
@@ -270,7 +352,7 @@ impl Now<'_> {
     fn wait(&mut self) -> ControlFlow<()> {
         let left = self.plan.runs.iter().enumerate().find(|(_, run)| !self.outcomes.contains_key(&run.id));
         if let Some((index, run)) = left {
-            self.stopped |= (self.watch)(index, run, Happening::Waiting).is_break();
+            self.stopped |= (self.observer)(index, run, PlanEvent::Waiting).is_break();
         }
         self.flow()
     }

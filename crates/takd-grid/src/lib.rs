@@ -1,53 +1,53 @@
-//! Plans and executes many distillation runs that share their teachers.
+//! Plans and executes experiments: many distillation runs that share their teachers.
 //!
 //! ```text
-//! Table1 { cells, protocol, seeds, … } ──plan──▶ Plan { runs: each once, teachers first; rows } ──execute──▶ Outcomes
+//! Recipe (a file) ──▶ Experiment ──with cards of the data──▶ Plan: runs, each once, teachers first ──execute──▶ Outcomes
 //! ```
 //!
-//! A run that two rows need, a teacher, a student's first steps along a path, stands in the plan once, because equal
-//! configurations have equal ids.
+//! A run that two paths need, a teacher or the first steps of both, stands in the plan once, because equal configurations
+//! have equal ids.
 //!
 //! ```
-//! use takd_datasets::{Drawn, Sources, load};
-//! use takd_distill::{DeviceType, Protocol};
-//! use takd_grid::{Cell, Preset, Table1};
+//! use takd_datasets::{DatasetName, Sources, load};
+//! use takd_distill::DeviceType;
+//! use takd_grid::recipe::Recipe;
+//! use takd_grid::{Changes, Experiment, Plan};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let table = Table1 {
-//!     cells: vec![Cell::PlainCifar10],
-//!     preset: Preset::Quick,
-//!     protocol: Protocol::Sound,
-//!     device: DeviceType::Cpu,
-//!     epochs: Some(1),
-//!     seeds: vec![31],
-//!     lambda: 0.5,
-//!     temperature: 5.0,
-//! };
-//! let sources = Sources { drawn: Drawn { train: 100, test: 50, seed: 0 }, ..Sources::default() };
-//! let mut data = std::collections::BTreeMap::new();
-//! for name in table.datasets() {
-//!     data.insert(name, load(name, &sources, &mut |_| {})?);
+//! let text = r#"
+//! title = "Does an assistant help?"
+//!
+//! [[cell]]
+//! name = "plain/shapes10"
+//! data = "shapes10"
+//! paths = ["plane10 -> plane4? -> plane2"]
+//! "#;
+//! let recipe = Recipe::parse(text, "mine.toml")?;
+//! let experiment = Experiment::new(&recipe, &Changes::default(), DeviceType::Cpu)?;
+//! let sources = Sources { drawn: experiment.drawn, ..Sources::default() };
+//! let mut cards = std::collections::BTreeMap::new();
+//! for name in experiment.datasets() {
+//!     cards.insert(name, load(name, &sources, &mut |_| {})?.card);
 //! }
-//! let plan = table.plan(&data)?;
+//! let plan = Plan::new(&experiment, &cards)?;
 //! let names: Vec<String> = plan.runs.iter().map(|run| run.name()).collect();
-//! assert_eq!(names[4], "plane10 → plane4 → plane2 on shapes10, seed 31");
-//! // takd_grid::execute(&plan, &data, &store, &[device], …) trains them, on more devices more of them at once.
+//! assert_eq!(names[2], "plane10 → plane4 → plane2 on shapes10, seed 31");
+//! // takd_grid::execute(&plan, &data, &runs, &[session], …) trains them; with more sessions, more of them at once.
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Invariant: chooses recipes but takes no step of training, and prints nothing.
+//! Invariant: chooses what is trained but takes no step of training, and prints nothing.
 
-mod cell;
 mod clock;
 mod execute;
-mod path;
+mod experiment;
+pub mod path;
 mod plan;
-mod preset;
+pub mod recipe;
 
-pub use cell::{Cell, CellError};
 pub use clock::TimeLeft;
-pub use execute::{Happening, Outcome, execute};
-pub use path::{DistillationPath, PathError, PathExperiment, Strength};
-pub use plan::{Plan, PlannedRun, Row, SeedRuns, Table1};
-pub use preset::{Preset, Trio, UnknownPreset};
+pub use execute::{Data, Outcome, PlanEvent, Trained, execute};
+pub use experiment::{Cell, Changes, Experiment, ExperimentError, MissingCell, Preset};
+pub use path::DistillationPath;
+pub use plan::{Cost, Plan, PlannedCell, PlannedPath, PlannedRun, SeedRun};

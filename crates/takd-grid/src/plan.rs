@@ -1,39 +1,20 @@
-//! From what a table needs to the runs that make it.
+//! From an experiment to the runs that make it, each once, teachers first.
 
-use crate::{Cell, DistillationPath, Preset, Trio};
-use std::collections::BTreeMap;
-use takd_datasets::{Dataset, DatasetName};
-use takd_distill::{DataConfig, DeviceType, Distillation, NUMERICS, Protocol, Recipe, Result, RunConfig, RunId};
+use crate::experiment::{Cell, Experiment};
+use crate::path::DistillationPath;
+use std::collections::{BTreeMap, HashMap};
+use takd_datasets::{Card, DatasetName};
+use takd_distill::{DataConfig, Distillation, NUMERICS, Result, RunConfig, RunSettings};
 use takd_models::ModelSpec;
+use takd_store::RunId;
 
-/// What Table 1 is made with.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Table1 {
-    /// Its rows.
-    pub cells: Vec<Cell>,
-    /// Networks, data and epochs.
-    pub preset: Preset,
-    /// How networks are trained and chosen.
-    pub protocol: Protocol,
-    /// What all of it is trained on.
-    pub device: DeviceType,
-    /// Epochs of every run; the preset's own where absent.
-    pub epochs: Option<usize>,
-    /// One experiment a seed.
-    pub seeds: Vec<u64>,
-    /// λ of every distillation.
-    pub lambda: f64,
-    /// τ of every distillation.
-    pub temperature: f64,
-}
-
-/// The runs of an experiment, each once, teachers before those they teach; and which of them a row needs.
-#[derive(Clone, Debug, Default)]
+/// The runs of an experiment, each once, teachers before those they teach; and the runs of each cell's paths.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// In the order in which they can be trained.
+    /// In an order in which they can be trained.
     pub runs: Vec<PlannedRun>,
-    /// A row a cell, for a table.
-    pub rows: Vec<Row>,
+    /// One for each cell of the experiment, in its order.
+    pub cells: Vec<PlannedCell>,
 }
 
 /// One run of an experiment.
@@ -45,8 +26,51 @@ pub struct PlannedRun {
     pub config: RunConfig,
     /// The networks through which the knowledge comes, the trained one alone at the end.
     pub path: DistillationPath,
-    /// Multiplications that it takes, about; to share out the time that is left.
-    pub cost: f64,
+    /// What it takes.
+    pub cost: Cost,
+}
+
+/// The runs of a cell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PlannedCell {
+    /// The paths that the experiment names, and those that lead to them, each with its last network alone.
+    pub paths: Vec<PlannedPath>,
+}
+
+/// A path of a cell, for each seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedPath {
+    /// The path, its last network alone.
+    pub path: DistillationPath,
+    /// The run of its last network, one for each seed.
+    pub runs: Vec<SeedRun>,
+}
+
+/// The run of a seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeedRun {
+    /// The seed.
+    pub seed: u64,
+    /// The run.
+    pub run: RunId,
+}
+
+/// The multiplications of a run, about: to share out the time that is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Of its epochs: training, teachers that look at every batch, evaluation.
+    pub training: f64,
+    /// Of its teachers' logits, which are computed once and kept.
+    pub teacher_logits: f64,
+    /// Of the last look at the test images.
+    pub test: f64,
+}
+
+impl Cost {
+    /// All of it.
+    pub fn total(self) -> f64 {
+        self.training + self.teacher_logits + self.test
+    }
 }
 
 impl PlannedRun {
@@ -56,126 +80,135 @@ impl PlannedRun {
     }
 }
 
-/// A row of Table 1.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    /// Which.
-    pub cell: Cell,
-    /// What it is trained on.
-    pub data: DataConfig,
-    /// Its networks.
-    pub trio: Trio,
-    /// How they are trained.
-    pub recipe: Recipe,
-    /// Its runs, an entry a seed.
-    pub seeds: Vec<SeedRuns>,
-}
-
-/// The runs that a row needs for one seed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SeedRuns {
-    /// The seed.
-    pub seed: u64,
-    /// The teacher alone.
-    pub teacher: RunId,
-    /// The assistant, taught by the teacher.
-    pub assistant: RunId,
-    /// The student alone.
-    pub no_kd: RunId,
-    /// The student, taught by the teacher.
-    pub blkd: RunId,
-    /// The student, taught by the assistant.
-    pub takd: RunId,
-}
-
-impl Table1 {
-    /// The data sets it needs.
-    pub fn datasets(&self) -> Vec<DatasetName> {
-        let mut names: Vec<_> = self.cells.iter().map(|&cell| self.preset.dataset(cell)).collect();
-        names.sort();
-        names.dedup();
-        names
-    }
-
-    /// The runs that make it, on the data given.
-    ///
-    /// # Errors
-    /// Where λ or τ is not finite.
-    ///
-    /// # Panics
-    /// Where one of [`Table1::datasets`] is not among the data.
-    pub fn plan(&self, data: &BTreeMap<DatasetName, Dataset>) -> Result<Plan> {
-        let mut plan = Plan::default();
-        for &cell in &self.cells {
-            let trio = self.preset.trio(cell);
-            let data = &data[&self.preset.dataset(cell)];
-            let recipe = self.preset.recipe(cell, self.protocol, self.epochs);
-            let mut seeds = Vec::new();
-            for &seed in &self.seeds {
-                let Trio { teacher, assistant, student } = trio;
-                let mut run = |model: ModelSpec, path: DistillationPath, taught_by: Option<&RunId>| {
-                    let distillation = taught_by.map(|teacher| Distillation {
-                        teachers: vec![teacher.clone()],
-                        lambda: self.lambda,
-                        temperature: self.temperature,
-                    });
-                    let (device, recipe) = (self.device, recipe.clone());
-                    plan.add(
-                        path,
-                        data.test.len(),
-                        RunConfig {
-                            numerics: NUMERICS,
-                            device,
-                            model,
-                            seed,
-                            data: DataConfig::of(data),
-                            recipe,
-                            distillation,
-                        },
-                    )
-                };
-                let teacher_run = run(teacher, [teacher].into(), None)?;
-                let assistant_run = run(assistant, [teacher, assistant].into(), Some(&teacher_run))?;
-                seeds.push(SeedRuns {
-                    seed,
-                    no_kd: run(student, [student].into(), None)?,
-                    blkd: run(student, [teacher, student].into(), Some(&teacher_run))?,
-                    takd: run(student, [teacher, assistant, student].into(), Some(&assistant_run))?,
-                    teacher: teacher_run,
-                    assistant: assistant_run,
-                });
-            }
-            plan.rows.push(Row { cell, data: DataConfig::of(data), trio, recipe, seeds });
-        }
-        Ok(plan)
+impl PlannedCell {
+    /// The runs of a path, one for each seed.
+    pub fn runs(&self, path: &DistillationPath) -> &[SeedRun] {
+        self.paths.iter().find(|planned| planned.path == *path).map_or(&[], |planned| &planned.runs)
     }
 }
 
 impl Plan {
-    /// The run `config`, added unless it is there.
-    pub(crate) fn add(&mut self, path: DistillationPath, test_images: usize, config: RunConfig) -> Result<RunId> {
-        let id = config.id()?;
-        if !self.runs.iter().any(|run| run.id == id) {
-            let cost = cost(&config, path.teachers(), test_images);
-            self.runs.push(PlannedRun { id: id.clone(), config, path, cost });
+    /// The runs that make an experiment, on data with these cards.
+    ///
+    /// # Errors
+    /// If a configuration is invalid.
+    ///
+    /// # Panics
+    /// If one of [`Experiment::datasets`] has no card.
+    pub fn new(experiment: &Experiment, cards: &BTreeMap<DatasetName, Card>) -> Result<Self> {
+        let mut builder = Builder::default();
+        for cell in &experiment.cells {
+            let planned = builder.cell(experiment, cell, &cards[&cell.dataset])?;
+            builder.plan.cells.push(planned);
         }
-        Ok(id)
+        Ok(builder.plan)
+    }
+
+    /// The run of this id.
+    pub fn run(&self, id: &RunId) -> Option<&PlannedRun> {
+        self.runs.iter().find(|run| run.id == *id)
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    plan: Plan,
+    places: HashMap<RunId, usize>,
+}
+
+impl Builder {
+    fn cell(&mut self, experiment: &Experiment, cell: &Cell, card: &Card) -> Result<PlannedCell> {
+        let mut planned = PlannedCell::default();
+        for &seed in &cell.seeds {
+            for path in &cell.paths {
+                self.path(experiment, cell, card, &path.path, seed, &mut planned)?;
+            }
+        }
+        Ok(planned)
+    }
+
+    /// Adds the runs of a path, one after the other, each stage taught by the one before it.
+    fn path(
+        &mut self,
+        experiment: &Experiment,
+        cell: &Cell,
+        card: &Card,
+        path: &DistillationPath,
+        seed: u64,
+        planned: &mut PlannedCell,
+    ) -> Result<()> {
+        let classes = card.class_names.len();
+        let mut teachers: Vec<RunId> = Vec::new();
+        for (stage, networks) in path.stages().iter().enumerate() {
+            let distillation = stage.checked_sub(1).map(|step| Distillation {
+                teachers: teachers.clone(),
+                // A list that is too short leaves NaN, which no configuration has: the experiment refuses it before.
+                lambda: cell.lambda.at(step).unwrap_or(f64::NAN),
+                temperature: cell.temperature.at(step).unwrap_or(f64::NAN),
+                kl_reduction: cell.kl_reduction,
+            });
+            let mut taught = Vec::new();
+            for &name in networks.iter() {
+                let model = name.spec(classes);
+                let config = RunConfig::new(RunSettings {
+                    numerics: NUMERICS,
+                    device: experiment.device,
+                    model,
+                    seed,
+                    data: DataConfig::of(card, cell.limit),
+                    training: cell.training(model),
+                    distillation: distillation.clone(),
+                })?;
+                let path = path.up_to(stage, name);
+                let teachers: Vec<ModelSpec> = path.teachers().iter().map(|name| name.spec(classes)).collect();
+                let id = self.add(path.clone(), cost(&config, &teachers, card), config);
+                planned.add(path, SeedRun { seed, run: id.clone() });
+                taught.push(id);
+            }
+            teachers = taught;
+        }
+        Ok(())
+    }
+
+    /// The run of a configuration, added unless it is there.
+    fn add(&mut self, path: DistillationPath, cost: Cost, config: RunConfig) -> RunId {
+        let id = config.id();
+        self.places.entry(id.clone()).or_insert_with(|| {
+            self.plan.runs.push(PlannedRun { id: id.clone(), config, path, cost });
+            self.plan.runs.len() - 1
+        });
+        id
+    }
+}
+
+impl PlannedCell {
+    fn add(&mut self, path: DistillationPath, run: SeedRun) {
+        match self.paths.iter_mut().find(|planned| planned.path == path) {
+            Some(planned) if planned.runs.contains(&run) => {}
+            Some(planned) => planned.runs.push(run),
+            None => self.paths.push(PlannedPath { path, runs: vec![run] }),
+        }
     }
 }
 
 /// Multiplications of a run: three times the forward pass for an image trained on, once for one evaluated.
-fn cost(config: &RunConfig, teachers: &[ModelSpec], test_images: usize) -> f64 {
-    let classes = config.data.dataset.classes();
+fn cost(config: &RunConfig, teachers: &[ModelSpec], card: &Card) -> Cost {
+    let classes = card.class_names.len();
     let forward = |model: ModelSpec| model.multiply_adds(classes) as f64;
-    let RunConfig { recipe, data, .. } = config;
-    let held_out = recipe.held_out(data.train_images);
-    let evaluated = held_out + if recipe.evaluates_test_each_epoch() { test_images } else { 0 };
+    let RunSettings { training, data, .. } = config.settings();
+    let held_out = training.held_out(data.train_images);
+    let evaluated = held_out + if training.evaluates_test_each_epoch() { card.test } else { 0 };
     let trained = data.train_images - held_out;
     let epoch = forward(config.model) * (3 * trained + evaluated) as f64;
-    let looks = match recipe.forms() {
-        Some(forms) => forms * data.train_images,
-        None => trained * recipe.epochs,
+    let of_teachers: f64 = teachers.iter().map(|&teacher| forward(teacher)).sum();
+    // Teachers look at every form of the images once, or at every batch.
+    let (kept, live) = match training.forms() {
+        Some(forms) => (forms * data.train_images, 0),
+        None => (0, trained),
     };
-    let teaching: f64 = teachers.iter().map(|&teacher| forward(teacher) * (looks + test_images) as f64).sum();
-    epoch * recipe.epochs as f64 + teaching
+    Cost {
+        training: (epoch + of_teachers * live as f64) * training.epochs as f64,
+        teacher_logits: of_teachers * kept as f64,
+        test: (forward(config.model) + of_teachers) * card.test as f64,
+    }
 }

@@ -1,78 +1,44 @@
 //! What several jobs that share a plan must keep to.
 
-use candle_core::Device;
+mod common;
+
+use common::{data, plan, runs, sessions};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use takd_datasets::{Dataset, DatasetName, Drawn, Sources, load};
-use takd_distill::{DeviceType, Error, Event, Protocol, Result, RunId, RunResult, Store};
-use takd_grid::{Happening, Outcome, PathExperiment, Plan, Strength, execute};
-use tempfile::TempDir;
+use takd_distill::{Error, Event, Result, Retry, RunResult, Runs};
+use takd_grid::{Outcome, Plan, PlanEvent, execute};
+use takd_store::RunId;
 
 /// More than any test has the patience for.
 const ENDLESS: usize = 1_000_000;
-
-fn shapes() -> BTreeMap<DatasetName, Dataset> {
-    let sources = Sources { drawn: Drawn { train: 100, test: 50, seed: 0 }, ..Sources::default() };
-    let name = DatasetName::Shapes10;
-    [(name, load(name, &sources, &mut |_| {}).unwrap())].into()
-}
-
-fn plan(path: &str, epochs: usize, seeds: &[u64], data: &BTreeMap<DatasetName, Dataset>) -> Plan {
-    let path: takd_grid::DistillationPath = path.parse().unwrap();
-    let experiment = PathExperiment {
-        strengths: vec![Strength { lambda: 0.5, temperature: 4.0 }; path.stages().len() - 1],
-        path,
-        protocol: Protocol::Code,
-        device: DeviceType::Cpu,
-        epochs: Some(epochs),
-        replays: None,
-        seeds: seeds.to_vec(),
-    };
-    experiment.plan(&data[&DatasetName::Shapes10]).unwrap()
-}
-
-fn store() -> (TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path()).unwrap();
-    (folder, store)
-}
 
 /// Executes the plan with so many jobs, until `ends` says so.
 fn run(
     jobs: usize,
     plan: &Plan,
-    data: &BTreeMap<DatasetName, Dataset>,
-    store: &Store,
-    mut ends: impl FnMut(usize, Happening<'_>) -> bool + Send,
+    runs: &Runs,
+    mut ends: impl FnMut(usize, PlanEvent<'_>) -> bool + Send,
 ) -> Result<HashMap<RunId, Outcome>> {
-    execute(plan, data, store, &vec![Device::Cpu; jobs], &mut |index, run, what| {
+    execute(plan, &data(), runs, &sessions(jobs, Retry::Never), &mut |index, run, event| {
         assert_eq!(run, &plan.runs[index]);
-        match ends(index, what) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
+        if ends(index, event) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
 }
 
 /// Everything that equal runs must have equal.
-fn outcome(store: &Store, id: &RunId) -> (RunResult, Vec<Vec<u8>>) {
+fn outcome(store: &Runs, id: &RunId) -> (RunResult, Vec<Vec<u8>>) {
     let result = RunResult { seconds: 0.0, ..store.finished(id).unwrap().expect("a finished run") };
     let files = ["config.toml", "metrics.jsonl", "model.safetensors"];
     (result, files.map(|name| fs::read(store.dir(id).join(name)).unwrap()).to_vec())
 }
 
 /// The steps after which runs go on, by the same plan executed once more.
-fn steps_kept(
-    jobs: usize,
-    plan: &Plan,
-    data: &BTreeMap<DatasetName, Dataset>,
-    store: &Store,
-) -> BTreeMap<usize, usize> {
+fn steps_kept(jobs: usize, plan: &Plan, store: &Runs) -> BTreeMap<usize, usize> {
     let mut kept = BTreeMap::new();
-    let error = run(jobs, plan, data, store, |index, what| {
-        if let Happening::Training(Event::Started { done, .. }, _) = what {
+    let error = run(jobs, plan, store, |index, what| {
+        if let PlanEvent::Training(Event::Started { done, .. }, _) = what {
             kept.insert(index, done);
         }
         kept.len() == jobs
@@ -87,13 +53,13 @@ struct Steps(BTreeMap<usize, usize>);
 
 impl Steps {
     /// Notes the step, if it is one, and gives how many runs have taken some.
-    fn note(&mut self, index: usize, what: &Happening<'_>) -> usize {
+    fn note(&mut self, index: usize, what: &PlanEvent<'_>) -> usize {
         match *what {
-            Happening::Training(Event::Step { done, .. }, _) => {
+            PlanEvent::Training(Event::Step { done, .. }, _) => {
                 assert!(done < 5_000 || self.0.len() > 1, "run {index} is trained alone");
                 self.0.insert(index, done);
             }
-            Happening::Ended(_) => panic!("run {index} has ended"),
+            PlanEvent::Ended(..) => panic!("run {index} has ended"),
             _ => {}
         }
         self.0.len()
@@ -102,20 +68,19 @@ impl Steps {
 
 #[test]
 fn three_jobs_end_in_the_bits_of_one_and_teachers_end_before_their_students_begin() {
-    let data = shapes();
-    let plan = plan("plane2 -> plane2+plane4 -> plane2", 2, &[1, 2, 3], &data);
-    let [(_one, one), (_three, three)] = [store(), store()];
+    let plan = plan("plane2 -> plane2+plane4 -> plane2", 2, &[1, 2, 3]);
+    let [(_one, one), (_three, three)] = [runs(), runs()];
     for (jobs, store) in [(1, &one), (3, &three)] {
         let (mut begun, mut ended) = (BTreeSet::new(), BTreeSet::new());
-        let outcomes = run(jobs, &plan, &data, store, |index, what| {
+        let outcomes = run(jobs, &plan, store, |index, what| {
             match what {
-                Happening::Training(Event::Started { .. }, _) => {
+                PlanEvent::Training(Event::Started { .. }, _) => {
                     assert!(begun.insert(index), "run {index} is trained twice");
-                    let teachers = plan.runs[index].config.distillation.iter().flat_map(|kd| &kd.teachers);
-                    assert!(teachers.into_iter().all(|teacher| ended.contains(teacher)), "run {index} came too early");
+                    let teachers = plan.runs[index].config.teachers();
+                    assert!(teachers.iter().all(|teacher| ended.contains(teacher)), "run {index} came too early");
                 }
-                Happening::Ended(Outcome::Finished(result)) => _ = ended.insert(result.run.clone()),
-                Happening::Ended(outcome) => panic!("{outcome:?}"),
+                PlanEvent::Ended(Outcome::Finished(_), _) => _ = ended.insert(plan.runs[index].id.clone()),
+                PlanEvent::Ended(outcome, _) => panic!("{outcome:?}"),
                 _ => {}
             }
             false
@@ -130,27 +95,25 @@ fn three_jobs_end_in_the_bits_of_one_and_teachers_end_before_their_students_begi
 
 #[test]
 fn as_many_runs_as_jobs_are_in_hand_at_once_and_each_is_saved_where_it_is_stopped() {
-    let data = shapes();
-    let plan = plan("plane2", ENDLESS, &[1, 2, 3, 4], &data);
-    let (_folder, store) = store();
+    let plan = plan("plane2", ENDLESS, &[1, 2, 3, 4]);
+    let (_folder, store) = runs();
     let mut steps = Steps::default();
-    let stopped = run(3, &plan, &data, &store, |index, what| steps.note(index, &what) == 3);
+    let stopped = run(3, &plan, &store, |index, what| steps.note(index, &what) == 3);
     assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
-    assert_eq!(steps_kept(3, &plan, &data, &store), steps.0);
+    assert_eq!(steps_kept(3, &plan, &store), steps.0);
 }
 
 #[test]
 fn stopped_jobs_go_on_with_any_number_and_end_in_the_same_bits() {
-    let data = shapes();
-    let plan = plan("plane4 -> plane2", 2, &[1, 2, 3], &data);
-    let [(_whole, whole), (_broken, broken)] = [store(), store()];
-    run(1, &plan, &data, &whole, |_, _| false).unwrap();
+    let plan = plan("plane4 -> plane2", 2, &[1, 2, 3]);
+    let [(_whole, whole), (_broken, broken)] = [runs(), runs()];
+    run(1, &plan, &whole, |_, _| false).unwrap();
     let mut starts = 0;
     for jobs in [3, 2, 1, 4].into_iter().cycle() {
         starts += 1;
         let mut events = 0;
         // A few events more each time, so that it comes to an end.
-        let stopped = run(jobs, &plan, &data, &broken, |_, _| {
+        let stopped = run(jobs, &plan, &broken, |_, _| {
             events += 1;
             events > 2 * starts
         });
@@ -167,53 +130,53 @@ fn stopped_jobs_go_on_with_any_number_and_end_in_the_same_bits() {
 
 #[test]
 fn error_of_one_job_is_told_when_the_others_are_saved() {
-    let data = shapes();
-    let plan = plan("plane2", ENDLESS, &[1, 2], &data);
-    let (_folder, store) = store();
+    let plan = plan("plane2", ENDLESS, &[1, 2]);
+    let (_folder, store) = runs();
     let claim = store.dir(&plan.runs[1].id).join("claim");
     let mut steps = Steps::default();
-    let failed = run(2, &plan, &data, &store, |index, what| {
+    let failed = run(2, &plan, &store, |index, what| {
         if steps.note(index, &what) == 2 && claim.exists() {
             // Its job must not write any more.
             fs::remove_file(&claim).unwrap();
         }
         false
     });
-    assert!(matches!(&failed, Err(Error::Io { path, .. }) if *path == claim), "{failed:?}");
-    assert_eq!(steps_kept(2, &plan, &data, &store)[&0], steps.0[&0]);
+    assert!(
+        matches!(&failed, Err(Error::Store(takd_store::Error::ClaimLost { path })) if *path == claim),
+        "{failed:?}"
+    );
+    assert_eq!(steps_kept(2, &plan, &store)[&0], steps.0[&0]);
 }
 
 #[test]
 fn panic_of_one_job_comes_with_its_message_when_the_others_are_saved() {
-    let data = shapes();
-    let plan = plan("plane2", ENDLESS, &[1, 2, 3], &data);
-    let (_folder, store) = store();
+    let plan = plan("plane2", ENDLESS, &[1, 2, 3]);
+    let (_folder, store) = runs();
     let mut steps = Steps::default();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        run(3, &plan, &data, &store, |index, what| {
+        run(3, &plan, &store, |index, what| {
             assert!(steps.note(index, &what) < 3 || index != 1, "no more of run {index}");
             false
         })
     }));
     assert_eq!(panicked.unwrap_err().downcast_ref::<String>().unwrap(), "no more of run 1");
-    let kept = steps_kept(3, &plan, &data, &store);
+    let kept = steps_kept(3, &plan, &store);
     assert_eq!([kept[&0], kept[&2]], [steps.0[&0], steps.0[&2]]);
 }
 
 #[test]
 fn jobs_leave_other_processes_runs_alone_and_wait_for_them() {
-    let data = shapes();
-    let plan = plan("plane2 -> plane2", 1, &[1, 2], &data);
-    let (_folder, store) = store();
+    let plan = plan("plane2 -> plane2", 1, &[1, 2]);
+    let (_folder, store) = runs();
     let held = store.dir(&plan.runs[0].id);
     fs::create_dir(&held).unwrap();
     let mut claim = Some(File::create(held.join("claim")).unwrap());
     claim.as_ref().unwrap().try_lock().unwrap();
     let (mut ended, mut waited) = (Vec::new(), 0);
-    let outcomes = run(3, &plan, &data, &store, |index, what| {
+    let outcomes = run(3, &plan, &store, |index, what| {
         match what {
-            Happening::Ended(_) => ended.push(index),
-            Happening::Waiting => {
+            PlanEvent::Ended(..) => ended.push(index),
+            PlanEvent::Waiting => {
                 assert_eq!((index, ended.as_slice()), (0, [2, 3].as_slice()));
                 waited += 1;
                 if waited > 3 {

@@ -1,0 +1,375 @@
+//! An experiment: networks trained along distillation paths on some images with some seeds.
+
+use crate::path::DistillationPath;
+use crate::recipe::{
+    CellPath, CellPaths, Layout, PerStep, Quick, Recipe, RecipeError, Settings, Span, TrainingByFamily,
+};
+use std::num::NonZeroUsize;
+use std::{fmt, str::FromStr};
+use takd_datasets::{DatasetName, Drawn};
+use takd_distill::{DeviceType, KlReduction, LrFrom, Protocol, Training};
+use takd_models::{Family, ModelSpec};
+
+/// An experiment whose names are resolved and whose settings are checked: what a [`Plan`](crate::Plan) is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experiment {
+    /// What it asks or makes, in a line.
+    pub title: String,
+    /// Where it is published.
+    pub source: Option<String>,
+    /// How its table is laid out.
+    pub layout: Layout,
+    /// What stands below its table.
+    pub notes: Vec<String>,
+    /// Its full or its quick form.
+    pub preset: Preset,
+    /// What all of it is trained on.
+    pub device: DeviceType,
+    /// How many images built-in data sets have.
+    pub drawn: Drawn,
+    /// What is trained: paths on a data set.
+    pub cells: Vec<Cell>,
+    /// Cells of the recipe that cannot be run yet.
+    pub missing: Vec<MissingCell>,
+}
+
+/// Paths on a data set, all with the same settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// Its name, no other cell's.
+    pub name: String,
+    /// What its networks are trained on.
+    pub dataset: DatasetName,
+    /// The data set of the recipe, if the quick form has put another in its place.
+    pub stands_for: Option<String>,
+    /// How many training images are used; all without a limit.
+    pub limit: Option<usize>,
+    /// Whose rules it follows.
+    pub protocol: Protocol,
+    /// Every path is trained once for each.
+    pub seeds: Vec<u64>,
+    /// λ: the teachers' share of the loss.
+    pub lambda: PerStep,
+    /// τ: what logits are divided by.
+    pub temperature: PerStep,
+    /// How the KL term is averaged.
+    pub kl_reduction: KlReduction,
+    /// Its paths with the paper's numbers.
+    pub paths: Vec<CellPath<DistillationPath>>,
+    /// Where the paper has its numbers.
+    pub paper_source: Option<String>,
+    /// What is to be said about it.
+    pub note: Option<String>,
+    epochs: Option<usize>,
+    replays: Option<NonZeroUsize>,
+    training: TrainingByFamily,
+}
+
+/// A cell that cannot be run yet: its table has the paper's numbers alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MissingCell {
+    /// Its name.
+    pub name: String,
+    /// Why it cannot be run.
+    pub why: String,
+    /// Its paths as they print, with the paper's numbers.
+    pub paths: Vec<CellPath<String>>,
+}
+
+/// How large an experiment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Preset {
+    /// As the recipe has it.
+    #[default]
+    Full,
+    /// What the recipe's `[quick]` puts in place of it.
+    Quick,
+}
+
+/// What a command asks of a recipe's experiment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Which form of it.
+    pub preset: Preset,
+    /// The names of the cells that are wanted; all if there are none.
+    pub cells: Vec<String>,
+    /// Settings, which win over all of the recipe's.
+    pub settings: Settings,
+}
+
+/// Why a recipe makes no experiment.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ExperimentError {
+    /// Something in the recipe.
+    #[error(transparent)]
+    Recipe(#[from] Box<RecipeError>),
+    /// A cell that the recipe does not have.
+    #[error("there is no cell `{name}`; there are: {}", known.join(", "))]
+    UnknownCell {
+        /// The name as it was given.
+        name: String,
+        /// Those that can be run.
+        known: Vec<String>,
+    },
+    /// A cell that cannot be run yet.
+    #[error("the cell `{name}` cannot be run: {why}")]
+    Missing {
+        /// The cell.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// The quick form of a recipe that has none.
+    #[error("the recipe {0} has no quick form: it has no [quick]")]
+    NoQuick(String),
+    /// A list of values, one a step, of another length than a path.
+    #[error(
+        "{setting} has {values} values, and the path {path} has {}: give one value, or one for each step",
+        steps(path)
+    )]
+    Steps {
+        /// `λ` or `τ`.
+        setting: &'static str,
+        /// How many values it has.
+        values: usize,
+        /// The path.
+        path: Box<DistillationPath>,
+    },
+    /// A preset that does not exist.
+    #[error("unknown preset `{0}`; there are: full, quick")]
+    UnknownPreset(String),
+}
+
+fn steps(path: &DistillationPath) -> String {
+    match path.steps() {
+        0 => "no step".to_owned(),
+        1 => "1 step".to_owned(),
+        steps => format!("{steps} steps"),
+    }
+}
+
+/// λ unless an experiment sets its own.
+const LAMBDA: f64 = 0.5;
+
+/// τ unless an experiment sets its own.
+const TEMPERATURE: f64 = 5.0;
+
+/// The seeds unless an experiment sets its own.
+const SEEDS: [u64; 1] = [31];
+
+impl Experiment {
+    /// The experiment of a recipe, with a command's changes, trained on a device.
+    ///
+    /// # Errors
+    /// If a name is unknown, or settings do not fit each other; if the place is in the recipe, with its line.
+    pub fn new(recipe: &Recipe, changes: &Changes, device: DeviceType) -> Result<Self, ExperimentError> {
+        let quick = match changes.preset {
+            Preset::Full => None,
+            Preset::Quick => {
+                Some(recipe.quick.as_ref().ok_or_else(|| ExperimentError::NoQuick(recipe.origin().to_owned()))?)
+            }
+        };
+        check_cell_names(recipe, &changes.cells)?;
+        let (mut cells, mut missing) = (Vec::new(), Vec::new());
+        for cell in &recipe.cells {
+            match &cell.paths {
+                CellPaths::Missing { why, paths } => {
+                    let (name, why, paths) = (cell.name.clone(), why.clone(), paths.clone());
+                    missing.push(MissingCell { name, why, paths });
+                }
+                CellPaths::Known(paths) if changes.cells.is_empty() || changes.cells.contains(&cell.name) => {
+                    cells.push(resolve(recipe, cell, paths, quick, &changes.settings)?);
+                }
+                CellPaths::Known(_) => {}
+            }
+        }
+        let drawn = quick.and_then(|quick| quick.drawn).map_or_else(Drawn::default, |drawn| Drawn {
+            train: drawn.train,
+            test: drawn.test,
+            ..Drawn::default()
+        });
+        Ok(Self {
+            title: recipe.title.clone(),
+            source: recipe.source.clone(),
+            layout: recipe.layout,
+            notes: recipe.notes.clone(),
+            preset: changes.preset,
+            device,
+            drawn,
+            cells,
+            missing,
+        })
+    }
+
+    /// The experiment of a single path on a data set, trained on a device.
+    ///
+    /// # Errors
+    /// If λ or τ is a list of another length than the path.
+    pub fn of_path(
+        path: DistillationPath,
+        dataset: DatasetName,
+        settings: &Settings,
+        device: DeviceType,
+    ) -> Result<Self, ExperimentError> {
+        let title = format!("{path} on {dataset}");
+        let paths = vec![CellPath { path, paper: None, at: Span::default() }];
+        Ok(Self {
+            title,
+            source: None,
+            layout: Layout::Paths,
+            notes: Vec::new(),
+            preset: Preset::Full,
+            device,
+            drawn: Drawn::default(),
+            cells: vec![Cell::new(dataset.as_str(), dataset, paths, settings.clone())?],
+            missing: Vec::new(),
+        })
+    }
+
+    /// The data sets that it needs, each once.
+    pub fn datasets(&self) -> Vec<DatasetName> {
+        let mut names: Vec<_> = self.cells.iter().map(|cell| cell.dataset).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+impl Cell {
+    fn new(
+        name: &str,
+        dataset: DatasetName,
+        paths: Vec<CellPath<DistillationPath>>,
+        settings: Settings,
+    ) -> Result<Self, ExperimentError> {
+        let protocol = settings.protocol.unwrap_or(Protocol::Sound);
+        let lambda = settings.lambda.unwrap_or(PerStep::All(LAMBDA));
+        let temperature = settings.temperature.unwrap_or(PerStep::All(TEMPERATURE));
+        for (setting, values) in [("λ", &lambda), ("τ", &temperature)] {
+            let PerStep::Each(values) = values else { continue };
+            if let Some(path) = paths.iter().map(|path| &path.path).find(|path| path.steps() != values.len()) {
+                let (values, path) = (values.len(), Box::new(path.clone()));
+                return Err(ExperimentError::Steps { setting, values, path });
+            }
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            dataset,
+            stands_for: None,
+            limit: settings.limit,
+            protocol,
+            seeds: settings.seeds.unwrap_or(SEEDS.to_vec()),
+            lambda,
+            temperature,
+            kl_reduction: settings.kl_reduction.unwrap_or(protocol.kl_reduction()),
+            paths,
+            paper_source: None,
+            note: None,
+            epochs: settings.epochs,
+            replays: settings.replays,
+            training: settings.training,
+        })
+    }
+
+    /// How a network of this cell is trained: as its protocol says, with what the experiment changes.
+    pub fn training(&self, model: ModelSpec) -> Training {
+        let family = model.family();
+        let epochs = self.epochs(family);
+        let own = self.protocol.training(family, epochs);
+        let changes = self.training.of(family);
+        let lr = changes
+            .lr
+            .as_ref()
+            .map(|pieces| pieces.iter().map(|piece| LrFrom::share(piece.from, epochs, piece.rate)).collect());
+        Training {
+            epochs,
+            batch_size: changes.batch_size.unwrap_or(own.batch_size),
+            lr: lr.unwrap_or(own.lr),
+            momentum: changes.momentum.unwrap_or(own.momentum),
+            nesterov: changes.nesterov.unwrap_or(own.nesterov),
+            weight_decay: changes.weight_decay.unwrap_or(own.weight_decay),
+            weight_decay_on: changes.weight_decay_on.unwrap_or(own.weight_decay_on),
+            augmentation: changes.augmentation.unwrap_or(own.augmentation),
+            replays: self.replays,
+            normalization: changes.normalization.unwrap_or(own.normalization),
+            pick: changes.pick.unwrap_or(own.pick),
+            hold_out: changes.hold_out.unwrap_or(own.hold_out),
+        }
+    }
+
+    /// The epochs of a network of this family.
+    pub fn epochs(&self, family: Family) -> usize {
+        self.epochs.unwrap_or_else(|| self.protocol.epochs(family))
+    }
+}
+
+fn check_cell_names(recipe: &Recipe, wanted: &[String]) -> Result<(), ExperimentError> {
+    for name in wanted {
+        match recipe.cells.iter().find(|cell| cell.name == *name).map(|cell| &cell.paths) {
+            Some(CellPaths::Known(_)) => {}
+            Some(CellPaths::Missing { why, .. }) => {
+                return Err(ExperimentError::Missing { name: name.clone(), why: why.clone() });
+            }
+            None => {
+                let known = recipe.cells.iter().filter(|cell| !cell.known_paths().is_empty());
+                let known = known.map(|cell| cell.name.clone()).collect();
+                return Err(ExperimentError::UnknownCell { name: name.clone(), known });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The cell with all names resolved: the command's settings before the quick form's, before the cell's, before the recipe's.
+fn resolve(
+    recipe: &Recipe,
+    cell: &crate::recipe::Cell,
+    paths: &[CellPath<DistillationPath>],
+    quick: Option<&Quick>,
+    settings: &Settings,
+) -> Result<Cell, ExperimentError> {
+    let own = recipe.settings(cell);
+    let settings = match quick {
+        Some(quick) => settings.or(&quick.settings).or(&own),
+        None => settings.or(&own),
+    };
+    let stand_in = quick.and_then(|quick| quick.data.get(&cell.data.value));
+    let data = stand_in.unwrap_or(&cell.data);
+    let dataset = data.value.parse::<DatasetName>();
+    let dataset = dataset.map_err(|error| Box::new(recipe.error(data.at, error.to_string())))?;
+    let paths = match quick {
+        Some(quick) => paths.iter().map(|path| CellPath { path: quick.path(&path.path), ..path.clone() }).collect(),
+        None => paths.to_vec(),
+    };
+    Ok(Cell {
+        stands_for: stand_in.map(|_| cell.data.value.clone()),
+        paper_source: cell.paper_source.clone(),
+        note: cell.note.clone(),
+        ..Cell::new(&cell.name, dataset, paths, settings)?
+    })
+}
+
+impl Preset {
+    /// The name as it is parsed and printed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Quick => "quick",
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = ExperimentError;
+
+    fn from_str(name: &str) -> Result<Self, ExperimentError> {
+        let known = [Self::Full, Self::Quick].into_iter().find(|preset| preset.as_str() == name);
+        known.ok_or_else(|| ExperimentError::UnknownPreset(name.to_owned()))
+    }
+}

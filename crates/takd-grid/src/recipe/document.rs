@@ -1,0 +1,153 @@
+//! A recipe as a value: its cells, its defaults and its quick form.
+
+use super::error::{Located, RecipeError, RecipeProblem, Span};
+use super::settings::Settings;
+use crate::path::DistillationPath;
+use std::collections::BTreeMap;
+use takd_models::ModelName;
+
+/// An experiment as a file says it; see the [module](crate::recipe) for the format. All that can be checked without
+/// data is checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// What the experiment asks or makes, in a line.
+    pub title: String,
+    /// Where it is published.
+    pub source: Option<String>,
+    /// How its table is laid out.
+    pub layout: Layout,
+    /// What stands below its table.
+    pub notes: Vec<String>,
+    /// Settings of all cells.
+    pub defaults: Settings,
+    /// Its cells: at least one; their names differ.
+    pub cells: Vec<Cell>,
+    /// A small experiment of the same form.
+    pub quick: Option<Quick>,
+    pub(super) origin: String,
+    pub(super) text: String,
+}
+
+/// How a table is laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// A row for each cell and a column for each method: the student alone (NoKD, a path of one stage), taught by the
+    /// teacher (BLKD, two stages), taught by an assistant (TAKD, more stages). Each cell has one student and at most
+    /// one path a method.
+    Methods,
+    /// A row for each path.
+    #[default]
+    Paths,
+}
+
+/// Paths on a data set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// Its name, no other cell's.
+    pub name: String,
+    /// The name of the data set.
+    pub data: Located<String>,
+    /// Its paths.
+    pub paths: CellPaths,
+    /// Where the paper has its numbers.
+    pub paper_source: Option<String>,
+    /// What is to be said about it.
+    pub note: Option<String>,
+    /// Its own settings, which win over the recipe's; see [`Recipe::settings`].
+    pub settings: Settings,
+    /// The place of its header.
+    pub at: Span,
+}
+
+/// The paths of a cell: at least one, none twice.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CellPaths {
+    /// Those of a cell that can be run.
+    Known(Vec<CellPath<DistillationPath>>),
+    /// Those of a cell that cannot be run yet, as they print.
+    Missing {
+        /// Why it cannot be run.
+        why: String,
+        /// Its paths; their networks may not exist.
+        paths: Vec<CellPath<String>>,
+    },
+}
+
+/// A path and the paper's number for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellPath<P> {
+    /// The path.
+    pub path: P,
+    /// The test accuracy that the paper gives for the last network, in percent.
+    pub paper: Option<f64>,
+    /// The place of its pattern.
+    pub at: Span,
+}
+
+/// What the quick form of an experiment puts in place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quick {
+    /// Data sets in place of others, by the names of the others.
+    pub data: BTreeMap<String, Located<String>>,
+    /// Networks in place of others, by the others.
+    pub networks: BTreeMap<ModelName, ModelName>,
+    /// How many images built-in data sets have.
+    pub drawn: Option<DrawnImages>,
+    /// Settings, which win over the cells'.
+    pub settings: Settings,
+}
+
+/// How many images a built-in data set has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrawnImages {
+    /// Training images, 1 or more.
+    pub train: usize,
+    /// Test images, 1 or more.
+    pub test: usize,
+}
+
+impl Recipe {
+    /// The settings of a cell: its own, then the recipe's.
+    pub fn settings(&self, cell: &Cell) -> Settings {
+        cell.settings.or(&self.defaults)
+    }
+
+    /// What messages call it.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The error of something at a place of this recipe that only its user can tell, such as a data set that does not
+    /// exist.
+    pub fn error(&self, at: Span, problem: impl Into<String>) -> RecipeError {
+        RecipeError::new(&self.origin, &self.text, at, RecipeProblem::Conflict(problem.into()))
+    }
+}
+
+impl Cell {
+    /// Its paths if it can be run, none if not.
+    pub fn known_paths(&self) -> &[CellPath<DistillationPath>] {
+        match &self.paths {
+            CellPaths::Known(paths) => paths,
+            CellPaths::Missing { .. } => &[],
+        }
+    }
+}
+
+impl Quick {
+    /// The network in place of this one.
+    pub fn network(&self, network: ModelName) -> ModelName {
+        self.networks.get(&network).copied().unwrap_or(network)
+    }
+
+    /// The path in place of this one of the recipe's.
+    pub fn path(&self, path: &DistillationPath) -> DistillationPath {
+        // `Recipe::parse` refuses a recipe if a stage of one of its paths would have a network twice.
+        path.replace(|network| self.network(network)).unwrap_or_else(|_| path.clone())
+    }
+}

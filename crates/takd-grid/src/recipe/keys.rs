@@ -1,0 +1,177 @@
+//! The keys of a recipe's tables, and what an unknown one was probably meant to be.
+
+use std::fmt;
+
+/// A table of a recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// The recipe itself: what stands before the first header.
+    Recipe,
+    /// `[defaults]`.
+    Defaults,
+    /// A `[[cell]]`, of this name if it has one.
+    Cell(Option<String>),
+    /// `[quick]`.
+    Quick,
+    /// The `training` table of one of these three.
+    Training(Box<Self>),
+    /// The table of a family in it.
+    Family(Box<Self>, &'static str),
+    /// A piece of a learning rate.
+    Rate,
+    /// The numbers of drawn images.
+    Drawn,
+}
+
+const RECIPE: &[&str] = &["title", "source", "layout", "notes", "defaults", "cell", "quick"];
+const SETTINGS: &[&str] =
+    &["protocol", "seeds", "lambda", "temperature", "kl_reduction", "epochs", "limit", "replays", "training"];
+const CELL: &[&str] = &["name", "data", "paths", "paper", "paper_source", "note", "missing"];
+const QUICK: &[&str] = &["data", "networks", "drawn"];
+const FAMILIES: [&str; 2] = ["plain", "resnet"];
+const TRAINING: &[&str] = &[
+    "batch_size",
+    "lr",
+    "momentum",
+    "nesterov",
+    "weight_decay",
+    "weight_decay_on",
+    "augmentation",
+    "normalization",
+    "pick",
+    "hold_out",
+];
+const RATE: &[&str] = &["from", "rate"];
+const DRAWN: &[&str] = &["train", "test"];
+
+/// Other words for a key.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("alpha", "lambda"),
+    ("augment", "augmentation"),
+    ("batch", "batch_size"),
+    ("dataset", "data"),
+    ("decay", "weight_decay"),
+    ("description", "title"),
+    ("epoch", "from"),
+    ("holdout", "hold_out"),
+    ("learning_rate", "lr"),
+    ("lr", "rate"),
+    ("models", "networks"),
+    ("name", "title"),
+    ("path", "paths"),
+    ("rates", "lr"),
+    ("schedule", "lr"),
+    ("t", "temperature"),
+    ("tau", "temperature"),
+    ("wd", "weight_decay"),
+    ("λ", "lambda"),
+    ("τ", "temperature"),
+];
+
+impl TableKind {
+    /// The keys that it may have.
+    pub(super) fn keys(&self) -> Vec<&'static str> {
+        match self {
+            Self::Recipe => RECIPE.to_vec(),
+            Self::Defaults => SETTINGS.to_vec(),
+            Self::Cell(_) => [CELL, SETTINGS].concat(),
+            Self::Quick => [QUICK, SETTINGS].concat(),
+            Self::Training(_) => FAMILIES.to_vec(),
+            Self::Family(..) => TRAINING.to_vec(),
+            Self::Rate => RATE.to_vec(),
+            Self::Drawn => DRAWN.to_vec(),
+        }
+    }
+
+    /// What an unknown key of it was probably meant to be.
+    pub(super) fn advice(&self, key: &str) -> Advice {
+        let keys = self.keys();
+        let lower = key.to_lowercase().replace('-', "_");
+        if let Some(place) = self.other_place(&lower) {
+            return Advice::Elsewhere(place);
+        }
+        let synonym = SYNONYMS.iter().find(|&&(word, meant)| word == lower && keys.contains(&meant));
+        match synonym.map(|&(_, meant)| meant).or_else(|| nearest(&lower, &keys)) {
+            Some(meant) => Advice::Nearest(meant.to_owned()),
+            None => Advice::Known(keys.iter().map(|&key| key.to_owned()).collect()),
+        }
+    }
+
+    /// The table that has this key, if it is not this one but one that is easily taken for it.
+    fn other_place(&self, key: &str) -> Option<String> {
+        match self {
+            Self::Recipe if SETTINGS.contains(&key) => Some("[defaults], [[cell]] or [quick]".to_owned()),
+            Self::Recipe if CELL.contains(&key) => Some("[[cell]]".to_owned()),
+            Self::Defaults if CELL.contains(&key) => Some("[[cell]]".to_owned()),
+            Self::Defaults | Self::Cell(_) | Self::Quick if TRAINING.contains(&key) => Some(self.training_headers()),
+            Self::Training(inside) if TRAINING.contains(&key) => Some(inside.training_headers()),
+            Self::Training(inside) | Self::Family(inside, _) if SETTINGS.contains(&key) => Some(inside.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The header of a table inside this one, such as `[defaults.training]`.
+    fn header_of(&self, inner: &str) -> String {
+        match self {
+            Self::Cell(_) => format!("[cell.{inner}]"),
+            Self::Quick => format!("[quick.{inner}]"),
+            _ => format!("[defaults.{inner}]"),
+        }
+    }
+
+    /// The headers of the training of each family in this table.
+    fn training_headers(&self) -> String {
+        FAMILIES.map(|family| self.header_of(&format!("training.{family}"))).join(" or ")
+    }
+}
+
+impl fmt::Display for TableKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Recipe => f.write_str("the recipe"),
+            Self::Defaults => f.write_str("[defaults]"),
+            Self::Cell(None) => f.write_str("[[cell]]"),
+            Self::Cell(Some(name)) => write!(f, "[[cell]] `{name}`"),
+            Self::Quick => f.write_str("[quick]"),
+            Self::Training(inside) => f.write_str(&inside.header_of("training")),
+            Self::Family(inside, family) => f.write_str(&inside.header_of(&format!("training.{family}"))),
+            Self::Rate => f.write_str("a piece of `lr`"),
+            Self::Drawn => f.write_str("`drawn`"),
+        }
+    }
+}
+
+/// What an unknown key was probably meant to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// It is a key of these tables.
+    Elsewhere(String),
+    /// This key.
+    Nearest(String),
+    /// No key is near; these are all.
+    Known(Vec<String>),
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Elsewhere(tables) => write!(f, "it belongs in {tables}"),
+            Self::Nearest(key) => write!(f, "did you mean `{key}`?"),
+            Self::Known(keys) => write!(f, "there are: {}", keys.join(", ")),
+        }
+    }
+}
+
+/// The known word that `word` is most like, if it is like one at all.
+pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    /// Longer words than these are no misspelling, and the comparison takes their length in time and memory.
+    const LONGEST: usize = 64;
+
+    if word.len() > LONGEST {
+        return None;
+    }
+    let edits = |key: &&&str| strsim::damerau_levenshtein(word, key);
+    let least = known.iter().min_by_key(edits)?;
+    // A third of the letters wrong is a slip of the pen; more is another word.
+    (edits(&least) <= least.chars().count().div_ceil(3)).then_some(least)
+}

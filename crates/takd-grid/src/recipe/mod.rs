@@ -1,0 +1,104 @@
+//! Recipes: an experiment as a file.
+//!
+//! A recipe says which networks are trained along which paths on which images, and with which settings; beside them
+//! stand the paper's numbers. It is TOML:
+//!
+//! ```text
+//! title = "Does an assistant help?"
+//!
+//! [defaults]                              # settings of every cell
+//! seeds = [20, 31, 55]                    # or a range: "1..5"
+//! lambda = 0.5
+//! temperature = 5.0
+//!
+//! [[cell]]                                # a table has a cell for each kind of network and data set
+//! name = "plain/cifar10"
+//! data = "cifar10"
+//! paths = ["plane2", "plane10 -> plane4? -> plane2"]
+//! paper = { "plane10 -> plane4 -> plane2" = 73.51 }
+//! epochs = 20                             # any setting; it wins over the defaults
+//!
+//! [quick]                                 # a small experiment of the same form; it wins over both
+//! data = { cifar10 = "shapes10" }
+//! epochs = 6
+//! ```
+//!
+//! # Keys
+//!
+//! The recipe: `title`; optional: `source`, `layout` (how its table is laid out: `"methods"` is a row for each cell and
+//! a column for each method, `"paths"`, the default, a row for each path), `notes` (a list of texts), `[defaults]`,
+//! `[quick]`; and one `[[cell]]` or more.
+//!
+//! A cell: `name`, `data` (a data set), `paths` (a list of [patterns](crate::path)); optional: `paper` (test accuracies
+//! in percent, each for one of the cell's paths), `paper_source` (where the paper has them), `note`, and any setting. A
+//! cell with `missing` (why it cannot be run yet) may name networks and data that do not exist; its table shows the
+//! paper's numbers alone.
+//!
+//! Settings, in `[defaults]`, `[[cell]]` and `[quick]`:
+//!
+//! | key | value |
+//! |---|---|
+//! | `protocol` | `"code"`, `"paper"` or `"sound"`: where all settings come from that are not given |
+//! | `seeds` | a list such as `[20, 31, 55]`, or a text with ranges such as `"1..5"` |
+//! | `lambda` | λ, the teachers' share of the loss, 0 to 1; a list has one for each step of a path |
+//! | `temperature` | τ, what logits are divided by, above 0; a list likewise |
+//! | `kl_reduction` | how the KL term is averaged: `"batch-mean"` or `"mean"` |
+//! | `epochs` | how often each training image is seen |
+//! | `limit` | use only so many training images |
+//! | `replays` | draw so many augmented forms of each image once, and see them in turn |
+//!
+//! The training of each family of networks, in `[defaults.training.plain]`, `[defaults.training.resnet]` and the same
+//! tables of `cell` and `quick`:
+//!
+//! | key | value |
+//! |---|---|
+//! | `batch_size` | images a step |
+//! | `lr` | the learning rate in pieces such as `{ from = 0.5, rate = 0.01 }`; `from` is a share of the epochs |
+//! | `momentum`, `nesterov` | 0 to below 1; true or false |
+//! | `weight_decay`, `weight_decay_on` | 0 or more; `"all"` or `"weights"` |
+//! | `augmentation` | `"none"` or `"crop-flip"` |
+//! | `normalization` | `"published-code"` or `"own"` |
+//! | `pick` | the epoch whose network counts: `"best-test-epoch"` or `"last-epoch"` |
+//! | `hold_out` | training images set aside: `"nothing"` or `"tenth"` |
+//!
+//! `[quick]` also has `data` (data sets in place of others), `networks` (networks in place of others, all at once) and
+//! `drawn` (how many images built-in data sets have, as in `{ train = 2500, test = 1000 }`).
+//!
+//! ```
+//! use takd_grid::recipe::Recipe;
+//!
+//! let text = r#"
+//! title = "Does an assistant help?"
+//!
+//! [[cell]]
+//! name = "plain/cifar10"
+//! data = "cifar10"
+//! paths = ["plane2", "plane10 -> plane4? -> plane2"]
+//! "#;
+//! let recipe = Recipe::parse(text, "mine.toml")?;
+//! assert_eq!(recipe.cells[0].name, "plain/cifar10");
+//!
+//! let error = Recipe::parse(&text.replace("plane4", "plane3"), "mine.toml").unwrap_err();
+//! assert!(error.to_string().starts_with("mine.toml:7:32: unknown network `plane3`"));
+//! # Ok::<(), takd_grid::recipe::RecipeError>(())
+//! ```
+//!
+//! Invariant: reads text and nothing else; no files, no data, no training.
+
+mod check;
+mod document;
+mod error;
+mod keys;
+mod read;
+mod seeds;
+mod settings;
+mod shipped;
+mod table;
+
+pub use document::{Cell, CellPath, CellPaths, DrawnImages, Layout, Quick, Recipe};
+pub use error::{Located, RecipeError, RecipeProblem, Span};
+pub use keys::{Advice, TableKind};
+pub use read::MAX_BYTES;
+pub use seeds::{MAX_SEED, MAX_SEEDS, SeedsError, parse_seeds};
+pub use settings::{PerStep, RateFrom, Settings, TrainingByFamily, TrainingChanges};
+pub use shipped::{Shipped, shipped};

@@ -1,0 +1,271 @@
+//! The settings of an experiment, as far as a recipe says them.
+
+use super::error::{RecipeProblem, Span};
+use super::keys::TableKind;
+use super::seeds::{MAX_SEED, check_seeds, parse_seeds};
+use super::table::{Item, Result, Table};
+use std::num::NonZeroUsize;
+use takd_distill::{Augment, DecayOn, HoldOut, KlReduction, Pick, Protocol, Scale};
+use takd_models::Family;
+
+/// The largest count in a recipe: of epochs, of images.
+const MOST: u64 = 1_000_000_000;
+
+/// Settings, each absent unless it is given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Where all settings come from that are not given.
+    pub protocol: Option<Protocol>,
+    /// Every path is trained once for each seed: at least one, none twice, each at most [`MAX_SEED`].
+    pub seeds: Option<Vec<u64>>,
+    /// λ, the teachers' share of the loss, 0 to 1.
+    pub lambda: Option<PerStep>,
+    /// τ, what logits are divided by, above 0.
+    pub temperature: Option<PerStep>,
+    /// How the KL term is averaged.
+    pub kl_reduction: Option<KlReduction>,
+    /// How often each training image is seen, 1 or more.
+    pub epochs: Option<usize>,
+    /// How many training images are used, 1 or more.
+    pub limit: Option<usize>,
+    /// How many augmented forms of each image are drawn once and seen in turn.
+    pub replays: Option<NonZeroUsize>,
+    /// What differs from the protocol's training.
+    pub training: TrainingByFamily,
+}
+
+/// A setting of the teaching: the same for all steps of a path, or one for each.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PerStep {
+    /// The same for every step.
+    All(f64),
+    /// One for each step, the first for what the first stage teaches.
+    Each(Vec<f64>),
+}
+
+/// What differs from the protocol's training, for each family of networks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainingByFamily {
+    /// Plain CNNs.
+    pub plain: TrainingChanges,
+    /// ResNets.
+    pub resnet: TrainingChanges,
+}
+
+/// What differs from the protocol's training of a family; the fields are those of a training.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainingChanges {
+    /// Images a step, 1 or more.
+    pub batch_size: Option<usize>,
+    /// The learning rate in pieces: the first from 0, each from a larger share than the one before.
+    pub lr: Option<Vec<RateFrom>>,
+    /// Momentum, 0 to below 1.
+    pub momentum: Option<f64>,
+    /// Whether momentum is applied in Nesterov's form.
+    pub nesterov: Option<bool>,
+    /// L2 penalty, 0 or more.
+    pub weight_decay: Option<f64>,
+    /// What the penalty falls on.
+    pub weight_decay_on: Option<DecayOn>,
+    /// What is done to training images.
+    pub augmentation: Option<Augment>,
+    /// What pixels are scaled by.
+    pub normalization: Option<Scale>,
+    /// Which epoch's network counts.
+    pub pick: Option<Pick>,
+    /// Which training images are set aside.
+    pub hold_out: Option<HoldOut>,
+}
+
+/// A learning rate and where it begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateFrom {
+    /// The share of the epochs before it, 0 to below 1.
+    pub from: f64,
+    /// The learning rate, above 0.
+    pub rate: f64,
+}
+
+impl PerStep {
+    /// The value for a step, counted from 0; `None` if there is none for it.
+    pub fn at(&self, step: usize) -> Option<f64> {
+        match self {
+            Self::All(value) => Some(*value),
+            Self::Each(values) => values.get(step).copied(),
+        }
+    }
+}
+
+impl TrainingByFamily {
+    /// Those of a family.
+    pub fn of(&self, family: Family) -> &TrainingChanges {
+        match family {
+            Family::Plain => &self.plain,
+            Family::Resnet => &self.resnet,
+        }
+    }
+}
+
+impl Settings {
+    /// These settings; those of `others` for what is absent here.
+    #[must_use]
+    pub fn or(&self, others: &Self) -> Self {
+        Self {
+            protocol: self.protocol.or(others.protocol),
+            seeds: self.seeds.clone().or_else(|| others.seeds.clone()),
+            lambda: self.lambda.clone().or_else(|| others.lambda.clone()),
+            temperature: self.temperature.clone().or_else(|| others.temperature.clone()),
+            kl_reduction: self.kl_reduction.or(others.kl_reduction),
+            epochs: self.epochs.or(others.epochs),
+            limit: self.limit.or(others.limit),
+            replays: self.replays.or(others.replays),
+            training: TrainingByFamily {
+                plain: self.training.plain.or(&others.training.plain),
+                resnet: self.training.resnet.or(&others.training.resnet),
+            },
+        }
+    }
+}
+
+impl TrainingChanges {
+    /// These changes; those of `others` for what is absent here.
+    #[must_use]
+    pub fn or(&self, others: &Self) -> Self {
+        Self {
+            batch_size: self.batch_size.or(others.batch_size),
+            lr: self.lr.clone().or_else(|| others.lr.clone()),
+            momentum: self.momentum.or(others.momentum),
+            nesterov: self.nesterov.or(others.nesterov),
+            weight_decay: self.weight_decay.or(others.weight_decay),
+            weight_decay_on: self.weight_decay_on.or(others.weight_decay_on),
+            augmentation: self.augmentation.or(others.augmentation),
+            normalization: self.normalization.or(others.normalization),
+            pick: self.pick.or(others.pick),
+            hold_out: self.hold_out.or(others.hold_out),
+        }
+    }
+}
+
+/// Reads the settings among a table's keys.
+pub(super) fn read(table: &Table<'_>) -> Result<Settings> {
+    Ok(Settings {
+        protocol: table.get("protocol").map(|item| item.word(&PROTOCOLS)).transpose()?,
+        seeds: table.get("seeds").map(|item| seeds(&item)).transpose()?,
+        lambda: table.get("lambda").map(|item| per_step(&item, &LAMBDA)).transpose()?,
+        temperature: table.get("temperature").map(|item| per_step(&item, &TEMPERATURE)).transpose()?,
+        kl_reduction: table.get("kl_reduction").map(|item| item.word(&KL_REDUCTIONS)).transpose()?,
+        epochs: count(table, "epochs")?,
+        limit: count(table, "limit")?,
+        replays: count(table, "replays")?.and_then(NonZeroUsize::new),
+        training: table.get("training").map(|item| training(&item, &table.kind)).transpose()?.unwrap_or_default(),
+    })
+}
+
+const PROTOCOLS: [(&str, Protocol); 3] =
+    [("code", Protocol::Code), ("paper", Protocol::Paper), ("sound", Protocol::Sound)];
+const KL_REDUCTIONS: [(&str, KlReduction); 2] = [("batch-mean", KlReduction::BatchMean), ("mean", KlReduction::Mean)];
+const DECAY_ON: [(&str, DecayOn); 2] = [("all", DecayOn::All), ("weights", DecayOn::Weights)];
+const AUGMENTATIONS: [(&str, Augment); 2] = [("none", Augment::None), ("crop-flip", Augment::CropFlip)];
+const SCALES: [(&str, Scale); 2] = [("published-code", Scale::PublishedCode), ("own", Scale::Own)];
+const PICKS: [(&str, Pick); 2] = [("best-test-epoch", Pick::BestTestEpoch), ("last-epoch", Pick::LastEpoch)];
+const HOLD_OUTS: [(&str, HoldOut); 2] = [("nothing", HoldOut::Nothing), ("tenth", HoldOut::Tenth)];
+
+/// The numbers that a setting of the teaching may be.
+struct NumberRange {
+    expected: &'static str,
+    contains: fn(f64) -> bool,
+}
+
+const LAMBDA: NumberRange = NumberRange { expected: "a number from 0 to 1", contains: |v| (0.0..=1.0).contains(&v) };
+const TEMPERATURE: NumberRange = NumberRange { expected: "a finite number above 0", contains: |v| v > 0.0 };
+
+fn count(table: &Table<'_>, key: &'static str) -> Result<Option<usize>> {
+    table.get(key).map(|item| whole(&item)).transpose()
+}
+
+/// A count of 1 or more.
+pub(super) fn whole(item: &Item<'_>) -> Result<usize> {
+    item.whole(1, MOST).map(|count| count as usize)
+}
+
+fn per_step(item: &Item<'_>, range: &NumberRange) -> Result<PerStep> {
+    let NumberRange { expected, contains } = range;
+    match item.as_list() {
+        None => item.number(&format!("{expected}, or a list of one for each step"), contains).map(PerStep::All),
+        Some(items) if items.is_empty() => Err(item.source.error(
+            item.at,
+            RecipeProblem::Conflict("the list is empty; it needs one number for each step of the paths".into()),
+        )),
+        Some(items) => {
+            Ok(PerStep::Each(items.iter().map(|item| item.number(expected, contains)).collect::<Result<_>>()?))
+        }
+    }
+}
+
+fn seeds(item: &Item<'_>) -> Result<Vec<u64>> {
+    let refused = |error| item.source.error(item.at, RecipeProblem::Seeds(error));
+    if let Some(text) = item.as_text() {
+        return parse_seeds(text).map_err(refused);
+    }
+    let items = item.list("a list such as [20, 31, 55], or a text with a range such as \"1..5\"")?;
+    let seeds = items.iter().map(|item| item.whole(0, MAX_SEED)).collect::<Result<Vec<_>>>()?;
+    check_seeds(&seeds).map_err(refused)?;
+    Ok(seeds)
+}
+
+fn training(item: &Item<'_>, inside: &TableKind) -> Result<TrainingByFamily> {
+    let kind = TableKind::Training(Box::new(inside.clone()));
+    let families = item.table(kind, "a table for each family of networks, as in [defaults.training.plain]")?;
+    let changes = |family: &'static str| match families.get(family) {
+        None => Ok(TrainingChanges::default()),
+        Some(item) => {
+            let kind = TableKind::Family(Box::new(inside.clone()), family);
+            training_changes(&item.table(kind, "a table of training settings, as in { batch_size = 128 }")?)
+        }
+    };
+    Ok(TrainingByFamily { plain: changes("plain")?, resnet: changes("resnet")? })
+}
+
+fn training_changes(table: &Table<'_>) -> Result<TrainingChanges> {
+    let momentum = |item: Item<'_>| item.number("a number from 0 to below 1", |v| (0.0..1.0).contains(&v));
+    Ok(TrainingChanges {
+        batch_size: count(table, "batch_size")?,
+        lr: table.get("lr").map(|item| rates(&item)).transpose()?,
+        momentum: table.get("momentum").map(momentum).transpose()?,
+        nesterov: table.get("nesterov").map(|item| item.flag()).transpose()?,
+        weight_decay: table
+            .get("weight_decay")
+            .map(|item| item.number("a finite number of 0 or more", |v| v >= 0.0))
+            .transpose()?,
+        weight_decay_on: table.get("weight_decay_on").map(|item| item.word(&DECAY_ON)).transpose()?,
+        augmentation: table.get("augmentation").map(|item| item.word(&AUGMENTATIONS)).transpose()?,
+        normalization: table.get("normalization").map(|item| item.word(&SCALES)).transpose()?,
+        pick: table.get("pick").map(|item| item.word(&PICKS)).transpose()?,
+        hold_out: table.get("hold_out").map(|item| item.word(&HOLD_OUTS)).transpose()?,
+    })
+}
+
+fn rates(item: &Item<'_>) -> Result<Vec<RateFrom>> {
+    const EXPECTED: &str = "a list of pieces such as [{ from = 0.0, rate = 0.1 }, { from = 0.5, rate = 0.01 }]";
+
+    let mut pieces: Vec<RateFrom> = Vec::new();
+    let conflict = |at: Span, text: &str| Err(item.source.error(at, RecipeProblem::Conflict(text.into())));
+    for piece in item.list(EXPECTED)? {
+        let table = piece.table(TableKind::Rate, EXPECTED)?;
+        let (from_item, rate) = (table.require("from")?, table.require("rate")?);
+        let from =
+            from_item.number("a share of the epochs, a number from 0 to below 1", |v| (0.0..1.0).contains(&v))?;
+        match pieces.last() {
+            None if from != 0.0 => return conflict(from_item.at, "the first piece of `lr` begins after 0"),
+            Some(last) if from <= last.from => {
+                return conflict(from_item.at, "this piece of `lr` does not begin after the one before it");
+            }
+            _ => {}
+        }
+        pieces.push(RateFrom { from, rate: rate.number("a learning rate, a finite number above 0", |v| v > 0.0)? });
+    }
+    if pieces.is_empty() {
+        return conflict(item.at, "`lr` has no pieces");
+    }
+    Ok(pieces)
+}
