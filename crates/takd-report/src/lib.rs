@@ -1,13 +1,79 @@
-//! Finished distillation runs as tables beside the published ones.
+//! The results of an experiment: as tables for people, beside the numbers that were published, and as data for programs.
 //!
 //! ```text
-//! Plan + finished runs in a Store ──▶ Table1 ──▶ to_text (terminal) · to_markdown · serde (JSON)
+//! Experiment, Plan ─┐                  ┌─▶ to_text(width, style)     a terminal, a pipe
+//!                   ├─▶ Report::new ───┼─▶ to_markdown()             a page
+//! Runs: how each  ──┘      Report      ├─▶ to_csv()                  a row for each run
+//! run ended                            └─▶ serde                     JSON
+//!
+//! Report ─▶ cells ─▶ paths ─▶ runs: finished, diverged, stopped, missing, no-teacher, unreadable
+//!              │        └─▶ mean, standard deviation, 95 % interval over the seeds that have a result
+//!              └─▶ differences of methods, paired by seed
 //! ```
 //!
-//! Invariant: reads finished runs only, trains nothing, and every number can be traced to its runs.
+//! Every run that the plan has is in the report, whether it has a result or not: a network that diverged is shown, and a
+//! mean says of how many seeds it is.
+//!
+//! ```
+//! use takd_datasets::{DatasetName, Drawn, Sources, load};
+//! use takd_distill::{DeviceType, Runs};
+//! use takd_grid::recipe::Recipe;
+//! use takd_grid::{Changes, Experiment, Plan};
+//! use takd_report::{Report, Style};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let recipe = r#"
+//! title = "Does an assistant help?"
+//!
+//! [defaults]
+//! seeds = [20, 31]
+//!
+//! [[cell]]
+//! name = "plain/shapes10"
+//! data = "shapes10"
+//! paths = ["plane10 -> plane4? -> plane2"]
+//! "#;
+//! let experiment = Experiment::new(&Recipe::parse(recipe, "mine.toml")?, &Changes::default(), DeviceType::Cpu)?;
+//! let sources = Sources { drawn: Drawn { train: 100, test: 50, seed: 0 }, ..Sources::default() };
+//! let card = load(DatasetName::Shapes10, &sources, &mut |_| {})?.card;
+//! let plan = Plan::new(&experiment, &[(DatasetName::Shapes10, card)].into())?;
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let report = Report::new(&experiment, &plan, &Runs::open(folder)?)?;
+//! // Nothing is trained yet.
+//! assert!(report.to_text(Some(80), Style::Plain).contains("Not finished: 8 of 8 runs"));
+//! assert_eq!(report.to_csv().lines().count(), 1 + 8);
+//! assert!(report.file_stem().starts_with("does-an-assistant-help-full-sound-"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Numbers for programs are fractions, never percent: accuracies and other shares are from 0 to 1, the paper's too. People
+//! read percent.
+//!
+//! Invariant: reads how runs ended and nothing else of them, trains nothing, and writes no file. No number, cell or network
+//! of a paper stands in the code: the recipe has them.
 
-mod paper;
-mod table1;
+mod collect;
+mod csv;
+mod error;
+mod file_stem;
+mod legend;
+mod markdown;
+mod methods;
+mod number;
+mod paths;
+mod report;
+mod sections;
+mod statistics;
+mod table;
+mod text;
 
-pub use paper::{Published, published};
-pub use table1::{CellRow, Method, Summary, Table1};
+pub use error::{Error, Result};
+pub use report::{
+    CellReport, Difference, Measurements, Method, MissingCellReport, MissingPathReport, PathReport, Report, RunReport,
+    RunState,
+};
+pub use statistics::{Interval, Summary};
+pub use text::Style;

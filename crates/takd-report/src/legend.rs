@@ -1,0 +1,421 @@
+//! What a reader has to know about the numbers, in lines.
+
+use crate::number::{self, percent};
+use crate::report::{CellReport, Measurements, MissingCellReport, PathReport, RunState};
+use std::collections::BTreeSet;
+use takd_distill::{Augment, DecayOn, HoldOut, KlReduction, LrFrom, Pick, Protocol, Scale, Training};
+use takd_grid::recipe::{Layout, PerStep};
+use takd_grid::{Cell, Experiment, Preset};
+use takd_models::{Family, ModelSpec};
+
+/// A network that is right at most so many times as often as one that guesses has learned nothing worth the name.
+const CHANCE_FACTOR: f64 = 1.5;
+
+/// The most paths of which it is said that they are not finished; their number is always said.
+const MOST_UNFINISHED: usize = 10;
+
+/// All lines, in the order in which they are read.
+pub(crate) fn lines(experiment: &Experiment, cells: &[CellReport], missing: &[MissingCellReport]) -> Vec<String> {
+    let mut lines = by_cell(experiment, cells, |cell, _| protocol(cell.protocol).to_owned());
+    lines.extend(by_cell(experiment, cells, changes));
+    lines.extend(by_cell(experiment, cells, seeds_and_teaching));
+    lines.extend(by_cell(experiment, cells, limit));
+    lines.push(trained_on(experiment));
+    lines.extend(test_images(cells));
+    lines.extend(columns(experiment.layout, cells));
+    lines.extend(paper(experiment, cells, missing));
+    lines.extend(stand_ins(cells));
+    lines.extend(chance(cells));
+    lines.extend(failed(cells));
+    lines.extend(unfinished(cells));
+    let not_run = missing.iter().map(|cell| format!("{} is not run: {}.", cell.name, without_stop(&cell.why)));
+    lines.extend(not_run);
+    for cell in &experiment.cells {
+        lines.extend(cell.note.iter().map(|note| format!("{}: {note}", cell.name)));
+    }
+    lines.extend(experiment.notes.iter().cloned());
+    lines.retain(|line| !line.trim().is_empty());
+    lines
+}
+
+/// A line about each cell; one line for all cells of which it says the same.
+fn by_cell(
+    experiment: &Experiment,
+    reports: &[CellReport],
+    line: impl Fn(&Cell, &CellReport) -> String,
+) -> Vec<String> {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for (cell, report) in experiment.cells.iter().zip(reports) {
+        let line = line(cell, report);
+        match lines.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, cells)) => cells.push(&cell.name),
+            None => lines.push((line, vec![&cell.name])),
+        }
+    }
+    let all = lines.len() == 1;
+    let said = lines.into_iter().filter(|(line, _)| !line.is_empty());
+    said.map(|(line, cells)| if all { line } else { format!("{}: {line}", cells.join(", ")) }).collect()
+}
+
+fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Code => {
+            "Protocol \"code\": as the published code, with its defects. The KL term is averaged over the classes too, \
+             ResNets are trained without augmentation and never at the rate 0.1, all images are scaled by CIFAR-100's mean \
+             and deviation, and the best epoch by the test set counts, which flatters every figure. λ, τ and seeds are as \
+             given; they are not searched on the test set as there."
+        }
+        Protocol::Paper => {
+            "Protocol \"paper\": as the paper's text. The best epoch by the test set counts, as in the published code, which \
+             flatters every figure."
+        }
+        Protocol::Sound => {
+            "Protocol \"sound\": as the paper's text, but nothing is chosen by the test set. A tenth of the training images \
+             is held out, the last epoch's network counts, and the test set is looked at once."
+        }
+    }
+}
+
+/// What differs from the protocol's training.
+fn changes(cell: &Cell, report: &CellReport) -> String {
+    let mut families: Vec<ModelSpec> = Vec::new();
+    for path in &report.paths {
+        if !families.iter().any(|known| known.family() == path.network.family()) {
+            families.push(path.network);
+        }
+    }
+    let mut changes = Vec::new();
+    for network in families {
+        let (family, training) = (network.family(), cell.training(network));
+        let differences = training_changes(&training, cell.protocol, family);
+        if !differences.is_empty() {
+            changes.push(format!("{} ({})", differences.join(", "), family_name(family)));
+        }
+    }
+    if cell.kl_reduction != cell.protocol.kl_reduction() && has_steps(report) {
+        changes.push(match cell.kl_reduction {
+            KlReduction::BatchMean => "the KL term is averaged over the batch alone".to_owned(),
+            KlReduction::Mean => "the KL term is averaged over the batch and the classes".to_owned(),
+        });
+    }
+    if changes.is_empty() { String::new() } else { format!("Changed from the protocol: {}.", changes.join("; ")) }
+}
+
+fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Plain => "plain CNNs",
+        Family::Resnet => "ResNets",
+    }
+}
+
+fn counted_epochs(epochs: usize) -> String {
+    if epochs == 1 { "1 epoch".to_owned() } else { format!("{epochs} epochs") }
+}
+
+fn training_changes(training: &Training, protocol: Protocol, family: Family) -> Vec<String> {
+    let epochs = protocol.epochs(family);
+    // At the same shares of the epochs that there are.
+    let own = protocol.training(family, training.epochs);
+    let mut changes = Vec::new();
+    let mut change = |differs: bool, text: String| changes.extend(differs.then_some(text));
+    change(training.epochs != epochs, format!("{} instead of {epochs}", counted_epochs(training.epochs)));
+    let batch_size = training.batch_size;
+    change(batch_size != own.batch_size, format!("batches of {batch_size} instead of {}", own.batch_size));
+    let (rates, own_rates) = (rates(&training.lr), rates(&own.lr));
+    change(rates != own_rates, format!("learning rate {rates} instead of {own_rates}"));
+    change(training.momentum != own.momentum, format!("momentum {} instead of {}", training.momentum, own.momentum));
+    let nesterov = if training.nesterov { "Nesterov's momentum" } else { "momentum not in Nesterov's form" };
+    change(training.nesterov != own.nesterov, nesterov.to_owned());
+    let decay = training.weight_decay;
+    change(decay != own.weight_decay, format!("weight decay {decay} instead of {}", own.weight_decay));
+    let decay_on = match training.weight_decay_on {
+        DecayOn::All => "weight decay on all parameters",
+        DecayOn::Weights => "weight decay on weights alone",
+    };
+    change(training.weight_decay_on != own.weight_decay_on, decay_on.to_owned());
+    let augmentation = match training.augmentation {
+        Augment::None => "no augmentation",
+        Augment::CropFlip => "images cropped and flipped at random",
+    };
+    change(training.augmentation != own.augmentation, augmentation.to_owned());
+    if let (Some(replays), Augment::CropFlip) = (training.replays, training.augmentation) {
+        change(true, format!("{replays} augmented forms of each image, seen in turn"));
+    }
+    let scale = match training.normalization {
+        Scale::PublishedCode => "images scaled by CIFAR-100's mean and deviation",
+        Scale::Own => "images scaled by their own mean and deviation",
+    };
+    change(training.normalization != own.normalization, scale.to_owned());
+    let pick = match training.pick {
+        Pick::BestTestEpoch => "the best epoch by the test set counts, which flatters every figure",
+        Pick::LastEpoch => "the last epoch counts",
+    };
+    change(training.pick != own.pick, pick.to_owned());
+    let hold_out = match training.hold_out {
+        HoldOut::Nothing => "no training images held out",
+        HoldOut::Tenth => "a tenth of the training images held out",
+    };
+    change(training.hold_out != own.hold_out, hold_out.to_owned());
+    changes
+}
+
+/// `0.1 (0.01 from epoch 81, 0.001 from epoch 121)`, epochs counted from 1.
+fn rates(pieces: &[LrFrom]) -> String {
+    let Some((first, later)) = pieces.split_first() else { return String::new() };
+    let later: Vec<String> = later.iter().map(|piece| format!("{} from epoch {}", piece.lr, piece.epoch + 1)).collect();
+    if later.is_empty() { first.lr.to_string() } else { format!("{} ({})", first.lr, later.join(", ")) }
+}
+
+fn seeds_and_teaching(cell: &Cell, report: &CellReport) -> String {
+    let seeds = sentence(&number::seeds(&cell.seeds));
+    let mut text = match cell.seeds.len() {
+        1 => format!("{seeds} alone, so that nothing is known of the spread."),
+        _ => {
+            format!("{seeds}: mean ± standard deviation; n is the number of seeds that have a result, if not all have.")
+        }
+    };
+    // Without a teacher they have no effect.
+    if has_steps(report) {
+        let values = |values: &PerStep| match values {
+            PerStep::All(value) => value.to_string(),
+            PerStep::Each(values) => {
+                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                format!("{} for the steps of a path", values.join(", "))
+            }
+        };
+        text += &format!(" λ = {}, τ = {}.", values(&cell.lambda), values(&cell.temperature));
+    }
+    text
+}
+
+fn has_steps(report: &CellReport) -> bool {
+    report.paths.iter().any(|path| path.stages.len() > 1)
+}
+
+fn limit(cell: &Cell, report: &CellReport) -> String {
+    match cell.limit {
+        Some(limit) if limit > report.train_images => {
+            format!("{limit} training images were asked for; there are {}, and all are used.", report.train_images)
+        }
+        _ => String::new(),
+    }
+}
+
+fn trained_on(experiment: &Experiment) -> String {
+    let preset = match experiment.preset {
+        Preset::Full => "",
+        Preset::Quick => " Preset \"quick\": the small form of the experiment.",
+    };
+    format!("Trained on {}.{preset}", experiment.device)
+}
+
+fn test_images(cells: &[CellReport]) -> Option<String> {
+    let finished = cells.iter().filter_map(|cell| Some((cell.dataset, results(cell).next()?.test_images)));
+    let counts: BTreeSet<_> = finished.collect();
+    let counts: Vec<String> = counts.into_iter().map(|(name, count)| format!("{count} of {name}")).collect();
+    (!counts.is_empty()).then(|| format!("Test images: {}.", counts.join(", ")))
+}
+
+/// What the columns mean.
+fn columns(layout: Layout, cells: &[CellReport]) -> Vec<String> {
+    let several_seeds = cells.iter().any(|cell| cell.seeds.len() > 1);
+    let mut lines = Vec::new();
+    match layout {
+        Layout::Methods => {
+            lines.push(
+                "NoKD: the student alone. BLKD: taught by the teacher. TAKD: taught by the assistant, which the teacher \
+                 taught. Training: the time of all runs of the cell together."
+                    .to_owned(),
+            );
+            if several_seeds {
+                lines.push(
+                    "Differences are paired: seed by seed, over the seeds for which both have a result; in brackets the 95 % \
+                     confidence interval of the mean by Student's t. If 0 lies in it, these seeds do not tell which is better."
+                        .to_owned(),
+                );
+            }
+        }
+        Layout::Paths => {
+            if several_seeds {
+                lines.push("95 % interval: confidence interval of the mean by Student's t.".to_owned());
+            }
+            let mut text =
+                "Loss: cross-entropy, nats. Calibration: expected calibration error. Time: of the training.".to_owned();
+            if cells.iter().any(has_steps) {
+                let classes: BTreeSet<usize> =
+                    cells.iter().filter(|cell| has_steps(cell)).map(|cell| cell.classes).collect();
+                let most: Vec<String> =
+                    classes.iter().map(|&classes| format!("ln {classes} = {:.4}", (classes as f64).ln())).collect();
+                text += &format!(
+                    " Agreement: how often network and teacher give the same class. KL: from the teacher to the network at \
+                     temperature τ, nats. Entropy: of the teacher's soft targets at temperature τ, nats; at most {}.",
+                    most.join(" or ")
+                );
+            }
+            lines.push(text);
+        }
+    }
+    lines
+}
+
+fn paper(experiment: &Experiment, cells: &[CellReport], missing: &[MissingCellReport]) -> Option<String> {
+    let numbers = cells.iter().flat_map(|cell| &cell.paths).map(|path| path.paper_accuracy);
+    let numbers = numbers.chain(missing.iter().flat_map(|cell| &cell.paths).map(|path| path.paper_accuracy));
+    let source = experiment.source.as_deref().map(without_stop);
+    if numbers.flatten().next().is_none() {
+        return source.map(|source| format!("Source: {source}."));
+    }
+    let sources: Vec<String> = cells
+        .iter()
+        .filter_map(|cell| Some(format!("{}: {}", cell.name, without_stop(cell.paper_source.as_deref()?))))
+        .collect();
+    Some(match (source, sources.is_empty()) {
+        (Some(source), true) => format!("\"paper\": {source}."),
+        (Some(source), false) => format!("\"paper\": {source} ({}).", sources.join("; ")),
+        (None, false) => format!("\"paper\": {}.", sources.join("; ")),
+        (None, true) => "\"paper\": the number that the recipe gives.".to_owned(),
+    })
+}
+
+/// That some data are not those of the experiment.
+fn stand_ins(cells: &[CellReport]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let replaced = |cell: &CellReport| Some(format!("{} for {}", cell.dataset, cell.stands_for.as_deref()?));
+    let stand_ins = once_each(cells.iter().filter_map(replaced));
+    if !stand_ins.is_empty() {
+        lines.push(format!(
+            "Stand-ins: {}. These figures show that the machinery works and cannot be compared with published ones.",
+            stand_ins.join(", ")
+        ));
+    }
+    let drawn = once_each(cells.iter().filter(|cell| cell.dataset.is_drawn()).map(|cell| cell.dataset.to_string()));
+    if !drawn.is_empty() {
+        let are = if drawn.len() == 1 { "is made" } else { "are made" };
+        lines.push(format!("{} {are} of images drawn by code, not of photographs.", drawn.join(" and ")));
+    }
+    lines
+}
+
+/// Networks that have learned nothing, so that nobody takes their accuracy for a result.
+fn chance(cells: &[CellReport]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for cell in cells {
+        let at_most = CHANCE_FACTOR / cell.classes as f64;
+        let (mut paths, mut best, mut networks) = (Vec::new(), 0.0_f64, 0);
+        for path in &cell.paths {
+            let low: Vec<(u64, f64)> = path
+                .results()
+                .map(|(seed, result)| (seed, result.test_accuracy))
+                .filter(|&(_, accuracy)| accuracy <= at_most)
+                .collect();
+            if low.is_empty() {
+                continue;
+            }
+            let seeds: Vec<u64> = low.iter().map(|&(seed, _)| seed).collect();
+            best = low.iter().map(|&(_, accuracy)| accuracy).fold(best, f64::max);
+            networks += low.len();
+            paths.push(format!("{}, {}", path.path, number::seeds(&seeds)));
+        }
+        if paths.is_empty() {
+            continue;
+        }
+        let cell_name = if cells.len() == 1 { String::new() } else { format!("{}, ", cell.name) };
+        let have = if networks == 1 { "The network has" } else { "These networks have" };
+        lines.push(format!(
+            "At chance level: {cell_name}{}: an accuracy of {} % or less, and guessing among {} classes gives {} %. {have} \
+             learned nothing; do not read this as a result.",
+            paths.join("; "),
+            percent(best),
+            cell.classes,
+            percent(1.0 / cell.classes as f64),
+        ));
+    }
+    lines
+}
+
+/// Runs that ended without a result by themselves, or of which nobody can tell.
+fn failed(cells: &[CellReport]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for cell in cells {
+        for path in &cell.paths {
+            for run in &path.runs {
+                let word = match &run.state {
+                    RunState::Diverged { .. } => "Diverged",
+                    RunState::Unreadable { .. } => "Unreadable",
+                    _ => continue,
+                };
+                let (place, seed) = (place(cells, cell, path), run.seed);
+                let reason = without_stop(run.state.reason().unwrap_or_default());
+                lines.push(format!("{word}: {place}, seed {seed} (run {}): {reason}.", run.run));
+            }
+        }
+    }
+    lines
+}
+
+/// Runs that have no result yet.
+fn unfinished(cells: &[CellReport]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let states = [
+        ("Not finished", [RunState::Missing, RunState::Stopped].as_slice()),
+        ("Not trained, because the training of a teacher diverged", &[RunState::NoTeacher]),
+    ];
+    for (word, states) in states {
+        let (mut paths, mut runs) = (Vec::new(), 0);
+        for cell in cells {
+            for path in &cell.paths {
+                let of_state = path.runs.iter().filter(|run| states.contains(&run.state));
+                let seeds: Vec<u64> = of_state.map(|run| run.seed).collect();
+                runs += seeds.len();
+                if !seeds.is_empty() {
+                    paths.push(format!("{}, {}", place(cells, cell, path), number::seeds(&seeds)));
+                }
+            }
+        }
+        if paths.is_empty() {
+            continue;
+        }
+        let all: usize = cells.iter().flat_map(|cell| &cell.paths).map(|path| path.runs.len()).sum();
+        let more = match paths.len().saturating_sub(MOST_UNFINISHED) {
+            0 => String::new(),
+            1 => "; and 1 more path".to_owned(),
+            more => format!("; and {more} more paths"),
+        };
+        paths.truncate(MOST_UNFINISHED);
+        lines.push(format!("{word}: {runs} of {all} runs: {}{more}.", paths.join("; ")));
+    }
+    lines
+}
+
+fn results(cell: &CellReport) -> impl Iterator<Item = &Measurements> {
+    cell.paths.iter().flat_map(PathReport::results).map(|(_, result)| result)
+}
+
+/// The path, with the cell if there is more than one.
+fn place(cells: &[CellReport], cell: &CellReport, path: &PathReport) -> String {
+    match cells.len() {
+        1 => path.path.clone(),
+        _ => format!("{}, {}", cell.name, path.path),
+    }
+}
+
+fn once_each(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for text in texts {
+        if !once.contains(&text) {
+            once.push(text);
+        }
+    }
+    once
+}
+
+/// The text without the full stop that its sentence gets here.
+fn without_stop(text: &str) -> &str {
+    text.trim_end().trim_end_matches('.')
+}
+
+/// The text with a capital letter.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,208 @@
+//! The layout with a row for each cell and a column for each method.
+
+use crate::number::{self, GLUE, dash, percent};
+use crate::report::{CellReport, Method, MissingCellReport, PathReport, Report, RunState};
+use crate::table::{Column, Section, Table};
+
+/// The tables of a report.
+pub(crate) fn sections(report: &Report) -> Vec<Section> {
+    let mut sections = vec![students(report)];
+    if !report.cells.is_empty() {
+        sections.push(above(report));
+    }
+    if report.cells.iter().any(|cell| cell.seeds.len() > 1) {
+        sections.push(differences(report));
+    }
+    sections
+}
+
+/// The student by each method, beside the paper's numbers.
+fn students(report: &Report) -> Section {
+    let mut table = Table::new(vec![
+        Column::text("cell"),
+        Column::text("trained on"),
+        Column::text("epochs"),
+        Column::text("S / TA / T"),
+        Column::number("NoKD"),
+        Column::number("paper"),
+        Column::number("BLKD"),
+        Column::number("paper"),
+        Column::number("TAKD"),
+        Column::number("paper"),
+    ]);
+    // With the paper's numbers in the columns of ours.
+    let mut narrow = Table::new(vec![
+        Column::text("cell"),
+        Column::text("S / TA / T"),
+        Column::number("NoKD"),
+        Column::number("BLKD"),
+        Column::number("TAKD"),
+    ]);
+    narrow.left_out = vec!["trained on", "epochs"];
+    let with_paper = |own: &str, paper: &str| format!("{own} (paper{GLUE}{paper})");
+
+    for cell in &report.cells {
+        let roles = Roles::of(cell);
+        let mut row = vec![
+            cell.name.clone(),
+            format!("{}, {}{GLUE}images", cell.dataset, cell.train_images),
+            roles.epochs(),
+            roles.names(),
+        ];
+        let mut narrow_row = vec![cell.name.clone(), roles.names()];
+        for method in Method::ALL {
+            let path = cell.method(method);
+            let own = path.map_or_else(dash, accuracy);
+            let paper = path.and_then(|path| path.paper_accuracy).map(percent);
+            narrow_row.push(paper.as_ref().map_or_else(|| own.clone(), |paper| with_paper(&own, paper)));
+            row.extend([own, paper.unwrap_or_else(dash)]);
+        }
+        table.rows.push(row);
+        narrow.rows.push(narrow_row);
+    }
+    for cell in &report.missing {
+        let mut row = vec![cell.name.clone(), format!("not{GLUE}run"), String::new(), String::new()];
+        let mut narrow_row = vec![cell.name.clone(), format!("not{GLUE}run")];
+        for method in Method::ALL {
+            let paper = missing_paper(cell, method).map(percent);
+            narrow_row.push(paper.as_ref().map_or_else(dash, |paper| with_paper(&dash(), paper)));
+            row.extend([dash(), paper.unwrap_or_else(dash)]);
+        }
+        table.rows.push(row);
+        narrow.rows.push(narrow_row);
+    }
+    let mut section = Section::new("Test accuracy of the student, %", table, &["epochs"]);
+    section.forms.push(narrow);
+    section
+}
+
+fn missing_paper(cell: &MissingCellReport, method: Method) -> Option<f64> {
+    cell.paths.iter().find(|path| Method::of(&path.stages) == method)?.paper_accuracy
+}
+
+/// The networks that teach, and how long everything took.
+fn above(report: &Report) -> Section {
+    let mut table = Table::new(vec![
+        Column::text("cell"),
+        Column::text("teacher alone"),
+        Column::text("assistant, taught"),
+        Column::text("student alone"),
+        Column::number("training"),
+    ]);
+    for cell in &report.cells {
+        let roles = Roles::of(cell);
+        let results = cell.paths.iter().flat_map(PathReport::results);
+        let seconds: f64 = results.map(|(_, result)| result.seconds).sum();
+        table.rows.push(vec![
+            cell.name.clone(),
+            with_accuracy(&roles.teachers),
+            with_accuracy(&roles.assistants),
+            with_accuracy(roles.alone.as_slice()),
+            number::duration(seconds),
+        ]);
+    }
+    Section::new("The networks above the student, test accuracy, %", table, &[])
+}
+
+/// How much better each method is than those before it.
+fn differences(report: &Report) -> Section {
+    let pairs = [
+        (Method::Blkd, Method::NoKd, "BLKD - NoKD"),
+        (Method::Takd, Method::Blkd, "TAKD - BLKD"),
+        (Method::Takd, Method::NoKd, "TAKD - NoKD"),
+    ];
+    let mut columns = vec![Column::text("cell")];
+    columns.extend(pairs.map(|(_, _, title)| Column::number(title)));
+    let mut table = Table::new(columns);
+    for cell in &report.cells {
+        let mut row = vec![cell.name.clone()];
+        row.extend(pairs.map(|(method, minus, _)| {
+            let difference = cell.differences.iter().find(|found| found.method == method && found.minus == minus);
+            difference.map_or_else(dash, |found| number::difference(&found.test_accuracy, cell.seeds.len()))
+        }));
+        table.rows.push(row);
+    }
+    Section::new("Differences, percentage points", table, &[])
+}
+
+/// The networks of a cell, by what they are for.
+struct Roles<'a> {
+    /// The path with all of them: the longest that the cell has.
+    stages: &'a [Vec<String>],
+    /// Those of the first stage, each alone; none if nobody teaches.
+    teachers: Vec<&'a PathReport>,
+    /// Those of the stages between, each taught by the stage before.
+    assistants: Vec<&'a PathReport>,
+    /// The student alone.
+    alone: Option<&'a PathReport>,
+    /// The student as it is trained last.
+    student: Option<&'a PathReport>,
+}
+
+impl<'a> Roles<'a> {
+    fn of(cell: &'a CellReport) -> Self {
+        let methods = [Method::Takd, Method::Blkd, Method::NoKd];
+        let student = methods.into_iter().find_map(|method| cell.method(method));
+        let stages: &[Vec<String>] = student.map_or(&[], |path| &path.stages);
+        let stage = |place: usize| {
+            let to = |network: &String| {
+                let mut path = stages[..place].to_vec();
+                path.push(vec![network.clone()]);
+                cell.path(&path)
+            };
+            stages[place].iter().filter_map(to).collect::<Vec<_>>()
+        };
+        let last = stages.len().saturating_sub(1);
+        Self {
+            stages,
+            teachers: if last > 0 { stage(0) } else { Vec::new() },
+            assistants: (1..last).flat_map(stage).collect(),
+            alone: cell.method(Method::NoKd),
+            student,
+        }
+    }
+
+    /// `plane2 / plane4 / plane10`: student, assistants, teacher.
+    fn names(&self) -> String {
+        let stage = |networks: &Vec<String>| networks.join(" + ");
+        let (student, teacher, assistants) = match self.stages {
+            [] => (dash(), dash(), dash()),
+            [student] => (stage(student), dash(), dash()),
+            [teacher, student] => (stage(student), stage(teacher), dash()),
+            [teacher, assistants @ .., student] => {
+                let assistants: Vec<String> = assistants.iter().map(stage).collect();
+                (stage(student), stage(teacher), assistants.join(&format!("{GLUE}→ ")))
+            }
+        };
+        format!("{student}{GLUE}/ {assistants}{GLUE}/ {teacher}")
+    }
+
+    /// The epochs of student, assistants and teacher: one number if they are the same.
+    fn epochs(&self) -> String {
+        let paths = self.student.iter().chain(self.assistants.iter().rev()).chain(&self.teachers);
+        let mut epochs: Vec<String> = paths.map(|path| path.epochs.to_string()).collect();
+        if epochs.iter().all(|other| *other == epochs[0]) {
+            epochs.truncate(1);
+        }
+        epochs.join(&format!("{GLUE}/ "))
+    }
+}
+
+/// `plane10 93.00 ± 0.25`, one after the other.
+fn with_accuracy(paths: &[&PathReport]) -> String {
+    let last = |path: &PathReport| path.stages.last().map_or_else(String::new, |networks| networks.join(" + "));
+    let shown: Vec<String> = paths.iter().map(|path| format!("{} {}", last(path), accuracy(path))).collect();
+    if shown.is_empty() { dash() } else { shown.join(", ") }
+}
+
+/// The mean, or why there is none.
+fn accuracy(path: &PathReport) -> String {
+    let has = |wanted: fn(&RunState) -> bool| path.runs.iter().any(|run| wanted(&run.state));
+    match &path.test_accuracy {
+        Some(summary) => number::mean(summary, path.runs.len()),
+        None if has(|state| matches!(state, RunState::Diverged { .. })) => "diverged".to_owned(),
+        None if has(|state| matches!(state, RunState::Unreadable { .. })) => "unreadable".to_owned(),
+        None if has(|state| *state == RunState::NoTeacher) => format!("no{GLUE}teacher"),
+        None => dash(),
+    }
+}

@@ -1,0 +1,332 @@
+//! What a report holds: every run of an experiment, and what the runs of each path come to.
+//!
+//! As JSON it has these names. Shares and accuracies are from 0 to 1, the paper's too.
+
+use crate::statistics::Summary;
+use serde::{Serialize, Serializer};
+use std::fmt;
+use takd_datasets::DatasetName;
+use takd_distill::{DeviceType, Protocol, RunResult};
+use takd_grid::Preset;
+use takd_grid::recipe::Layout;
+use takd_models::ModelSpec;
+use takd_store::RunId;
+
+/// The results of an experiment, as far as it is trained. [`Report::new`](crate::Report::new) collects it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The experiment's title.
+    pub title: String,
+    /// Where the experiment is published.
+    pub source: Option<String>,
+    /// How its tables are laid out.
+    #[serde(serialize_with = "layout_as_text")]
+    pub layout: Layout,
+    /// The experiment's full or quick form.
+    #[serde(serialize_with = "as_text")]
+    pub preset: Preset,
+    /// What its networks are trained on.
+    pub device: DeviceType,
+    /// Its cells.
+    pub cells: Vec<CellReport>,
+    /// Cells that cannot be run, with the paper's numbers.
+    pub missing: Vec<MissingCellReport>,
+    /// What a reader has to know about the numbers, a line each.
+    pub legend: Vec<String>,
+    #[serde(skip)]
+    pub(crate) file_stem: String,
+}
+
+/// The paths of a cell and their results.
+#[derive(Clone, Debug, Serialize)]
+pub struct CellReport {
+    /// Its name.
+    pub name: String,
+    /// What its networks are trained on.
+    pub dataset: DatasetName,
+    /// The data set of the recipe, if the quick form has put another in its place.
+    pub stands_for: Option<String>,
+    /// Number of classes.
+    pub classes: usize,
+    /// Training images, held-out ones included.
+    pub train_images: usize,
+    /// Whose rules it follows.
+    pub protocol: Protocol,
+    /// One run of each path for each.
+    pub seeds: Vec<u64>,
+    /// Where the paper has its numbers.
+    pub paper_source: Option<String>,
+    /// Its paths and those that lead to them, teachers before those they teach.
+    pub paths: Vec<PathReport>,
+    /// How much one method is better than another; nothing unless the layout has methods.
+    pub differences: Vec<Difference>,
+}
+
+/// A path and its results, one for each seed.
+#[derive(Clone, Debug, Serialize)]
+pub struct PathReport {
+    /// `plane10 → plane4 → plane2`.
+    pub path: String,
+    /// The names of the networks of each stage; the last stage has one, whose results these are.
+    pub stages: Vec<Vec<String>>,
+    /// The network that is trained, with the width that its name may leave to the data.
+    #[serde(serialize_with = "as_text")]
+    pub network: ModelSpec,
+    /// The networks that teach it, likewise.
+    #[serde(serialize_with = "as_texts")]
+    pub teachers: Vec<ModelSpec>,
+    /// Whether the recipe has this path; if not, it leads to one that the recipe has.
+    pub requested: bool,
+    /// Epochs of its training.
+    pub epochs: usize,
+    /// λ of its last step, if it has one.
+    pub lambda: Option<f64>,
+    /// τ of its last step, if it has one.
+    pub temperature: Option<f64>,
+    /// The test accuracy that the paper gives.
+    pub paper_accuracy: Option<f64>,
+    /// Test accuracy over the seeds that have a result.
+    pub test_accuracy: Option<Summary>,
+    /// A run for each seed.
+    pub runs: Vec<RunReport>,
+}
+
+/// A run and how far it has come.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// Its seed.
+    pub seed: u64,
+    /// Its id.
+    pub run: RunId,
+    /// How far it has come.
+    #[serde(flatten)]
+    pub state: RunState,
+}
+
+/// How far a run has come.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum RunState {
+    /// It has a result.
+    Finished(Measurements),
+    /// Its training diverged.
+    Diverged {
+        /// When, and what ceased to be a number.
+        reason: String,
+    },
+    /// It was asked to stop and can go on.
+    Stopped,
+    /// It has not been begun, or has not come to an end.
+    Missing,
+    /// It cannot be trained, because the training of a teacher diverged.
+    NoTeacher,
+    /// What it ended with cannot be read.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What was measured of a finished run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Measurements {
+    /// Share of the test images that are classified correctly.
+    pub test_accuracy: f64,
+    /// Share of the test images whose class is among the five likeliest.
+    pub top5: f64,
+    /// Cross-entropy on the test images, nats.
+    pub loss: f64,
+    /// Expected calibration error on the test images.
+    pub calibration_error: f64,
+    /// Number of test images.
+    pub test_images: usize,
+    /// Share of the test images to which network and teacher give the same class, if it is taught.
+    pub agreement: Option<f64>,
+    /// KL divergence from the teacher to the network at temperature τ, nats.
+    pub kl: Option<f64>,
+    /// Entropy of the teacher's soft targets at temperature τ, nats.
+    pub soft_target_entropy: Option<f64>,
+    /// Share of the held-out images that are classified correctly, if there are any.
+    pub held_out_accuracy: Option<f64>,
+    /// The epoch, from 1, whose network counts.
+    pub epoch: usize,
+    /// Number of trainable values.
+    pub parameters: usize,
+    /// What the training took.
+    pub seconds: f64,
+}
+
+/// The paper's numbers for a cell that cannot be run.
+#[derive(Clone, Debug, Serialize)]
+pub struct MissingCellReport {
+    /// Its name.
+    pub name: String,
+    /// Why it cannot be run.
+    pub why: String,
+    /// Its paths.
+    pub paths: Vec<MissingPathReport>,
+}
+
+/// The paper's number for a path that cannot be run.
+#[derive(Clone, Debug, Serialize)]
+pub struct MissingPathReport {
+    /// The path as the recipe has it.
+    pub path: String,
+    /// The names of the networks of each stage.
+    pub stages: Vec<Vec<String>>,
+    /// The test accuracy that the paper gives.
+    pub paper_accuracy: Option<f64>,
+}
+
+/// How a student is trained, by the number of its path's stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Method {
+    /// Alone.
+    #[serde(rename = "NoKD")]
+    NoKd,
+    /// Taught by the teacher.
+    #[serde(rename = "BLKD")]
+    Blkd,
+    /// Taught by an assistant, which the teacher taught.
+    #[serde(rename = "TAKD")]
+    Takd,
+}
+
+/// How much better a method is than another: its test accuracy less the other's, seed by seed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Difference {
+    /// The method.
+    pub method: Method,
+    /// The method that it is compared with.
+    pub minus: Method,
+    /// The seeds for which both have a result.
+    pub seeds: Vec<u64>,
+    /// The differences over these seeds.
+    pub test_accuracy: Summary,
+}
+
+impl Report {
+    /// A name for files of this report, without an extension: `table-1-quick-sound-1f0c93ab`. It is the same whenever the same
+    /// experiment is reported, whether its runs are finished or not, and another's is another.
+    pub fn file_stem(&self) -> &str {
+        &self.file_stem
+    }
+}
+
+impl CellReport {
+    /// The path of a method: the first one that the recipe has.
+    pub(crate) fn method(&self, method: Method) -> Option<&PathReport> {
+        self.paths.iter().find(|path| path.requested && Method::of(&path.stages) == method)
+    }
+
+    /// The path of these stages.
+    pub(crate) fn path(&self, stages: &[Vec<String>]) -> Option<&PathReport> {
+        self.paths.iter().find(|path| path.stages == stages)
+    }
+}
+
+impl PathReport {
+    /// The results that there are, with their seeds.
+    pub fn results(&self) -> impl Iterator<Item = (u64, &Measurements)> {
+        self.runs.iter().filter_map(|run| Some((run.seed, run.state.measurements()?)))
+    }
+}
+
+impl RunState {
+    /// What was measured, if the run is finished.
+    pub fn measurements(&self) -> Option<&Measurements> {
+        match self {
+            Self::Finished(measurements) => Some(measurements),
+            _ => None,
+        }
+    }
+
+    /// Why there is no result, if it is known.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Diverged { reason } | Self::Unreadable { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The state in a word, as files have it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Finished(_) => "finished",
+            Self::Diverged { .. } => "diverged",
+            Self::Stopped => "stopped",
+            Self::Missing => "missing",
+            Self::NoTeacher => "no-teacher",
+            Self::Unreadable { .. } => "unreadable",
+        }
+    }
+}
+
+impl From<&RunResult> for Measurements {
+    fn from(result: &RunResult) -> Self {
+        Self {
+            test_accuracy: result.test.accuracy,
+            top5: result.test.top5_accuracy,
+            loss: result.test.loss,
+            calibration_error: result.test.calibration_error,
+            test_images: result.test.images,
+            agreement: result.teachers.map(|teachers| teachers.agreement),
+            kl: result.teachers.map(|teachers| teachers.kl),
+            soft_target_entropy: result.teachers.map(|teachers| teachers.soft_target_entropy),
+            held_out_accuracy: result.held_out.map(|held_out| held_out.accuracy),
+            epoch: result.epoch,
+            parameters: result.parameters,
+            seconds: result.seconds,
+        }
+    }
+}
+
+impl Method {
+    pub(crate) const ALL: [Self; 3] = [Self::NoKd, Self::Blkd, Self::Takd];
+
+    /// That of a path of these stages.
+    pub(crate) fn of(stages: &[Vec<String>]) -> Self {
+        match stages.len() {
+            0 | 1 => Self::NoKd,
+            2 => Self::Blkd,
+            _ => Self::Takd,
+        }
+    }
+
+    /// The name as it is printed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoKd => "NoKD",
+            Self::Blkd => "BLKD",
+            Self::Takd => "TAKD",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn as_texts<S: Serializer>(values: &[impl fmt::Display], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(values.iter().map(ToString::to_string))
+}
+
+// serde gives a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn layout_as_text<S: Serializer>(layout: &Layout, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(layout_name(*layout))
+}
+
+/// The name of a layout as recipes have it.
+pub(crate) fn layout_name(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Methods => "methods",
+        Layout::Paths => "paths",
+    }
+}

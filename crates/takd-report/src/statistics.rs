@@ -1,0 +1,105 @@
+//! Means over seeds, and how sure they are.
+
+use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// The share of the t-distribution below the upper end of a two-sided interval of 95 %.
+const UPPER: f64 = 0.975;
+
+/// What some values come to. They are one for each seed: test accuracies, or differences of two.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// How many values there are, 1 or more.
+    pub n: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation, as that of a sample (divided by n − 1); nothing for a single value.
+    pub standard_deviation: Option<f64>,
+    /// The confidence interval of the mean; nothing for a single value.
+    pub interval_95: Option<Interval>,
+}
+
+/// Confidence interval of a mean, 95 %, by Student's t.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Summary {
+    /// Of these values; nothing if there are none.
+    ///
+    /// ```
+    /// use takd_report::Summary;
+    ///
+    /// let summary = Summary::of(&[0.70, 0.72, 0.74]).expect("there are values");
+    /// let interval = summary.interval_95.expect("there is more than one");
+    /// assert!((summary.mean - 0.72).abs() < 1e-12);
+    /// // 4.3027 standard errors of 0.02/√3.
+    /// assert!((interval.high - 0.7697).abs() < 1e-4);
+    /// ```
+    pub fn of(values: &[f64]) -> Option<Self> {
+        if values.is_empty() {
+            return None;
+        }
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let standard_deviation = (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt());
+        let interval_95 = standard_deviation.and_then(|deviation| {
+            let half = t_quantile(n - 1.0)? * deviation / n.sqrt();
+            Some(Interval { low: mean - half, high: mean + half })
+        });
+        Some(Self { n: values.len(), mean, standard_deviation, interval_95 })
+    }
+}
+
+/// How many standard errors an interval of 95 % reaches to either side.
+fn t_quantile(degrees_of_freedom: f64) -> Option<f64> {
+    Some(StudentsT::new(0.0, 1.0, degrees_of_freedom).ok()?.inverse_cdf(UPPER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From tables of the t-distribution (two-sided, 5 %).
+    #[test]
+    fn quantile_of_students_t_is_that_of_the_tables() {
+        for (degrees, expected) in [
+            (1.0, 12.706_204_736),
+            (2.0, 4.302_652_730),
+            (3.0, 3.182_446_305),
+            (4.0, 2.776_445_105),
+            (9.0, 2.262_157_163),
+            (29.0, 2.045_229_642),
+            (99.0, 1.984_216_952),
+            (999.0, 1.962_341_461),
+        ] {
+            let found = t_quantile(degrees).unwrap();
+            assert!((found / expected - 1.0).abs() < 1e-8, "{degrees} degrees of freedom: {found}");
+        }
+    }
+
+    /// Student's own data of 1908: additional hours of sleep of ten patients, the second drug less the first.
+    #[test]
+    fn paired_interval_of_students_sleep_data_is_the_published_one() {
+        let differences = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4];
+        let summary = Summary::of(&differences).unwrap();
+        let Interval { low, high } = summary.interval_95.unwrap();
+        assert_eq!(summary.n, 10);
+        assert!((summary.mean - 1.58).abs() < 1e-12);
+        assert!((low - 0.700_114_2).abs() < 1e-6 && (high - 2.459_885_8).abs() < 1e-6, "{low} to {high}");
+    }
+
+    #[test]
+    fn single_value_has_no_spread_and_no_value_no_mean() {
+        let alone = Summary { n: 1, mean: 0.5, standard_deviation: None, interval_95: None };
+        assert_eq!(Summary::of(&[0.5]), Some(alone));
+        assert_eq!(Summary::of(&[]), None);
+        let equal = Summary::of(&[0.5, 0.5]).unwrap();
+        assert_eq!((equal.standard_deviation, equal.interval_95), (Some(0.0), Some(Interval { low: 0.5, high: 0.5 })));
+    }
+}
