@@ -1,15 +1,25 @@
 //! The `takd` command: knowledge distillation with teacher assistants (arXiv 1902.03393).
 
+mod common;
 mod device;
 mod distill;
+mod dry_run;
+mod exit;
 mod experiment;
 mod logging;
+mod other_epochs;
 mod output;
 mod progress;
+mod recipe;
+mod remedy;
 mod reproduce_table1;
+mod run;
 mod runs;
+mod values;
 
-use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand};
+use exit::WrongArgument;
+use remedy::WithoutData;
 use std::process::ExitCode;
 
 /// Knowledge distillation with teacher assistants: a large network teaches one of middle size, which teaches a small one
@@ -20,7 +30,13 @@ use std::process::ExitCode;
     version,
     arg_required_else_help = true,
     after_help = "\
-Results go to standard output, everything else to standard error. Warnings are always shown; TAKD_LOG=info shows more, as does TAKD_LOG=takd_distill=debug of one part.
+Examples:
+  takd reproduce-table1 --preset quick
+      Table 1 of the paper in small: minutes on a laptop, nothing to download
+  takd distill plane10 plane4 plane2 --dataset shapes10 --epochs 5
+      a large network, which teaches one of middle size, which teaches a small one
+
+Results go to standard output, everything else to standard error. Warnings are always shown; TAKD_LOG=info shows more.
 
 Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C."
 )]
@@ -31,19 +47,35 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Args),
     Distill(distill::Args),
     ReproduceTable1(reproduce_table1::Args),
+    /// Look at the recipes that come with takd, to start one of your own from
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  takd recipe list
+  takd recipe show table1 > mine.toml
+      then change a few lines, and `takd run mine.toml`
+
+Exit status: 0 if all went well, 1 if there is no such recipe, 2 on a wrong argument."
+    )]
+    Recipe(recipe::Command),
     /// Look at what was trained, check it, delete it
     #[command(
         subcommand,
         after_help = "\
+Examples:
+  takd runs ls
+      what is in results/
+  takd runs show 7b76 --out ~/results
+      all that is known of a run, by the beginning of its id
+
 Exit status: 0 if all went well, 1 on an error or if something is damaged, 2 on a wrong argument, 130 if stopped by Ctrl-C."
     )]
     Runs(runs::Command),
 }
-
-/// What a program says that was asked to stop, as shells have it for Ctrl-C.
-const STOPPED: u8 = 130;
 
 fn main() -> ExitCode {
     if std::env::var_os("CANDLE_NUM_THREADS").is_none() {
@@ -55,36 +87,29 @@ fn main() -> ExitCode {
     // Shared by whatever writes to the terminal, so that no line lands within a bar.
     let screen = indicatif::MultiProgress::new();
     let ended = logging::install(&screen).and_then(|()| match &command {
+        Command::Run(args) => args.common.in_pool(|| run::run(args, &screen)),
         Command::Distill(args) => args.common.in_pool(|| distill::run(args, &screen)),
         Command::ReproduceTable1(args) => args.common.in_pool(|| reproduce_table1::run(args, &screen)),
+        Command::Recipe(command) => recipe::run(command),
         Command::Runs(command) => runs::run(command, &screen),
     });
     let Err(error) = ended else { return ExitCode::SUCCESS };
-    if let Some(wrong) = error.downcast_ref::<clap::Error>() {
-        wrong.exit();
+    if let Some(wrong) = error.downcast_ref::<WrongArgument>() {
+        wrong.of(Cli::command()).exit();
     }
-    output::note(&message(&error));
+    output::note(&remedy::message(&error, without_data(&command)));
     match error.downcast_ref() {
-        Some(takd_distill::Error::Stopped) => ExitCode::from(STOPPED),
+        Some(takd_distill::Error::Stopped) => ExitCode::from(exit::STOPPED),
         _ => ExitCode::FAILURE,
     }
 }
 
-/// The error with its causes, but for those that it tells itself.
-fn message(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |message, cause| match message.as_str() {
-        "" => cause,
-        told if told.contains(&cause) => message,
-        told => format!("{told}: {cause}"),
-    })
-}
-
-/// Arguments that do not fit each other, as clap reports its own: with the command's usage and exit status 2.
-fn misfit(command: &str, kind: ErrorKind, message: impl std::fmt::Display) -> anyhow::Error {
-    let mut cli = Cli::command();
-    cli.build();
-    match cli.find_subcommand_mut(command) {
-        Some(command) => command.error(kind, message).into(),
-        None => cli.error(kind, message).into(),
+/// How the command could do without the images that it did not find.
+fn without_data(command: &Command) -> WithoutData {
+    match command {
+        Command::Run(args) if args.has_quick_preset() => WithoutData::QuickPreset,
+        Command::ReproduceTable1(_) => WithoutData::QuickPreset,
+        Command::Distill(_) => WithoutData::DrawnDataset,
+        _ => WithoutData::No,
     }
 }

@@ -1,19 +1,19 @@
 //! What a person sees while it runs, on standard error: bars on a terminal, plain lines elsewhere.
 
-use crate::output::note;
+use crate::output::{note, printable};
 use indicatif::{FormattedDuration, MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use takd_datasets::Stage;
-use takd_distill::{EpochRecord, Evaluation, Event, Pass};
-use takd_grid::{Happening, Outcome, Plan, PlannedRun};
+use takd_distill::{EpochRecord, Evaluation, Event, Losses, Pass};
+use takd_grid::{Outcome, Plan, PlanEvent, PlannedRun, Trained};
 
 /// Without a terminal, how often a line is written within an epoch.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
-/// What is over sooner is not worth a word.
-const MOMENT: Duration = Duration::from_secs(1);
+/// Work that is over sooner is not shown.
+const SHOWN_AFTER: Duration = Duration::from_secs(1);
 
 /// Loads something while its progress is shown.
 pub(crate) fn loading<T>(
@@ -21,8 +21,8 @@ pub(crate) fn loading<T>(
     screen: &MultiProgress,
     load: impl FnOnce(&mut dyn FnMut(takd_datasets::Progress<'_>)) -> T,
 ) -> T {
-    let bar = if quiet { ProgressBar::hidden() } else { screen.add(ProgressBar::new(0)) };
-    let terminal = std::io::stderr().is_terminal();
+    let bar = if quiet || !has_bars() { ProgressBar::hidden() } else { screen.add(ProgressBar::new(0)) };
+    let bars = has_bars();
     let result = load(&mut |progress| {
         let (verb, style) = match progress.stage {
             Stage::Download => ("downloading", "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left"),
@@ -32,7 +32,7 @@ pub(crate) fn loading<T>(
         if progress.done == 0 {
             bar.set_style(style_of(style));
             bar.set_message(format!("{verb} {}", progress.what));
-            if !terminal && !quiet {
+            if !bars && !quiet {
                 note(&format!("{verb} {}", progress.what));
             }
         }
@@ -52,7 +52,7 @@ pub(crate) fn each<T, U>(items: &[T], what: &str, screen: &MultiProgress, mut lo
     bar.set_style(style_of("{msg} {wide_bar} {pos}/{len}, {eta} left"));
     bar.set_message(what.to_owned());
     let found = items.iter().map(|item| {
-        if !shown && started.elapsed() > MOMENT {
+        if !shown && started.elapsed() > SHOWN_AFTER {
             shown = true;
             screen.add(bar.clone());
         }
@@ -63,6 +63,11 @@ pub(crate) fn each<T, U>(items: &[T], what: &str, screen: &MultiProgress, mut lo
     let found = found.collect();
     bar.finish_and_clear();
     found
+}
+
+/// Whether there is a terminal that can draw bars. A dumb one gets lines, as a pipe does.
+fn has_bars() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 fn style_of(template: &str) -> ProgressStyle {
@@ -84,12 +89,10 @@ enum Kind {
     Lines,
 }
 
-/// A run that something was heard of.
+/// A run that something was told of.
 struct Begun {
     /// Hidden where there is no terminal.
     bar: ProgressBar,
-    /// Whether it is trained here, and not only looked at.
-    trained: bool,
     /// When there was last a line about it.
     told: Instant,
     aside: Option<Aside>,
@@ -113,7 +116,7 @@ impl Progress {
         let runs = plan.runs.len();
         let kind = if quiet {
             Kind::Quiet
-        } else if std::io::stderr().is_terminal() {
+        } else if has_bars() {
             let all = screen.add(ProgressBar::new(runs as u64));
             all.set_style(style_of("{wide_bar} {msg}"));
             Kind::Bars { all, screen: screen.clone() }
@@ -123,69 +126,69 @@ impl Progress {
         Self { kind, runs, ended: 0, begun: BTreeMap::new() }
     }
 
-    pub(crate) fn show(&mut self, index: usize, planned: &PlannedRun, what: &Happening<'_>) {
+    pub(crate) fn show(&mut self, index: usize, planned: &PlannedRun, event: &PlanEvent<'_>) {
         let number = index + 1;
-        let (name, place) = (planned.name(), format!("run {number} of {}", self.runs));
+        let name = planned.name();
+        // Bars and lines say the same: both have the number and the name.
+        let title = format!("run {number} of {}: {name}", self.runs);
         let Self { kind, begun, .. } = self;
-        let (run, new) = (begun.entry(index), || Begun::new(planned, kind));
-        match what {
-            Happening::Training(Event::Started { done, total }, _) => {
+        let (run, new) = (begun.entry(index), || Begun::new(&title, kind));
+        match event {
+            PlanEvent::Training(Event::Started { done, total }, _) => {
                 let run = run.or_insert_with(new);
-                (run.trained, run.aside) = (true, None);
+                run.aside = None;
                 run.bar.set_length(*total as u64);
                 run.bar.set_position(*done as u64);
-                run.bar.set_message(name.clone());
+                run.bar.set_message(title.clone());
                 // On a terminal the bar says it.
                 if let Kind::Lines = kind {
                     let after =
                         if *done == 0 { String::new() } else { format!(", going on after step {done} of {total}") };
-                    run.line(kind, format!("{place}: {name}{after}"));
+                    run.line(kind, &format!("{title}{after}"));
                 }
             }
-            Happening::Training(Event::Step { done, total, epoch, loss, accuracy }, left) => {
+            PlanEvent::Training(Event::Step { done, total, epoch, loss, accuracy }, left) => {
                 let run = run.or_insert_with(new);
                 let (run_left, all_left) = (FormattedDuration(left.run), FormattedDuration(left.all));
-                let so_far = format!("loss {loss:.3}, accuracy {:.1} %, {run_left} left", 100.0 * accuracy);
+                let so_far = format!("{}, accuracy {:.1} %, {run_left} left", losses(loss), 100.0 * accuracy);
                 if run.aside.take().is_some_and(|aside| aside.told) {
-                    run.bar.set_message(name);
+                    run.bar.set_message(title.clone());
                 }
                 match kind {
                     Kind::Bars { all, .. } => {
                         run.bar.set_position(*done as u64);
-                        run.bar.set_prefix(format!("epoch {epoch}/{}, {so_far}", planned.config.recipe.epochs));
+                        run.bar.set_prefix(format!("epoch {epoch}/{}, {so_far}", planned.config.training.epochs));
                         all.set_message(format!("{} of {} runs, {all_left} left for all", self.ended, self.runs));
                     }
-                    Kind::Lines if run.told.elapsed() >= LINE_EVERY => run.line(
-                        kind,
-                        format!("  run {number}, step {done} of {total}, epoch {epoch}: {so_far}, {all_left} for all"),
+                    Kind::Lines if run.told.elapsed() >= LINE_EVERY => run.line(kind, &format!("  run {number}, {name}: step {done} of {total}, epoch {epoch}, {so_far}, {all_left} for all"),
                     ),
                     Kind::Lines | Kind::Quiet => {}
                 }
             }
-            Happening::Training(Event::Epoch(record), _) => {
-                run.or_insert_with(new).line(kind, format!("  run {number}, {}", epoch(planned, record)));
+            PlanEvent::Training(Event::Epoch(record), _) => {
+                let line = format!("  run {number}, {name}: {}", epoch(planned, record));
+                run.or_insert_with(new).line(kind, &line);
             }
-            Happening::Training(Event::Pass { pass, done, total }, _) => {
+            PlanEvent::Training(Event::Pass { pass, done, total }, _) => {
                 let images = match pass {
                     Pass::TeacherLogits => "the teacher's logits",
                     Pass::HeldOut => "the held-out images",
                     Pass::Test => "the test images",
                 };
-                let text = || format!("{place}, {name}: {images}, {done} of {total}");
+                let text = || format!("{title}: {images}, {done} of {total}");
                 run.or_insert_with(new).aside(kind, Doing::Pass(*pass), text);
             }
-            Happening::Training(Event::Waiting(id), _) => {
-                let text = || format!("{place}, {name}: waiting for whoever has the teacher's run {id} in hand");
+            PlanEvent::Training(Event::Waiting(id), _) => {
+                let text = || format!("{title}: waiting for another process, which works on the teacher's run {id}");
                 run.or_insert_with(new).aside(kind, Doing::Waiting, text);
             }
-            Happening::Waiting => {
-                let others = "other processes, which have it or its teachers in hand";
-                run.or_insert_with(new)
-                    .aside(kind, Doing::Waiting, || format!("{place}, {name}: waiting for {others}"));
+            PlanEvent::Waiting => {
+                let text = || format!("{title}: waiting for other processes, which work on it or on its teachers");
+                run.or_insert_with(new).aside(kind, Doing::Waiting, text);
             }
-            Happening::Ended(outcome) => {
+            PlanEvent::Ended(outcome, trained) => {
                 let run = if let Entry::Occupied(run) = run { Some(run.remove()) } else { None };
-                kind.line(format!("{place}: {}", ended(planned, outcome, run.as_ref().is_some_and(|run| run.trained))));
+                kind.line(&format!("{title}: {}", ended(planned, outcome, *trained)));
                 self.ended += 1;
                 if let Kind::Bars { all, screen } = kind {
                     all.set_position(self.ended as u64);
@@ -208,30 +211,30 @@ impl Progress {
 
 impl Kind {
     /// Writes a line that stays.
-    fn line(&self, line: String) {
+    fn line(&self, line: &str) {
         match self {
             Self::Quiet => {}
             Self::Bars { screen, .. } => {
                 // A line that cannot be written to the terminal is nobody's loss.
-                let _ = screen.println(line);
+                let _ = screen.println(printable(line));
             }
-            Self::Lines => note(&line),
+            Self::Lines => note(line),
         }
     }
 }
 
 impl Begun {
-    fn new(planned: &PlannedRun, kind: &Kind) -> Self {
+    fn new(title: &str, kind: &Kind) -> Self {
         let bar = match kind {
             Kind::Bars { all, screen } => screen.insert_before(all, ProgressBar::new(0)),
             Kind::Lines | Kind::Quiet => ProgressBar::hidden(),
         };
         bar.set_style(style_of("{msg}\n{wide_bar} {prefix}"));
-        bar.set_message(planned.name());
-        Self { bar, trained: false, told: Instant::now(), aside: None }
+        bar.set_message(title.to_owned());
+        Self { bar, told: Instant::now(), aside: None }
     }
 
-    fn line(&mut self, kind: &Kind, line: String) {
+    fn line(&mut self, kind: &Kind, line: &str) {
         self.told = Instant::now();
         kind.line(line);
     }
@@ -242,16 +245,25 @@ impl Begun {
             Some(aside) if aside.what == what => aside,
             _ => Aside { what, since: Instant::now(), told: false },
         };
-        let long = aside.since.elapsed() >= MOMENT;
+        let long = aside.since.elapsed() >= SHOWN_AFTER;
         match kind {
             Kind::Bars { .. } if long => self.bar.set_message(text()),
             // Waiting is told at once, since nothing else is: a pass has its end soon.
             Kind::Lines if self.told.elapsed() >= LINE_EVERY || (long && !aside.told && what == Doing::Waiting) => {
-                self.line(kind, text());
+                self.line(kind, &text());
             }
             _ => {}
         }
         self.aside = Some(Aside { told: aside.told || long, ..aside });
+    }
+}
+
+/// A loss, and the terms that it is made of if there are several.
+fn losses(loss: &Losses) -> String {
+    let Losses { loss, cross_entropy, kl } = loss;
+    match kl {
+        Some(kl) => format!("loss {loss:.3} (cross-entropy {cross_entropy:.3}, KL {kl:.3})"),
+        None => format!("loss {loss:.3}"),
     }
 }
 
@@ -261,29 +273,30 @@ fn epoch(run: &PlannedRun, record: &EpochRecord) -> String {
         None => String::new(),
     };
     format!(
-        "epoch {} of {}: loss {:.4}, training {:.2} %{}{}",
+        "epoch {} of {}: {}, training accuracy {:.2} %{}{}",
         record.epoch,
-        run.config.recipe.epochs,
-        record.train_loss,
-        100.0 * record.train_accuracy,
-        on("held out", &record.held_out),
-        on("test", &record.test)
+        run.config.training.epochs,
+        losses(&record.train.loss),
+        100.0 * record.train.accuracy,
+        on("held-out accuracy", &record.held_out),
+        on("test accuracy", &record.test)
     )
 }
 
-fn ended(run: &PlannedRun, outcome: &Outcome, trained: bool) -> String {
-    let name = run.name();
+fn ended(run: &PlannedRun, outcome: &Outcome, trained: Trained) -> String {
     match outcome {
         Outcome::Finished(result) => format!(
-            "{name}: {}, {:.2} % of the test images (epoch {} of {}), {:.0} s",
-            // By an earlier command, or by another process meanwhile.
-            if trained { "trained" } else { "already trained" },
+            "{}, test accuracy {:.2} % (epoch {} of {}), {:.0} s",
+            match trained {
+                Trained::Now => "trained",
+                Trained::Before => "already trained",
+            },
             100.0 * result.test.accuracy,
             result.epoch,
-            run.config.recipe.epochs,
+            run.config.training.epochs,
             result.seconds
         ),
-        Outcome::Diverged(error) => format!("{name}: {error}"),
-        Outcome::NoTeacher => format!("{name}: not begun, since its teacher has no result"),
+        Outcome::Diverged(reason) => reason.clone(),
+        Outcome::NoTeacher => "not begun, because its teacher has no result".into(),
     }
 }

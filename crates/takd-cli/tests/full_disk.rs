@@ -16,9 +16,8 @@ fn undisturbed(seeds: usize, out: &Path) -> Vec<PathBuf> {
     let list: Vec<String> = (1..=seeds).map(|seed| seed.to_string()).collect();
     let mut command = distill(&["plane2"], out, &EPOCHS);
     let output = run(command.args(["--json", "--seeds", &list.join(",")]), 0);
-    let list = common::json(&output.stdout);
-    let ids = list.as_array().expect("an array").iter().map(|run| run["id"].as_str().expect("an id"));
-    ids.map(|id| out.join("runs").join(id)).collect()
+    let ids = common::ids(&common::json(&output.stdout));
+    ids.into_iter().map(|id| out.join("runs").join(id)).collect()
 }
 
 /// The same run in another folder.

@@ -1,15 +1,17 @@
 //! `takd runs rm`.
 
-use super::{Other, Place, Summary, named, size};
+use super::place::{Place, named};
+use super::summary::{Listing, Other};
+use super::words::size;
 use crate::output;
 use anyhow::{Result, bail};
-use std::fs;
-use std::path::Path;
-use takd_distill::{Error, RunId, Store};
+use takd_distill::Runs;
+use takd_store::{Error, RunId};
 
 /// Delete runs: their networks, results and measurements, and the logits that are kept for those they teach.
 ///
-/// A run at work is not deleted, nor one that teaches others, since they could not go on nor be compared with it.
+/// A run at work is not deleted, nor one that teaches others, because they could neither go on nor be compared with it. Files of
+/// yours in a run's folder stay, and are named.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,39 +32,40 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let store = args.place.store()?;
-    let runs = named(&store, &args.runs)?;
+    let runs = args.place.runs()?;
+    let ids = named(&runs, &args.runs)?;
+    let listing = Listing::of(&runs)?;
     // All are looked at before the first is deleted.
-    for id in &runs {
-        if store.is_running(id) {
+    for id in &ids {
+        if runs.is_claimed(id)? {
             return Err(Error::Claimed(id.clone()).into());
         }
-        let mut students = store.taught_by(id)?;
-        students.retain(|student| !runs.contains(student));
+        let mut students = listing.students(id);
+        students.retain(|student| !ids.contains(&student.run));
         if !args.force && !students.is_empty() {
-            bail!("{}", teaches(id, &students, &store));
+            bail!("{}", teaches(id, &students, &listing, &runs));
         }
     }
-    for id in &runs {
-        let (name, bytes) = (Summary::of(id, &store).name(), bytes(&store.dir(id)));
-        store.remove(id)?;
+    for id in &ids {
+        let (name, bytes) = listing.get(id, &runs).map_or_else(Default::default, |run| (run.name(), run.bytes));
+        let removed = runs.remove(id)?;
         output::print(&format!("deleted run {id}: {name}, {}", size(bytes)))?;
+        for path in &removed.left {
+            output::note(&format!("left alone, because no run wrote it: {}", path.display()));
+        }
     }
     Ok(())
 }
 
-fn teaches(id: &RunId, students: &[RunId], store: &Store) -> String {
-    let student = |id| format!("\n  {id}  {}", Summary::of(id, store).name());
+fn teaches(id: &RunId, students: &[Other], listing: &Listing, runs: &Runs) -> String {
+    let student = |student: &Other| {
+        let name = listing.get(&student.run, runs).map_or_else(String::new, |run| run.name());
+        format!("\n  {}  {name}", student.run)
+    };
     let students: String = students.iter().map(student).collect();
     format!(
-        "run {id} ({}) is not deleted, for it teaches:{students}\n\
+        "run {id} ({}) is not deleted, because it teaches:{students}\n\
          delete those with it, or give --force to delete it alone",
-        Other::of(id, store).name()
+        listing.other(id).name()
     )
-}
-
-/// What the folder holds, about: what cannot be read counts as nothing.
-fn bytes(folder: &Path) -> u64 {
-    let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }

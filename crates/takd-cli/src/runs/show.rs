@@ -1,19 +1,23 @@
 //! `takd runs show`.
 
-use super::{Other, Place, State, Summary, again, names, size};
+use super::place::Place;
+use super::summary::{Listing, Other, State, Summary};
+use super::words::{command_line, date, size};
 use crate::output;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use takd_distill::{Evaluation, Record, RunConfig, RunResult, Store};
+use takd_distill::{Evaluation, Record, RunResult, RunSettings, Runs};
+use takd_store::{Configuration, Start};
 
-/// Show what a run is, what it came to or how far it is, its files, and the command that trains it again.
+/// Show what a run is, how it ended or how far it is, its files, and the commands that trained it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   takd runs show 7b76
+      the run whose id begins so
   takd runs show 7b76 --json | jq .result.test.accuracy
 
 Exit status: 0, damaged or not; 1 if there is no such run, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
@@ -33,13 +37,13 @@ struct Shown {
     #[serde(flatten)]
     summary: Summary,
     folder: PathBuf,
-    config: Option<RunConfig>,
+    config: Option<RunSettings>,
     /// The runs that it teaches.
     students: Vec<Other>,
     result: Option<RunResult>,
     files: Vec<File>,
-    /// What trains it again.
-    command: Option<String>,
+    /// Who trained it, when and with which command; the first start and the latest.
+    starts: Vec<Start>,
 }
 
 #[derive(Serialize)]
@@ -49,19 +53,22 @@ struct File {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let store = args.place.store()?;
-    let id = store.find(&args.run)?;
-    let folder = store.dir(&id);
+    let runs = args.place.runs()?;
+    let id = runs.find(&args.run)?;
+    let listing = Listing::of(&runs)?;
+    let folder = runs.dir(&id);
+    let config = runs.config(&id).ok().flatten();
+    let canonical = config.as_ref().map(Configuration::canonical);
     let shown = Shown {
-        summary: Summary::of(&id, &store),
-        config: store.config(&id).ok().flatten(),
-        students: store.taught_by(&id)?.iter().map(|id| Other::of(id, &store)).collect(),
-        result: store.finished(&id).ok().flatten(),
+        summary: listing.get(&id, &runs).with_context(|| format!("the run {id} was deleted meanwhile"))?,
+        config: config.map(|config| config.settings().clone()),
+        students: listing.students(&id),
+        result: runs.outcome(&id).ok().flatten(),
         files: files(&folder)?,
-        command: again::command(&id, &store, &args.place.out),
+        starts: runs.starts(&id).unwrap_or_default(),
         folder,
     };
-    if args.json { output::print_json(&shown) } else { output::print(&text(&shown, &store)?) }
+    if args.json { output::print_json(&shown) } else { output::print(&text(&shown, canonical.as_deref(), &runs)) }
 }
 
 fn files(folder: &Path) -> Result<Vec<File>> {
@@ -77,43 +84,46 @@ fn files(folder: &Path) -> Result<Vec<File>> {
     read().with_context(|| format!("cannot read the folder {}", folder.display()))
 }
 
-fn text(shown: &Shown, store: &Store) -> Result<String> {
-    let Shown { summary, folder, config, students, result, files, command } = shown;
+fn text(shown: &Shown, canonical: Option<&str>, runs: &Runs) -> String {
+    let Shown { summary, folder, students, result, files, starts, .. } = shown;
     let mut text = format!("run {}: {}\nfolder: {}\n", summary.id, summary.name(), folder.display());
     let (done, epochs) = (summary.epochs_done.unwrap_or(0), summary.epochs.map_or("?".into(), |n| n.to_string()));
+    let problem = summary.problem.as_deref().unwrap_or_default();
     let state = match summary.state {
         State::Finished => "finished".into(),
+        State::NoTeacher => "finished; a teacher of it has no result any more".into(),
         State::Running => format!("running: {done} of {epochs} epochs are over"),
         State::Unfinished => format!("unfinished: {done} of {epochs} epochs are over"),
-        State::Damaged => format!("damaged: {}", summary.problem.as_deref().unwrap_or_default()),
+        State::Diverged => problem.to_owned(),
+        State::Foreign => format!("foreign: {problem}"),
+        State::Damaged => format!("damaged: {problem}"),
     };
     let _ = writeln!(text, "state: {state}");
-    for (what, runs) in [("taught by", &summary.taught_by), ("teaches", students)] {
-        for other in runs {
-            let _ = writeln!(text, "{what}: {}, run {}", names(std::slice::from_ref(other)), other.run);
+    for (what, others) in [("taught by", &summary.taught_by), ("teaches", students)] {
+        for other in others {
+            let _ = writeln!(text, "{what}: {}, run {}", other.name(), other.run);
         }
     }
     if let Some(result) = result {
         let _ = writeln!(text, "\nResult, of epoch {}:\n{}", result.epoch, outcome(result));
     } else if let Some(Record::Epoch(record)) =
-        store.records(&summary.id).unwrap_or_default().iter().rfind(|record| matches!(record, Record::Epoch(_)))
+        runs.records(&summary.id).unwrap_or_default().iter().rfind(|record| matches!(record, Record::Epoch(_)))
     {
         let _ = writeln!(
             text,
-            "\nSo far, after epoch {}:\n  training: {:.2} % right, loss {:.4}",
+            "\nSo far, after epoch {}:\n  training accuracy {:.2} %, loss {:.4}",
             record.epoch,
-            100.0 * record.train_accuracy,
-            record.train_loss
+            100.0 * record.train.accuracy,
+            record.train.loss.loss
         );
         let evaluations = [("held-out", record.held_out), ("test", record.test)];
         for (name, evaluation) in evaluations.into_iter().filter_map(|(name, found)| Some((name, found?))) {
             let _ = writeln!(text, "{}", evaluated(name, &evaluation));
         }
     }
-    if let Some(config) = config {
-        let toml = toml::to_string(config).context("the configuration cannot be shown")?;
-        let _ = writeln!(text, "\nConfiguration:");
-        for line in toml.lines() {
+    if let Some(canonical) = canonical {
+        let _ = writeln!(text, "\nConfiguration, whose hash is the run's id:");
+        for line in canonical.lines() {
             let _ = writeln!(text, "{}", format!("  {line}").trim_end());
         }
     }
@@ -121,14 +131,17 @@ fn text(shown: &Shown, store: &Store) -> Result<String> {
     for File { name, bytes } in files {
         let _ = writeln!(text, "  {:>10}  {name}", size(*bytes));
     }
-    let command = command.as_deref().unwrap_or(again::UNKNOWN);
-    let _ = write!(text, "\nTo train it again, or go on with it:\n  {command}");
-    Ok(text)
+    let _ = writeln!(text, "\nStarted (the last command trains it again, or goes on with it):");
+    for start in starts {
+        let Start { program, host, time, .. } = start;
+        let _ = writeln!(text, "  {} on {host} by {program}\n    {}", date(*time), command_line(start));
+    }
+    text.trim_end().to_owned()
 }
 
 fn evaluated(name: &str, of: &Evaluation) -> String {
     format!(
-        "  {} {name} images: {:.2} % right, {:.2} % among the first five, loss {:.4}, calibration error {:.2} %",
+        "  {} {name} images: accuracy {:.2} %, top-5 accuracy {:.2} %, loss {:.4}, calibration error {:.2} %",
         of.images,
         100.0 * of.accuracy,
         100.0 * of.top5_accuracy,
@@ -142,7 +155,7 @@ fn outcome(result: &RunResult) -> String {
     lines.extend(result.held_out.map(|held_out| evaluated("held-out", &held_out)));
     lines.extend(result.teachers.map(|teachers| {
         format!(
-            "  with the teacher: {:.2} % of the classes alike, KL {:.4}, entropy of the soft targets {:.4}",
+            "  with the teacher: agreement {:.2} %, KL {:.4}, entropy of the soft targets {:.4}",
             100.0 * teachers.agreement,
             teachers.kl,
             teachers.soft_target_entropy

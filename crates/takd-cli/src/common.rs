@@ -1,0 +1,159 @@
+//! What commands that train have in common: their flags, and where they work.
+
+use crate::device::DeviceKind;
+use crate::exit::WrongArgument;
+use crate::{output, values};
+use anyhow::{Context, Result};
+use clap::error::ErrorKind;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use takd_datasets::{Catalog, Drawn, Sources};
+use takd_distill::{Protocol, Retry, Runs};
+use takd_grid::recipe::{Settings, parse_seeds};
+use takd_store::Start;
+
+/// The results folder, unless another is named.
+pub(crate) const DEFAULT_OUT: &str = "results";
+
+/// What every command that trains can be told.
+#[derive(clap::Args)]
+pub(crate) struct Common {
+    /// Whose rules: `code` is what the published code does, defects included; `paper` is what the text says; `sound` is
+    /// the text, but nothing is chosen by the test set [default: sound]
+    #[arg(long, value_name = "code|paper|sound")]
+    pub protocol: Option<Protocol>,
+    /// Epochs of every run [default: the protocol's 150 or 160]
+    #[arg(long, value_parser = values::epochs, allow_negative_numbers = true)]
+    pub epochs: Option<usize>,
+    /// Seeds, with commas between, or a range such as 1..5; everything is trained once for each [default: 31]
+    #[arg(long, value_name = "SEED,…", value_parser = |text: &str| parse_seeds(text).map(Seeds), allow_negative_numbers = true)]
+    pub seeds: Option<Seeds>,
+    /// Use so many of the training images, the classes in their proportions [default: all]
+    #[arg(long, value_name = "IMAGES", value_parser = values::images, allow_negative_numbers = true)]
+    pub limit: Option<usize>,
+    /// The folder with the data sets, in the hub's layout: cifar10/plain_text/train-*.parquet, …; no other place is looked into
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Stay off the network; what the hub's cache holds is used
+    #[arg(long)]
+    pub offline: bool,
+    /// What to train on
+    #[arg(long, value_name = "auto|cpu|cuda|cuda-tf32|metal", default_value = "auto")]
+    pub device: DeviceKind,
+    /// Runs to train at once, in one process, so that small networks fill a GPU; each takes its share of the GPU's memory
+    /// and of the threads, and results do not depend on it [default: 4 on CUDA, else 1]
+    #[arg(long, value_parser = values::count, allow_negative_numbers = true)]
+    pub jobs: Option<usize>,
+    /// Processor threads to work with; results do not depend on it [default: one a core]
+    #[arg(long, value_parser = values::count, allow_negative_numbers = true)]
+    pub threads: Option<usize>,
+    /// Where runs and tables are kept
+    #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Train runs again that diverged before
+    #[arg(long)]
+    pub retry: bool,
+    /// Train nothing: list the runs, which are done, and what the others take, by a short measurement here
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How the result is printed: `csv` has a row a run, `json` the run behind every number; shares are from 0 to 1 in both
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "text|markdown|csv|json", hide_possible_values = true)]
+    pub format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// No progress, only warnings and the result
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Seeds, each once.
+#[derive(Clone, Debug)]
+pub(crate) struct Seeds(pub Vec<u64>);
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Markdown,
+    Csv,
+    Json,
+}
+
+impl Common {
+    /// Does `work` in the one pool of threads that everything parallel runs in. Within it, because from outside every
+    /// parallel loop would wake one thread more than there are cores.
+    pub(crate) fn in_pool<R: Send>(&self, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = self.threads.unwrap_or(cores);
+        if threads > cores {
+            // More would only wait for each other, and cost many times the time.
+            let (has, are) = if cores == 1 {
+                ("1 core", "1 thread is")
+            } else {
+                (&*format!("{cores} cores"), &*format!("{cores} threads are"))
+            };
+            output::note(&format!("--threads {threads}: this machine has {has}, so {are} used"));
+        }
+        let threads = threads.min(cores);
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
+        rayon::scope(|_| work())
+    }
+
+    /// The settings that these flags give.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            protocol: self.protocol,
+            seeds: self.seeds.as_ref().map(|Seeds(seeds)| seeds.clone()),
+            epochs: self.epochs,
+            limit: self.limit,
+            ..Settings::default()
+        }
+    }
+
+    pub(crate) fn runs(&self) -> Result<Runs> {
+        Ok(Runs::open(&self.out.join("runs"))?)
+    }
+
+    /// The data sets, their cards kept beside the runs.
+    pub(crate) fn catalog(&self, drawn: Drawn) -> Catalog {
+        let sources = Sources { folder: self.data_dir.clone(), offline: self.offline, drawn };
+        Catalog::new(sources, self.out.join("cards"))
+    }
+
+    /// What is kept of this command beside the runs that it trains.
+    pub(crate) fn start() -> Start {
+        let command = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        Start::now(command, format!("takd {}", env!("CARGO_PKG_VERSION")))
+    }
+
+    pub(crate) fn retry(&self) -> Retry {
+        if self.retry { Retry::Diverged } else { Retry::Never }
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+
+    /// Says that one small seed is no number of seeds, for those who meant one.
+    pub(crate) fn explain_single_seed(&self) {
+        if let Some(Seeds(seeds)) = &self.seeds
+            && let &[seed] = seeds.as_slice()
+            && (2..=10).contains(&seed)
+            && !self.quiet
+        {
+            output::note(&format!("--seeds {seed} is one seed, the number {seed}; several are 1,2,3 or 1..3"));
+        }
+    }
+
+    /// Refuses a folder of data if `command` would not look into it.
+    pub(crate) fn no_data_dir(&self, command: &'static str, what: &str) -> Result<()> {
+        let message = format!(
+            "{what} trains on built-in images and reads no --data-dir; for a short run on your data use --epochs and --limit"
+        );
+        match self.data_dir {
+            Some(_) => Err(WrongArgument::error(command, ErrorKind::ArgumentConflict, message)),
+            None => Ok(()),
+        }
+    }
+}

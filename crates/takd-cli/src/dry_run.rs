@@ -1,0 +1,180 @@
+//! `--dry-run`: the runs of a plan, which are done, and what the others take.
+
+use crate::common::{Common, Format};
+use crate::output::{self, List};
+use anyhow::Result;
+use indicatif::FormattedDuration;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use takd_datasets::{Card, DatasetName};
+use takd_distill::{Pace, PaceOf, Runs, Status, measure};
+use takd_grid::{Plan, PlannedRun};
+use takd_ops::Compute;
+
+/// How long each kind of network is measured.
+const BUDGET: Duration = Duration::from_millis(600);
+
+/// What a dry run says.
+#[derive(Serialize)]
+struct DryRun {
+    runs: Vec<Planned>,
+    /// Seconds that the runs that are not done take here, one after the other.
+    seconds: f64,
+    /// Bytes that they add to the disk.
+    bytes: u64,
+}
+
+/// A run.
+#[derive(Serialize)]
+struct Planned {
+    id: String,
+    path: String,
+    dataset: String,
+    seed: u64,
+    state: &'static str,
+    epochs: usize,
+    /// Multiply-adds of the whole run, in 10⁹.
+    gmac: f64,
+    /// Seconds that are left, by a short measurement here; 0 for a run that is done.
+    seconds: f64,
+    /// Bytes of its network, and of the logits that are kept for it.
+    bytes: u64,
+}
+
+pub(crate) fn run(
+    common: &Common,
+    plan: &Plan,
+    cards: &BTreeMap<DatasetName, Card>,
+    runs: &Runs,
+    compute: &Compute,
+) -> Result<()> {
+    let mut paces = BTreeMap::new();
+    let mut planned = Vec::new();
+    for run in &plan.runs {
+        let card = &cards[&run.config.data.dataset];
+        let (state, left) = match runs.status(&run.id) {
+            Ok(Status::Finished(_)) => ("done", 0.0),
+            Ok(Status::Diverged(_)) if !common.retry => ("diverged", 0.0),
+            Ok(Status::Unfinished { epoch }) if epoch > 0 => {
+                ("begun", 1.0 - epoch as f64 / run.config.training.epochs as f64)
+            }
+            Ok(_) => ("to train", 1.0),
+            Err(_) => ("damaged", 1.0),
+        };
+        let seconds = if left > 0.0 { left * seconds(run, card, compute, &mut paces)? } else { 0.0 };
+        planned.push(Planned {
+            id: run.id.to_string(),
+            path: run.path.to_string(),
+            dataset: run.config.data.dataset.to_string(),
+            seed: run.config.seed,
+            state,
+            epochs: run.config.training.epochs,
+            gmac: run.cost.total() / 1e9,
+            seconds,
+            bytes: bytes(run, card),
+        });
+    }
+    let left = planned.iter().filter(|run| run.seconds > 0.0);
+    let dry_run = DryRun {
+        seconds: planned.iter().map(|run| run.seconds).sum(),
+        bytes: left.map(|run| run.bytes).sum(),
+        runs: planned,
+    };
+    match common.format() {
+        Format::Json => output::print_json(&dry_run),
+        Format::Csv => output::print(csv(&dry_run)?.trim_end()),
+        Format::Markdown => {
+            let List { header, rows, .. } = list(&dry_run);
+            let mut table = comfy_table::Table::new();
+            table.load_preset(comfy_table::presets::ASCII_MARKDOWN).set_header(header).add_rows(rows);
+            output::print(&format!("{table}\n\n{}", summary(&dry_run)))
+        }
+        Format::Text => output::print(&format!("{}\n\n{}", list(&dry_run).to_text(), summary(&dry_run))),
+    }
+}
+
+/// What the run takes by the paces of its network and its teachers.
+fn seconds(run: &PlannedRun, card: &Card, compute: &Compute, paces: &mut BTreeMap<PaceOf, Pace>) -> Result<f64> {
+    let (config, classes) = (&run.config, card.classes());
+    let training = &config.training;
+    let mut pace = |model| -> Result<Pace> {
+        let of = PaceOf { model, classes, side: card.height, batch_size: training.batch_size };
+        if let Some(pace) = paces.get(&of) {
+            return Ok(*pace);
+        }
+        let pace = measure(of, compute, BUDGET)?;
+        paces.insert(of, pace);
+        Ok(pace)
+    };
+    let own = pace(config.model)?;
+    let mut teachers = 0.0;
+    for name in run.path.teachers() {
+        teachers += pace(name.spec(classes))?.forward_s;
+    }
+    let held_out = training.held_out(config.data.train_images);
+    let trained = (config.data.train_images - held_out) as f64;
+    let evaluated = held_out + if training.evaluates_test_each_epoch() { card.test } else { 0 };
+    let epochs = training.epochs as f64;
+    let looks = match training.forms() {
+        Some(forms) => (forms * config.data.train_images) as f64,
+        None => trained * epochs,
+    };
+    let test = card.test as f64;
+    Ok(epochs * (trained * own.train_s + evaluated as f64 * own.forward_s)
+        + teachers * (looks + test)
+        + own.forward_s * test)
+}
+
+/// The network, and the logits of its teachers that are kept.
+fn bytes(run: &PlannedRun, card: &Card) -> u64 {
+    let (config, classes) = (&run.config, card.classes());
+    let forms = if config.distillation.is_some() { config.training.forms().unwrap_or(0) } else { 0 };
+    let logits = config.teachers().len() * (forms * config.data.train_images + card.test) * classes;
+    4 * (config.model.parameter_count(classes) + logits) as u64
+}
+
+fn list(dry_run: &DryRun) -> List {
+    let row = |run: &Planned| {
+        vec![
+            run.id.clone(),
+            run.path.clone(),
+            run.dataset.clone(),
+            run.seed.to_string(),
+            run.epochs.to_string(),
+            run.state.to_owned(),
+            format!("{:.0}", run.gmac),
+            if run.seconds > 0.0 { duration(run.seconds) } else { "–".to_owned() },
+        ]
+    };
+    List {
+        header: vec!["run", "path", "data", "seed", "epochs", "state", "GMAC", "time"],
+        rows: dry_run.runs.iter().map(row).collect(),
+        dispensable: &["GMAC", "epochs", "run", "seed"],
+    }
+}
+
+fn csv(dry_run: &DryRun) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    dry_run.runs.iter().try_for_each(|run| writer.serialize(run))?;
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+fn summary(dry_run: &DryRun) -> String {
+    let left = dry_run.runs.iter().filter(|run| run.seconds > 0.0).count();
+    let runs = if dry_run.runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", dry_run.runs.len()) };
+    format!(
+        "{runs}, {left} to train: about {} here, one after the other, and {} on the disk.\n\
+         (GMAC: 10⁹ multiply-adds of the whole run. The time is estimated from a short measurement of each network.)",
+        duration(dry_run.seconds),
+        indicatif::BinaryBytes(dry_run.bytes)
+    )
+}
+
+/// `45 s`, `00:12:30`.
+fn duration(seconds: f64) -> String {
+    match seconds.ceil() {
+        seconds if seconds < 100.0 => format!("{seconds:.0} s"),
+        seconds => FormattedDuration(Duration::from_secs_f64(seconds)).to_string(),
+    }
+}

@@ -1,0 +1,77 @@
+//! What a person is told when something fails: the libraries' error, and what to do about it on the command line.
+
+use takd_datasets::Error as DataError;
+use takd_distill::Error as TrainError;
+use takd_store::Error as StoreError;
+
+/// How a command can do without images of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WithoutData {
+    /// With `--preset quick`.
+    QuickPreset,
+    /// With `--dataset shapes10`.
+    DrawnDataset,
+    /// Not at all.
+    No,
+}
+
+/// The error with its causes, but for those that it tells itself, and the remedy.
+pub(crate) fn message(error: &anyhow::Error, without_data: WithoutData) -> String {
+    let message = error.chain().map(ToString::to_string).fold(String::new(), |message, cause| match message.as_str() {
+        "" => cause,
+        told if told.contains(&cause) => message,
+        told => format!("{told}: {cause}"),
+    });
+    match remedy(error, without_data) {
+        Some(remedy) => format!("{message}\n{remedy}"),
+        None => message,
+    }
+}
+
+fn remedy(error: &anyhow::Error, without_data: WithoutData) -> Option<String> {
+    if let Some(error) = find::<DataError>(error) {
+        return of_data(error, without_data);
+    }
+    match find::<StoreError>(error)? {
+        StoreError::Damaged { .. } => {
+            Some("`takd runs verify` lists what is damaged, and the command that trains it again".into())
+        }
+        StoreError::Prefix { .. } => Some("`takd runs ls` lists all runs".into()),
+        StoreError::NoLocks { .. } => Some("--out names another results folder".into()),
+        _ => None,
+    }
+}
+
+/// The error of this type in the chain, or inside of one of takd-distill's, which passes it on as its own.
+fn find<T: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&T> {
+    error
+        .chain()
+        .find_map(|cause| {
+            let inner = match cause.downcast_ref()? {
+                TrainError::Data(error) => error as &(dyn std::error::Error + 'static),
+                TrainError::Store(error) => error,
+                _ => return None,
+            };
+            inner.downcast_ref()
+        })
+        .or_else(|| error.chain().find_map(|cause| cause.downcast_ref()))
+}
+
+fn of_data(error: &DataError, without_data: WithoutData) -> Option<String> {
+    match error {
+        DataError::NotFound { folder, .. } => {
+            let place = if folder.is_some() {
+                "The folder is the one that --data-dir names"
+            } else {
+                "Its folder is named with --data-dir DIR"
+            };
+            let without = match without_data {
+                WithoutData::QuickPreset => "; --preset quick needs no data, because it trains on images drawn by code",
+                WithoutData::DrawnDataset => "; --dataset shapes10 needs no data, because its images are drawn by code",
+                WithoutData::No => "",
+            };
+            Some(format!("{place}{without}"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,45 @@
+//! Values of flags, refused in words that say what is right.
+
+use takd_grid::recipe::PerStep;
+
+/// The most epochs or images that are counted.
+const MOST: u64 = 1_000_000_000;
+
+/// A number of epochs.
+pub(crate) fn epochs(text: &str) -> Result<usize, String> {
+    whole(text, "a number of epochs is a whole number of 1 or more, as in 160")
+}
+
+/// A number of images.
+pub(crate) fn images(text: &str) -> Result<usize, String> {
+    whole(text, "a number of images is a whole number of 1 or more, as in 2000")
+}
+
+/// A number of threads or jobs.
+pub(crate) fn count(text: &str) -> Result<usize, String> {
+    whole(text, "it is a whole number of 1 or more, as in 4")
+}
+
+/// λ for all steps, or one for each with commas between.
+pub(crate) fn lambda(text: &str) -> Result<PerStep, String> {
+    per_step(text, "λ is a number from 0 to 1, as in 0.5", |value| (0.0..=1.0).contains(&value))
+}
+
+/// τ for all steps, or one for each with commas between.
+pub(crate) fn temperature(text: &str) -> Result<PerStep, String> {
+    per_step(text, "τ is a number above 0, as in 5", |value| value > 0.0 && value.is_finite())
+}
+
+fn whole(text: &str, expected: &str) -> Result<usize, String> {
+    let value: Option<u64> = text.parse().ok();
+    value.filter(|value| (1..=MOST).contains(value)).map(|value| value as usize).ok_or_else(|| expected.to_owned())
+}
+
+fn per_step(text: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Result<PerStep, String> {
+    let value = |part: &str| part.trim().parse().ok().filter(|&value| fits(value)).ok_or_else(|| expected.to_owned());
+    let values = text.split(',').map(value).collect::<Result<Vec<f64>, _>>()?;
+    Ok(match values.as_slice() {
+        [one] => PerStep::All(*one),
+        _ => PerStep::Each(values),
+    })
+}

@@ -1,0 +1,182 @@
+//! What newcomers are told.
+
+mod common;
+
+use common::{distill, folder, run, takd, text};
+use std::time::{Duration, Instant};
+
+#[test]
+fn number_of_threads_is_capped_at_the_cores_with_one_line() {
+    let out = folder();
+    let started = Instant::now();
+    let said = text(&run(&mut distill(&["plane2"], out.path(), &["--epochs", "1", "--threads", "100000"]), 0).stderr);
+    let cores = std::thread::available_parallelism().expect("cores");
+    assert_eq!(said.matches("--threads 100000: this machine has ").count(), 1, "{said}");
+    assert!(said.contains(&format!("has {cores} core")), "{said}");
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+#[test]
+fn any_number_of_jobs_is_taken_for_as_many_as_there_are_runs() {
+    let out = folder();
+    let flags = ["--epochs", "1", "--seeds", "1,2", "--jobs", "20000"];
+    let said = text(&run(&mut distill(&["plane2"], out.path(), &flags), 0).stderr);
+    assert_eq!(said.matches(": trained, ").count(), 2, "{said}");
+}
+
+#[test]
+fn wrong_values_are_refused_in_words_that_say_what_is_right() {
+    let refused: [(&[&str], &str); 12] = [
+        (&["--epochs", "0"], "a number of epochs is a whole number of 1 or more, as in 160"),
+        (&["--limit", "2k"], "a number of images is a whole number of 1 or more, as in 2000"),
+        (&["--limit", "0"], "a number of images is a whole number of 1 or more, as in 2000"),
+        (&["--seeds", "1..x"], "a range such as `1..5`"),
+        (&["--seeds", "-1"], "seed"),
+        (&["--lambda", "-0.1"], "λ is a number from 0 to 1, as in 0.5"),
+        (&["--lambda", "nan"], "λ is a number from 0 to 1, as in 0.5"),
+        (&["--temperature", "inf"], "τ is a number above 0, as in 5"),
+        (&["--device", "gpu"], "an NVIDIA GPU is `cuda`, an Apple GPU is `metal`"),
+        (&["--device", "mps"], "an Apple GPU is `metal`"),
+        (&["--jobs", "many"], "a whole number of 1 or more, as in 4"),
+        (&["--dataset", "mnist"], "choose one of cifar10, cifar100, shapes10, shapes100"),
+    ];
+    for (flags, expected) in refused {
+        let out = folder();
+        let message = text(&run(takd(&["distill", "plane4", "plane2", "--out"]).arg(out.path()).args(flags), 2).stderr);
+        assert!(message.contains(expected), "{flags:?}: {message}");
+        for word in ["non-zero type", "invalid digit", "tip: "] {
+            assert!(!message.contains(word), "{flags:?}: {message}");
+        }
+        assert!(!out.path().join("runs").exists());
+    }
+}
+
+#[test]
+fn range_of_seeds_is_each_of_them() {
+    let out = folder();
+    let said = text(&run(&mut distill(&["plane2"], out.path(), &["--epochs", "1", "--seeds", "4..6"]), 0).stderr);
+    for seed in 4..=6 {
+        assert!(said.contains(&format!("plane2 on shapes10, seed {seed}: trained")), "{said}");
+    }
+}
+
+#[test]
+fn wrong_paths_are_refused_with_the_nearest_name_or_the_place() {
+    let refused: [(&[&str], &str); 6] = [
+        (&["plane3"], "unknown network `plane3`; did you mean `plane2` or `plane4`?"),
+        (&["Plane10"], "did you mean `plane10`?"),
+        (&["resnet18"], "did you mean `resnet20`?"),
+        (&["plane10->"], "empty step in `plane10->`"),
+        (&["plane4->->plane2"], "empty step in `plane4->->plane2`"),
+        (&["plane10", "+"], "no network beside `+`"),
+    ];
+    let out = folder();
+    for (path, expected) in refused {
+        let message = text(&run(&mut distill(path, out.path(), &[]), 2).stderr);
+        assert!(message.contains(expected) && message.lines().count() < 8, "{path:?}: {message}");
+        assert!(!message.contains("quotes"), "{path:?}: {message}");
+    }
+}
+
+#[test]
+fn arrow_that_the_shell_took_is_answered_with_the_hint_on_quotes() {
+    let out = folder();
+    // `takd distill plane10->plane2` and `takd distill plane10 -> plane2`, as a shell hands them on.
+    for path in [&["plane10-"][..], &["plane10", "-"], &["plane10-", "plane2"]] {
+        let message = text(&run(&mut distill(path, out.path(), &[]), 2).stderr);
+        assert!(
+            message.contains("quotes, as in 'plane10->plane2', or as words: plane10 plane2"),
+            "{path:?}: {message}"
+        );
+    }
+}
+
+#[test]
+fn settings_without_effect_and_a_seed_that_may_be_meant_as_a_number_are_each_told_in_a_line() {
+    let out = folder();
+    let said = text(
+        &run(&mut distill(&["plane2"], out.path(), &["--epochs", "1", "--lambda", "0.3", "--seeds", "2"]), 0).stderr,
+    );
+    assert_eq!(said.matches("--lambda and --temperature change nothing: plane2 has no teacher").count(), 1, "{said}");
+    assert_eq!(said.matches("--seeds 2 is one seed, the number 2; several are 1,2,3 or 1..3").count(), 1, "{said}");
+    let mut other = distill(&["plane2"], out.path(), &["--epochs", "1", "--seeds", "31"]);
+    let said = text(&run(&mut other, 0).stderr);
+    assert!(!said.contains("is one seed"), "{said}");
+}
+
+#[test]
+fn other_number_of_epochs_for_a_finished_run_is_told_to_begin_anew_and_why() {
+    let out = folder();
+    let train = |more: &[&str]| text(&run(&mut distill(&["plane4", "plane2"], out.path(), more), 0).stderr);
+    assert!(!train(&["--epochs", "1"]).contains("begins anew"));
+    let said = train(&["--epochs", "2"]);
+    assert_eq!(said.matches("begins anew").count(), 1, "{said}");
+    assert!(
+        said.contains("of 1 epoch is left as it is, and one of 2 begins anew: what a run ends in follows"),
+        "{said}"
+    );
+    // Another seed is no other number of epochs, and what is finished needs no word.
+    assert!(!train(&["--epochs", "2"]).contains("begins anew"));
+    assert!(!train(&["--epochs", "2", "--seeds", "77"]).contains("begins anew"));
+}
+
+#[test]
+fn network_at_chance_level_is_pointed_out_in_one_line() {
+    let out = folder();
+    let printed = text(&run(&mut distill(&["plane2"], out.path(), &["--epochs", "1", "--seeds", "1,2"]), 0).stdout);
+    assert_eq!(printed.matches("At chance level: plane2, seeds 1, 2").count(), 1, "{printed}");
+}
+
+#[test]
+fn result_of_a_run_is_called_test_accuracy() {
+    let out = folder();
+    let said = text(&run(&mut distill(&["plane2"], out.path(), &["--epochs", "1"]), 0).stderr);
+    assert!(said.contains(": trained, test accuracy "), "{said}");
+    assert!(!said.contains("of the test images"), "{said}");
+}
+
+#[test]
+fn commands_with_a_quick_preset_name_it_to_those_without_images_and_others_do_not() {
+    let out = folder();
+    let recipe = out.path().join("mine.toml");
+    let cell = "[[cell]]\nname = \"one\"\ndata = \"cifar10\"\npaths = [\"plane2\"]\n";
+    std::fs::write(&recipe, format!("title = \"Mine\"\nlayout = \"paths\"\n{cell}")).expect("a file");
+    let recipe = recipe.display().to_string();
+    let commands: [(&[&str], bool, bool); 4] = [
+        (&["reproduce-table1"], true, false),
+        (&["run", "table1"], true, false),
+        (&["run", &recipe], false, false),
+        (&["distill", "plane2"], false, true),
+    ];
+    for (words, quick, drawn) in commands {
+        let mut command = takd(words);
+        command.args(["--offline", "--data-dir"]).arg(out.path()).arg("--out").arg(out.path());
+        let message = text(&run(&mut command, 1).stderr);
+        assert_eq!(message.contains("--preset quick"), quick, "{words:?}: {message}");
+        assert_eq!(message.contains("--dataset shapes10"), drawn, "{words:?}: {message}");
+    }
+}
+
+#[test]
+fn every_help_has_two_examples() {
+    let commands: [&[&str]; 12] = [
+        &[],
+        &["run"],
+        &["distill"],
+        &["reproduce-table1"],
+        &["recipe"],
+        &["recipe", "list"],
+        &["recipe", "show"],
+        &["runs"],
+        &["runs", "ls"],
+        &["runs", "show"],
+        &["runs", "verify"],
+        &["runs", "rm"],
+    ];
+    for command in commands {
+        let help = text(&run(takd(command).arg("--help"), 0).stdout);
+        let examples = help.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("{command:?} has no examples"));
+        let of_command = examples.lines().filter(|line| line.starts_with("  takd ")).count();
+        assert!(of_command >= 2, "{command:?}: {help}");
+    }
+}
