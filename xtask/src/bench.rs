@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: the crates' own benchmarks, in release, beside PyTorch where it is wanted.
+//! `cargo xtask bench`: the crates' own benchmarks, in release, beside PyTorch if it is asked for.
 
-use crate::takd;
+use crate::{cargo, gpu};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::ffi::OsString;
@@ -21,49 +21,54 @@ pub(crate) enum Bench {
     Batches,
 }
 
+/// What is measured in turns with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    Nothing,
+    PyTorch,
+}
+
 impl Bench {
-    /// The example that measures it, and its crate.
-    fn example(self) -> (&'static str, &'static str) {
+    /// The example that measures it; each has a name of its own in the workspace.
+    fn example(self) -> &'static str {
         match self {
-            Self::Step => ("takd-ops", "bench_step"),
-            Self::Loss => ("takd-loss", "bench_loss"),
-            Self::Epoch => ("takd-distill", "bench_epoch"),
-            Self::Batches => ("takd-datasets", "bench_batches"),
+            Self::Step => "bench_step",
+            Self::Loss => "bench_loss",
+            Self::Epoch => "bench_epoch",
+            Self::Batches => "bench_batches",
         }
     }
 }
 
-/// Builds a benchmark, for the device that `args` ask for, and runs it with them; beside PyTorch from PyPI where `pytorch`.
-pub(crate) fn run(bench: Bench, pytorch: bool, args: &[OsString]) -> Result<()> {
-    let (package, example) = bench.example();
-    let mut command = Command::new(crate::cargo());
-    command.args(["run", "--release", "--package", package, "--example", example, "--manifest-path"]);
-    command.arg(crate::root().join("Cargo.toml"));
-    let feature = takd::device_feature(args);
-    if feature == Some("cuda") {
-        takd::check_for_cuda()?;
+/// Builds a benchmark, for the device that `args` ask for, and runs it with them.
+pub(crate) fn run(bench: Bench, beside: Beside, args: &[OsString]) -> Result<()> {
+    if beside == Beside::PyTorch && !matches!(bench, Bench::Step | Bench::Loss) {
+        bail!("--pytorch is for `step` and `loss`: the others have nothing of PyTorch's beside them");
     }
+    let example = bench.example();
+    // Of the workspace and not of its package, so that the dependencies are those that takd was built with.
+    let mut build = cargo::cargo(&["build", "--release", "--workspace", "--example", example, "--manifest-path"]);
+    build.arg(cargo::root().join("Cargo.toml"));
+    let feature = gpu::device_feature(args);
+    gpu::check_feature(feature)?;
     if let Some(feature) = feature {
-        command.args(["--features", feature]);
+        build.args(["--features", &format!("takd-cli/{feature}")]);
     }
-    command.arg("--");
-    if pytorch {
-        if !matches!(bench, Bench::Step | Bench::Loss) {
-            bail!("--pytorch is for `step` and `loss`: the others have nothing of PyTorch's beside them");
-        }
-        command.arg("--python").arg(python_with_pytorch(feature == Some("cuda"))?);
+    let program = cargo::find(&cargo::build(build)?, example)?;
+    let mut command = Command::new(&program);
+    if beside == Beside::PyTorch {
+        command.arg("--python").arg(python_with_pytorch(feature)?);
         if bench == Bench::Step {
-            // PyTorch at its best. `-- --eager` is the way out.
+            // PyTorch at its best; `-- --eager` switches it off again.
             command.arg("--compile");
         }
     }
-    let status = command.args(args).status().context("cannot start cargo")?;
-    std::process::exit(status.code().unwrap_or(1))
+    cargo::run_and_exit(&program, command.args(args))
 }
 
 /// A Python of its own with PyTorch, in the target folder, and for a GPU with Liger-Kernel; set up the first time.
-fn python_with_pytorch(on_gpu: bool) -> Result<PathBuf> {
-    let folder = crate::target().join("pytorch");
+fn python_with_pytorch(feature: Option<&str>) -> Result<PathBuf> {
+    let folder = cargo::target_folder()?.join("pytorch");
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
     if !imports(&python, "torch, numpy") {
         eprintln!("setting up PyTorch in {} (once, some GB from PyPI on Linux)", folder.display());
@@ -76,7 +81,7 @@ fn python_with_pytorch(on_gpu: bool) -> Result<PathBuf> {
             bail!("PyTorch could not be installed; try again, or without --pytorch");
         }
     }
-    if on_gpu && !imports(&python, "liger_kernel") {
+    if feature == Some("cuda") && !imports(&python, "liger_kernel") {
         install(&python, &["liger-kernel"])?;
         if !imports(&python, "liger_kernel") {
             eprintln!("Liger-Kernel could not be installed: the benchmark does without");

@@ -1,39 +1,81 @@
 //! `cargo xtask ci`.
 
-use crate::emulator;
+use crate::{cargo, emulator, gpu};
 use anyhow::{Context, Result, bail};
-use std::process::Command;
 use std::time::Instant;
 
-const STEPS: &[(&str, &[&str])] = &[
-    ("format", &["fmt", "--all", "--check"]),
-    ("clippy", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
-    ("tests and doc tests", &["test", "--workspace"]),
-    ("documentation", &["doc", "--workspace", "--no-deps"]),
+/// A cargo command that must succeed.
+struct Step {
+    name: &'static str,
+    args: &'static [&'static str],
+    env: &'static [(&'static str, &'static str)],
+}
+
+/// Each with `--locked`, so that a Cargo.lock that is not up to date fails.
+const STEPS: &[Step] = &[
+    Step { name: "format", args: &["fmt", "--all", "--check"], env: &[] },
+    Step {
+        name: "clippy",
+        args: &["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"],
+        env: &[],
+    },
+    Step { name: "tests and doc tests", args: &["test", "--locked", "--workspace"], env: &[] },
+    Step {
+        name: "documentation",
+        args: &["doc", "--locked", "--workspace", "--no-deps"],
+        env: &[("RUSTDOCFLAGS", "--deny warnings")],
+    },
 ];
 
+/// What deny.toml asks of the dependencies, as far as no list of advisories is needed.
+const DENY: Step =
+    Step { name: "dependencies", args: &["deny", "--locked", "check", "licenses", "bans", "sources"], env: &[] };
+
+/// Whether an advisory is out against a dependency; the list was fetched before.
+const ADVISORIES: Step =
+    Step { name: "advisories", args: &["deny", "--locked", "check", "--disable-fetch", "advisories"], env: &[] };
+
 /// Of the CUDA code what needs no GPU: that it compiles and is free of warnings.
-const CUDA: (&str, &[&str]) =
-    ("clippy of the CUDA code", &["clippy", "--workspace", "--features", "takd-cli/cuda", "--", "--deny", "warnings"]);
+const CUDA: Step = Step {
+    name: "clippy of the CUDA code",
+    args: &["clippy", "--locked", "--workspace", "--features", "takd-cli/cuda", "--", "--deny", "warnings"],
+    env: &[],
+};
+
+/// The generation for which candle's kernels are compiled if there is no GPU to ask.
+const ANY_GENERATION: &[(&str, &str)] = &[("CUDA_COMPUTE_CAP", "80")];
 
 pub(crate) fn run() -> Result<()> {
-    for (name, args) in STEPS {
-        step(name, args)?;
+    for step in STEPS {
+        check(step, &[])?;
     }
-    let (name, args) = CUDA;
-    if crate::answers("nvcc", "--version") {
-        step(name, args)?;
+    dependencies()?;
+    if gpu::has_nvcc() {
+        check(&CUDA, if gpu::knows_generation() { &[] } else { ANY_GENERATION })?;
         emulated()
     } else {
-        eprintln!(
-            "ci: {name}, and its tests on an emulated GPU: skipped, for there is no nvcc on PATH; the tests need none"
-        );
-        eprintln!("ci: they take minutes, the first time many: cargo xtask emulate-cuda");
+        eprintln!("ci: {}, and its tests on an emulated GPU: skipped: there is no nvcc on PATH", CUDA.name);
+        eprintln!("ci: the tests need none and take minutes, the first time many: cargo xtask emulate-cuda");
         Ok(())
     }
 }
 
-/// Runs the tests that have CUDA code on an emulated GPU, where there can be one.
+/// Checks the dependencies against deny.toml, if cargo-deny is installed.
+fn dependencies() -> Result<()> {
+    if !cargo::succeeds(&["deny", "--version"]) {
+        eprintln!("ci: {}: skipped: there is no cargo-deny; cargo install --locked cargo-deny", DENY.name);
+        return Ok(());
+    }
+    check(&DENY, &[])?;
+    if cargo::succeeds(&["deny", "fetch", "db"]) {
+        check(&ADVISORIES, &[])
+    } else {
+        eprintln!("ci: {}: skipped: their list cannot be fetched: cargo deny fetch db", ADVISORIES.name);
+        Ok(())
+    }
+}
+
+/// Runs the tests that have CUDA code on an emulated GPU, if there can be one.
 fn emulated() -> Result<()> {
     let name = "tests on an emulated GPU";
     if let Some(why) = emulator::unavailable() {
@@ -49,18 +91,13 @@ fn emulated() -> Result<()> {
     Ok(())
 }
 
-fn step(name: &str, args: &[&str]) -> Result<()> {
+/// Runs a step in the workspace's folder and says how long it took.
+fn check(step: &Step, env: &[(&str, &str)]) -> Result<()> {
+    let Step { name, args, .. } = step;
     eprintln!("ci: {name}: cargo {}", args.join(" "));
     let start = Instant::now();
-    let mut command = Command::new(crate::cargo());
-    command.args(args).current_dir(crate::root());
-    if name == "documentation" {
-        command.env("RUSTDOCFLAGS", "--deny warnings");
-    }
-    if name == CUDA.0 && std::env::var_os("CUDA_COMPUTE_CAP").is_none() && !crate::answers("nvidia-smi", "-L") {
-        // There is no GPU whose generation candle could ask for.
-        command.env("CUDA_COMPUTE_CAP", "80");
-    }
+    let mut command = cargo::cargo(args);
+    command.current_dir(cargo::root()).envs(step.env.iter().chain(env).copied());
     if !command.status().context("cannot start cargo")?.success() {
         bail!("{name} failed; again alone: cargo {}", args.join(" "));
     }

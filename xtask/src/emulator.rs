@@ -1,5 +1,6 @@
 //! `cargo xtask emulate-cuda`: takd's CUDA code without a GPU and without a CUDA toolkit.
 
+use crate::{cargo, gpu};
 use anyhow::{Context, Result, bail};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ pub(crate) fn unavailable() -> Option<String> {
         return Some("the emulator of CUDA is for Linux on x86-64 and AArch64".into());
     }
     let compiler = compiler();
-    let answers = compiler.to_str().is_some_and(|name| crate::answers(name, "--version"));
+    let answers = compiler.to_str().is_some_and(|name| gpu::answers(name, "--version"));
     (!answers).then(|| format!("there is no C++ compiler {}; CXX names another", compiler.display()))
 }
 
@@ -48,15 +49,15 @@ pub(crate) fn run(args: &[OsString]) -> Result<bool> {
     if let Some(why) = unavailable() {
         bail!("emulate-cuda: {why}");
     }
-    std::fs::create_dir_all(crate::target())?;
-    let target = crate::target().canonicalize()?.join("emulated");
+    let target = cargo::target_folder()?.join("emulated");
+    std::fs::create_dir_all(&target)?;
     let toolkit = target.join("toolkit");
     build(&target, &toolkit)?;
-    let mut command = Command::new(crate::cargo());
+    let mut command = cargo::cargo(&[]);
     // The crates that takd needs, built for this alone: the time that takes matters more than theirs.
     command.args(["--config", "profile.dev.package.\"*\".opt-level=1"]);
     if args.is_empty() {
-        command.args(ARGS).arg("--manifest-path").arg(crate::root().join("Cargo.toml"));
+        command.args(ARGS).arg("--manifest-path").arg(cargo::root().join("Cargo.toml"));
     }
     command.args(args).env("CARGO_TARGET_DIR", &target).env("CUDA_COMPUTE_CAP", "90");
     for name in ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR"] {
@@ -85,7 +86,7 @@ fn before(name: &str, folder: &Path) -> Result<OsString> {
 
 /// Lays out what candle takes for a CUDA toolkit, unless it is there and no older than its sources.
 fn build(target: &Path, toolkit: &Path) -> Result<()> {
-    let sources = crate::root().canonicalize()?.join("xtask/emulator");
+    let sources = cargo::root().canonicalize()?.join("xtask/emulator");
     let [bin, include, lib] = ["bin", "include", "lib64"].map(|folder| toolkit.join(folder));
     let library = lib.join("libcuda.so.1");
     let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
@@ -102,9 +103,8 @@ fn build(target: &Path, toolkit: &Path) -> Result<()> {
     let wanted = std::fs::read(&nvcc)?;
     if std::fs::read(&stand_in).is_ok_and(|old| old != wanted) {
         // Cargo does not see that what the last one made is out of date.
-        let mut command = Command::new(crate::cargo());
-        command.args(["clean", "--quiet", "--package", "candle-kernels", "--target-dir"]).arg(target);
-        command.status().context("cannot start cargo")?;
+        let mut command = cargo::cargo(&["clean", "--quiet", "--package", "candle-kernels", "--target-dir"]);
+        command.arg(target).status().context("cannot start cargo")?;
     }
     std::fs::copy(nvcc, stand_in)?;
     for name in INCLUDES {
@@ -137,7 +137,7 @@ mod tests {
     /// What a kernel of check.cu leaves, or where it fails what is said of it.
     fn check(toolkit: &Path, kernel: &str) -> Result<Vec<f32>, String> {
         let mut command = Command::new(toolkit.join("check"));
-        command.arg(kernel).arg(crate::root().join("xtask/emulator/check.cu"));
+        command.arg(kernel).arg(cargo::root().join("xtask/emulator/check.cu"));
         let output = command.env("LD_LIBRARY_PATH", toolkit.join("lib64")).output().unwrap();
         let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         if output.status.success() {
@@ -153,13 +153,13 @@ mod tests {
             println!("skipped: {why}");
             return;
         }
-        let folder = crate::target().join("emulator-check");
+        let folder = cargo::target_folder().unwrap().join("emulator-check");
         std::fs::create_dir_all(&folder).unwrap();
         let folder = folder.canonicalize().unwrap();
         let toolkit = folder.join("toolkit");
         build(&folder, &toolkit).unwrap();
         let mut command = Command::new(compiler());
-        command.args(["-std=c++17", "-Wall", "-Werror"]).arg(crate::root().join("xtask/emulator/check.cpp"));
+        command.args(["-std=c++17", "-Wall", "-Werror"]).arg(cargo::root().join("xtask/emulator/check.cpp"));
         command.arg("-L").arg(toolkit.join("lib64")).args(["-lcuda", "-o"]).arg(toolkit.join("check"));
         assert!(command.status().unwrap().success());
 

@@ -1,41 +1,28 @@
 //! Development tasks and whole experiments: `cargo xtask <task>`.
 
 mod bench;
+mod cargo;
 mod ci;
 mod emulator;
+mod gpu;
 mod pack;
 mod takd;
 
 use anyhow::{Result, bail};
-use clap::{Parser, Subcommand};
+use bench::{Bench, Beside};
+use clap::{Arg, ArgMatches, FromArgMatches, Subcommand, value_parser};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-/// Development tasks and whole experiments.
-#[derive(Parser)]
-#[command(name = "cargo xtask", arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    task: Task,
-}
-
+// The tasks that are not commands of `takd`.
 #[derive(Subcommand)]
 enum Task {
-    /// Build takd in release, train what Table 1 of the paper needs and print it; `--help` lists the options
-    #[command(disable_help_flag = true)]
-    ReproduceTable1(Passed),
-    /// Build takd in release and train networks along a path, each taught by the one before; `--help` lists the options
-    #[command(disable_help_flag = true)]
-    Distill(Passed),
-    /// Build takd in release and look at what was trained, check it or delete it; `--help` lists the commands
-    #[command(disable_help_flag = true, disable_help_subcommand = true)]
-    Runs(Passed),
     /// Build a benchmark in release and run it; its options come after `--`
     #[command(after_help = BENCH_EXAMPLES)]
     Bench {
         /// What is measured
-        what: bench::Bench,
+        what: Bench,
         /// Measure PyTorch in turns with it, set up from PyPI in the target folder the first time (some GB on Linux)
         #[arg(long)]
         pytorch: bool,
@@ -53,9 +40,9 @@ enum Task {
     /// Build all that a GPU is to be tested and measured with into one folder, and the script that does it, for a machine
     /// that has the GPU and nothing else of ours
     PackGpu {
-        /// The folder
-        #[arg(long, default_value = "target/gpu", value_name = "DIR")]
-        out: PathBuf,
+        /// The folder, empty or laid out by this task before [default: `gpu` in cargo's target folder]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
         /// A folder with data sets in the hub's layout, to go along; without it Table 1 is left out
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
@@ -63,8 +50,8 @@ enum Task {
         #[arg(long, value_name = "DIR")]
         reference: Option<PathBuf>,
     },
-    /// Check everything: format, clippy with warnings denied, all tests and doc tests, documentation; where there is nvcc the
-    /// CUDA code too, and its tests on an emulated GPU
+    /// Check everything: format, clippy with warnings denied, all tests and doc tests, documentation; the dependencies' licences
+    /// if cargo-deny is installed; if there is nvcc the CUDA code too, and its tests on an emulated GPU
     Ci,
 }
 
@@ -85,16 +72,24 @@ Examples:
   cargo xtask emulate-cuda -- test -p takd-ops --features cuda
   cargo xtask emulate-cuda -- run -p takd-cli --features cuda -- distill plane4 plane2 --device cuda --epochs 1";
 
-/// What is takd's own to understand.
-#[derive(clap::Args)]
-struct Passed {
-    /// As for the command of `takd` that is called the same
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<OsString>,
+fn command() -> clap::Command {
+    let passed = takd::PASSED.iter().map(|passed| {
+        let args = Arg::new("args").num_args(0..).value_parser(value_parser!(OsString));
+        clap::Command::new(passed.name)
+            .about(format!("takd: {}", passed.about))
+            .disable_help_flag(true)
+            .arg(args.trailing_var_arg(true).allow_hyphen_values(true))
+    });
+    let command = Task::augment_subcommands(clap::Command::new("xtask").bin_name("cargo xtask").subcommands(passed));
+    command
+        .about("Development tasks and whole experiments")
+        .after_help("Commands of takd build it in release first; `--help` behind one lists its options.")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().task) {
+    match run(&command().get_matches()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -103,39 +98,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: Task) -> Result<()> {
-    match task {
-        Task::ReproduceTable1(Passed { args }) => takd::run("reproduce-table1", &args),
-        Task::Distill(Passed { args }) => takd::run("distill", &args),
-        Task::Runs(Passed { args }) => takd::run("runs", &args),
-        Task::Bench { what, pytorch, args } => bench::run(what, pytorch, &args),
-        Task::EmulateCuda { args } => match emulator::run(&args)? {
-            true => Ok(()),
-            false => bail!("emulate-cuda: cargo failed"),
-        },
-        Task::PackGpu { out, data_dir, reference } => pack::run(&out, data_dir.as_deref(), reference.as_deref()),
+fn run(matches: &ArgMatches) -> Result<()> {
+    if let Some((name, matches)) = matches.subcommand()
+        && let Some(passed) = takd::PASSED.iter().find(|passed| passed.name == name)
+    {
+        let args: Vec<OsString> = matches.get_many("args").unwrap_or_default().cloned().collect();
+        return takd::run(passed.name, &args);
+    }
+    match Task::from_arg_matches(matches)? {
+        Task::Bench { what, pytorch, args } => {
+            bench::run(what, if pytorch { Beside::PyTorch } else { Beside::Nothing }, &args)
+        }
+        Task::EmulateCuda { args } => {
+            if !emulator::run(&args)? {
+                bail!("emulate-cuda: cargo failed");
+            }
+            Ok(())
+        }
+        Task::PackGpu { out, data_dir, reference } => {
+            let out = out.map_or_else(|| Ok(cargo::target_folder()?.join("gpu")), anyhow::Ok)?;
+            pack::run(&out, data_dir.as_deref(), reference.as_deref())
+        }
         Task::Ci => ci::run(),
     }
-}
-
-/// The workspace's folder.
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
-
-/// Where cargo puts what it builds.
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
-/// The cargo that runs us.
-fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
-}
-
-/// Whether a program is there and does what it is asked.
-fn answers(program: &str, arg: &str) -> bool {
-    let mut command = Command::new(program);
-    command.arg(arg).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }

@@ -1,66 +1,34 @@
-//! Tasks that are the `takd` program's own, built in release first.
+//! Tasks that are commands of the `takd` program, built in release first.
 
-use anyhow::{Context, Result, bail};
+use crate::{cargo, gpu};
+use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::process::Command;
 
-/// Builds `takd` and runs its command of that name in the caller's folder; ends with its exit status.
+/// A command of `takd`.
+pub(crate) struct Passed {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+}
+
+/// The commands that `cargo xtask` passes on, with all their arguments.
+pub(crate) const PASSED: &[Passed] = &[
+    Passed { name: "run", about: "Train what a recipe describes and print its table" },
+    Passed { name: "recipe", about: "List the recipes that takd brings along, or show one" },
+    Passed { name: "reproduce-table1", about: "Train what Table 1 of the paper needs and print it" },
+    Passed { name: "distill", about: "Train networks along a path, each taught by the one before it" },
+    Passed { name: "runs", about: "List, show, verify or delete what was trained" },
+];
+
+/// Builds `takd`, for the device that `args` ask for, and runs it with them in the caller's folder.
 pub(crate) fn run(command: &str, args: &[OsString]) -> Result<()> {
-    let mut build = Command::new(crate::cargo());
-    build
-        .args(["build", "--release", "--package", "takd-cli", "--manifest-path"])
-        .arg(crate::root().join("Cargo.toml"));
-    let feature = device_feature(args);
-    if feature == Some("cuda") {
-        check_for_cuda()?;
-    }
+    let mut build = cargo::cargo(&["build", "--release", "--package", "takd-cli", "--bin", "takd", "--manifest-path"]);
+    build.arg(cargo::root().join("Cargo.toml"));
+    let feature = gpu::device_feature(args);
+    gpu::check_feature(feature)?;
     if let Some(feature) = feature {
         build.args(["--features", feature]);
     }
-    let status = build.status().context("cannot start cargo")?;
-    if !status.success() {
-        bail!("takd was not built");
-    }
-    let program = crate::target().join("release").join(format!("takd{}", std::env::consts::EXE_SUFFIX));
-    let mut child = Command::new(&program);
-    child.arg(command).args(args);
-    let status = wait(&mut child).with_context(|| format!("cannot start {}", program.display()))?;
-    std::process::exit(status)
-}
-
-/// The feature that the device asked for needs.
-pub(crate) fn device_feature(args: &[OsString]) -> Option<&'static str> {
-    let after = args.iter().position(|arg| arg == "--device").and_then(|place| args.get(place + 1));
-    let joined = args.iter().find_map(|arg| arg.to_str()?.strip_prefix("--device="));
-    match after.and_then(|arg| arg.to_str()).or(joined) {
-        Some("cuda" | "cuda-tf32") => Some("cuda"),
-        Some("metal") => Some("metal"),
-        _ => None,
-    }
-}
-
-/// Says at once, and in a line, what the build would say in the midst of it.
-pub(crate) fn check_for_cuda() -> Result<()> {
-    const ELSE: &str = "see README, \"On a GPU\"; --device cpu works everywhere";
-    if !crate::answers("nvcc", "--version") {
-        bail!(
-            "--device cuda: takd cannot be built for it, for there is no nvcc on PATH: install a CUDA toolkit; {ELSE}"
-        );
-    }
-    if std::env::var_os("CUDA_COMPUTE_CAP").is_none() && !crate::answers("nvidia-smi", "-L") {
-        bail!("--device cuda: there is no NVIDIA GPU, for `nvidia-smi` lists none: install its driver; {ELSE}");
-    }
-    Ok(())
-}
-
-/// Becomes the program, so that signals reach it and nothing stands between.
-#[cfg(unix)]
-fn wait(child: &mut Command) -> std::io::Result<i32> {
-    use std::os::unix::process::CommandExt;
-    Err(child.exec())
-}
-
-#[cfg(not(unix))]
-fn wait(child: &mut Command) -> std::io::Result<i32> {
-    Ok(child.status()?.code().unwrap_or(1))
+    let takd = cargo::find(&cargo::build(build).context("takd was not built")?, "takd")?;
+    cargo::run_and_exit(&takd, Command::new(&takd).arg(command).args(args))
 }
