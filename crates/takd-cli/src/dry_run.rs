@@ -53,13 +53,15 @@ pub(crate) fn run(
     let mut planned = Vec::new();
     for run in &plan.runs {
         let card = &cards[&run.config.data.dataset];
+        let share_left = |over: usize| 1.0 - over as f64 / run.config.training.epochs as f64;
         let (state, left) = match runs.status(&run.id) {
             Ok(Status::Finished(_)) => ("done", 0.0),
             Ok(Status::Diverged(_)) if !common.retry => ("diverged", 0.0),
-            Ok(Status::Unfinished { epoch }) if epoch > 0 => {
-                ("begun", 1.0 - epoch as f64 / run.config.training.epochs as f64)
-            }
-            Ok(_) => ("to train", 1.0),
+            Ok(Status::Unfinished { epoch }) if epoch > 0 => ("begun", share_left(epoch)),
+            Ok(_) => match runs.beginning(&run.config) {
+                Some(beginning) => ("begun", share_left(beginning.training.epochs)),
+                None => ("to train", 1.0),
+            },
             Err(_) => ("damaged", 1.0),
         };
         let seconds = if left > 0.0 { left * seconds(run, card, compute, &mut paces)? } else { 0.0 };

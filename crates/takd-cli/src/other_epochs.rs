@@ -4,7 +4,8 @@ use takd_distill::{RunConfig, RunResult, RunSettings, Runs, Status};
 use takd_grid::{Plan, PlannedRun};
 use takd_store::{Ending, Listed};
 
-/// A line for those who expect that more epochs continue a finished run; nothing if the plan has no such run.
+/// A line for those who ask for other epochs of a finished run: whether it goes on, or why it begins anew. Nothing if the plan
+/// has no such run.
 pub(crate) fn note(plan: &Plan, runs: &Runs) -> Option<String> {
     // Of a run with a teacher the teacher says it already.
     let is_new = |run: &&PlannedRun| {
@@ -14,19 +15,29 @@ pub(crate) fn note(plan: &Plan, runs: &Runs) -> Option<String> {
     if new.is_empty() {
         return None;
     }
+    if let Some((run, beginning)) = new.iter().find_map(|run| Some((run, runs.beginning(&run.config)?))) {
+        let (name, id, over) = (run.name(), beginning.id(), epochs(beginning.training.epochs));
+        return Some(format!("{name}: goes on from the end of the finished run {id} of {over}"));
+    }
     let listed = runs.list().ok()?;
-    let (run, found, epochs) = new.iter().find_map(|run| {
+    let (run, found, over) = new.iter().find_map(|run| {
         let wanted = without_epochs(&run.config);
         listed.iter().find_map(|found| Some((run, found, finished_epochs(found, &wanted)?)))
     })?;
-    let epoch = if epochs == 1 { "epoch" } else { "epochs" };
-    Some(format!(
-        "{}: the finished run {} of {epochs} {epoch} is left as it is, and one of {} begins anew: what a run ends in follows from \
-         its configuration alone, and the number of epochs belongs to that",
-        run.name(),
-        found.id,
-        run.config.training.epochs
-    ))
+    let why = if run.config.training.epochs < over {
+        "a finished run is kept as it ended, not as it was before"
+    } else if run.config.beginnings().any(|shorter| shorter.id() == found.id) {
+        "its last checkpoint is gone"
+    } else {
+        "the learning rate changes in other epochs"
+    };
+    let (name, id, over, wanted) = (run.name(), &found.id, epochs(over), run.config.training.epochs);
+    Some(format!("{name}: the finished run {id} of {over} is left as it is, and one of {wanted} begins anew: {why}"))
+}
+
+/// `1 epoch`, `2 epochs`.
+fn epochs(count: usize) -> String {
+    if count == 1 { "1 epoch".to_owned() } else { format!("{count} epochs") }
 }
 
 /// How many epochs the run has, if it is finished and is otherwise as wanted.

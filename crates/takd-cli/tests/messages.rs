@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{distill, folder, run, takd, text};
+use common::{distill, folder, run, run_folders, takd, text};
+use std::fs;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -105,19 +106,31 @@ fn settings_without_effect_and_a_seed_that_may_be_meant_as_a_number_are_each_tol
 }
 
 #[test]
-fn other_number_of_epochs_for_a_finished_run_is_told_to_begin_anew_and_why() {
+fn finished_run_goes_on_for_more_epochs_or_it_is_told_why_not() {
     let out = folder();
-    let train = |more: &[&str]| text(&run(&mut distill(&["plane4", "plane2"], out.path(), more), 0).stderr);
-    assert!(!train(&["--epochs", "1"]).contains("begins anew"));
-    let said = train(&["--epochs", "2"]);
-    assert_eq!(said.matches("begins anew").count(), 1, "{said}");
-    assert!(
-        said.contains("of 1 epoch is left as it is, and one of 2 begins anew: what a run ends in follows"),
-        "{said}"
-    );
-    // Another seed is no other number of epochs, and what is finished needs no word.
-    assert!(!train(&["--epochs", "2"]).contains("begins anew"));
-    assert!(!train(&["--epochs", "2", "--seeds", "77"]).contains("begins anew"));
+    let train = |networks: &[&str], epochs: &str| {
+        text(&run(&mut distill(networks, out.path(), &["--epochs", epochs]), 0).stderr)
+    };
+    let told = |said: &str| said.contains("goes on from the end") || said.contains("begins anew");
+    let plane = ["plane4", "plane2"];
+    assert!(!told(&train(&plane, "1")));
+    let said = train(&plane, "2");
+    assert_eq!(said.matches("goes on from the end of the finished run").count(), 1, "{said}");
+    assert!(said.contains("plane4 on shapes10, seed 31: goes on") && said.contains(" of 1 epoch"), "{said}");
+    // What is finished needs no word, nor what has another seed.
+    assert!(!told(&train(&plane, "2")));
+    assert!(!told(&text(&run(&mut distill(&plane, out.path(), &["--epochs", "2", "--seeds", "77"]), 0).stderr)));
+
+    let resnet = ["resnet8"];
+    train(&resnet, "3");
+    let said = train(&resnet, "2");
+    assert!(said.contains(" of 3 epochs is left as it is, and one of 2 begins anew: a finished run is kept"), "{said}");
+    // Of 3 epochs the rate falls in the third, of 8 in the fifth; of 2 in the second.
+    assert!(train(&resnet, "8").contains("begins anew: the learning rate changes in other epochs"));
+    for run in run_folders(out.path()) {
+        fs::remove_file(run.join("last.safetensors")).unwrap();
+    }
+    assert!(train(&plane, "3").contains("begins anew: its last checkpoint is gone"));
 }
 
 #[test]

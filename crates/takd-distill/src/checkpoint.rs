@@ -1,4 +1,5 @@
-//! `last.safetensors`: everything a run needs to go on, bit for bit, after any step; and the one before it.
+//! `last.safetensors`: everything a run needs to go on, bit for bit, after any step, also for more epochs than it has; and the
+//! one before it.
 
 use crate::network_file::AT_MOST;
 use crate::optimizer::{Optimizer, restore};
@@ -92,24 +93,22 @@ pub(crate) fn save(claim: &Claim, header: &Header, parameters: &Parameters, opti
     Ok(())
 }
 
-/// The checkpoint in the file called `name`, if there is one.
+/// The checkpoint of `run` in the file at `path`, if there is one.
 pub(crate) fn read(
-    claim: &Claim,
-    name: &str,
+    path: &Path,
     run: &RunId,
     parameters: &Parameters,
     optimizer: &Optimizer,
 ) -> Result<Option<Checkpoint>> {
-    let path = claim.path(name);
-    let Some(bytes) = takd_store::read_file(&path, AT_MOST)? else { return Ok(None) };
-    let header = header(&path, &bytes, run)?;
+    let Some(bytes) = takd_store::read_file(path, AT_MOST)? else { return Ok(None) };
+    let header = header(path, &bytes, run)?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
-    let mut tensors = tensors.map_err(|error| Error::damaged(&path, error))?;
+    let mut tensors = tensors.map_err(|error| Error::damaged(path, error))?;
     let mut values = Vec::new();
     for (name, var) in variables(parameters, optimizer) {
         match tensors.remove(&name).filter(|tensor| (tensor.shape(), tensor.dtype()) == (var.shape(), var.dtype())) {
             Some(tensor) => values.push((var, tensor)),
-            None => return Err(Error::damaged(&path, format!("it has no tensor `{name}` of this network"))),
+            None => return Err(Error::damaged(path, format!("it has no tensor `{name}` of this network"))),
         }
     }
     Ok(Some(Checkpoint { header, values }))

@@ -176,6 +176,15 @@ impl RunConfig {
         &self.settings
     }
 
+    /// The runs that this one begins like, bit for bit, the longest first: those of fewer epochs that see the same images at
+    /// the same rates.
+    pub fn beginnings(&self) -> impl Iterator<Item = Self> {
+        (1..self.training.epochs).rev().filter_map(|epochs| {
+            let training = Training { epochs, ..self.training.clone() };
+            Self::new(RunSettings { training, ..self.settings.clone() }).ok()
+        })
+    }
+
     /// The runs that trained its teachers.
     pub fn teachers(&self) -> &[RunId] {
         self.distillation.as_ref().map_or(&[], |kd| &kd.teachers)

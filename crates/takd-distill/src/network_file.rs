@@ -3,6 +3,7 @@
 use crate::config::RunConfig;
 use crate::records::{EpochRecord, picked_epoch};
 use crate::{Error, Result};
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use takd_models::{Checkpoint, ModelSpec, Network, Parameters};
@@ -53,6 +54,12 @@ pub(crate) fn check_so_far(path: &Path, config: &RunConfig, epochs: &[EpochRecor
     Ok(())
 }
 
+/// Keeps the network in the file of another run, that of the same epoch.
+pub(crate) fn take_over(claim: &Claim, config: &RunConfig, from: &NetworkFile<'_>) -> Result<()> {
+    let (network, parameters) = from.read(&Device::Cpu)?;
+    save(claim, config, from.epoch, &network, &parameters)
+}
+
 /// Which network a file holds.
 pub(crate) struct NetworkFile<'a> {
     pub path: &'a Path,
@@ -65,11 +72,14 @@ pub(crate) struct NetworkFile<'a> {
 impl NetworkFile<'_> {
     /// The network, for evaluation only.
     pub(crate) fn load(&self, compute: &Compute) -> Result<Network> {
+        let (network, _) = self.read(&compute.device)?;
+        Ok(network.frozen().with_precision(compute.precision))
+    }
+
+    fn read(&self, device: &Device) -> Result<(Network, Parameters)> {
         let Self { path, run, epoch, model, classes } = *self;
         let bytes = read(path, run, |found| found == epoch)?;
-        let checkpoint = Checkpoint { path, bytes: &bytes };
-        let loaded = Network::from_safetensors(model, classes, checkpoint, &compute.device);
-        let (network, _) = loaded.map_err(|error| Error::damaged(path, error))?;
-        Ok(network.frozen().with_precision(compute.precision))
+        let loaded = Network::from_safetensors(model, classes, Checkpoint { path, bytes: &bytes }, device);
+        loaded.map_err(|error| Error::damaged(path, error))
     }
 }

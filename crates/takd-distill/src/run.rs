@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
         runs: &Runs,
         watch: &mut Watch<'_>,
     ) -> Result<RunResult> {
-        let (mut position, mut metrics) = self.resume()?;
+        let (mut position, mut metrics) = self.resume(runs)?;
         let trained = self.train(&mut position, &mut metrics, teaching, watch);
         let outcome = trained.and_then(|()| self.finish(teaching, runs, &mut metrics, watch));
         match &outcome {
@@ -308,8 +308,9 @@ impl<'a> Run<'a> {
         self.evaluate(network, test, &all, position, Pass::Test, watch)
     }
 
-    /// Where the last checkpoint left off, or the one before it if that is damaged, or the beginning.
-    fn resume(&mut self) -> Result<(Position, Metrics<'a>)> {
+    /// Where the last checkpoint left off, or the one before it if that is damaged, or a finished run that this one begins
+    /// like, or the beginning.
+    fn resume(&mut self, runs: &Runs) -> Result<(Position, Metrics<'a>)> {
         for name in [LAST, PREVIOUS] {
             if let Some(resumed) = repaired(self.resume_from(name))?.flatten() {
                 return Ok(resumed);
@@ -317,17 +318,53 @@ impl<'a> Run<'a> {
             // It must not become the one before the next.
             self.claim.remove(name)?;
         }
+        if let Some(beginning) = runs.beginning(self.config)
+            && let Some(resumed) = repaired(self.resume_from_beginning(&beginning, runs))?.flatten()
+        {
+            return Ok(resumed);
+        }
         self.epochs.clear();
         Ok((Position::default(), Metrics::begin(self.claim)?))
     }
 
+    /// Takes over all that a finished run of fewer epochs has come to.
+    fn resume_from_beginning(&mut self, beginning: &RunConfig, runs: &Runs) -> Result<Option<(Position, Metrics<'a>)>> {
+        let (id, over) = (beginning.id(), beginning.training.epochs);
+        let dir = runs.dir(&id);
+        let path = dir.join(LAST);
+        let Some(checkpoint) = checkpoint::read(&path, &id, &self.parameters, &self.optimizer)? else {
+            return Ok(None);
+        };
+        let checkpoint::Header { position, metrics: extent, .. } = &checkpoint.header;
+        let (position, records) = (*position, runs.records_at::<Record>(&id, extent)?);
+        self.epochs = epochs(records.iter().cloned());
+        checkpoint::check_position(&path, position, &self.epochs)?;
+        if (position.epoch, position.step) != (over, 0) {
+            return Err(Error::damaged(&path, "it is not of the run's end"));
+        }
+        let epoch = picked_epoch(&self.config.training, &self.epochs);
+        if epoch <= over {
+            let (path, model) = (dir.join(MODEL), self.config.model);
+            let from = NetworkFile { path: &path, run: &id, epoch, model, classes: self.network.classes() };
+            network_file::take_over(self.claim, self.config, &from)?;
+        }
+        let mut metrics = Metrics::begin(self.claim)?;
+        records.iter().try_for_each(|record| metrics.add(record))?;
+        checkpoint.restore()?;
+        self.seconds_before = position.seconds;
+        self.save(position, &mut metrics)?;
+        tracing::info!("run {}: begins as the finished run {id} of {over} epochs", self.id);
+        Ok(Some((position, metrics)))
+    }
+
     fn resume_from(&mut self, name: &str) -> Result<Option<(Position, Metrics<'a>)>> {
-        let checkpoint = checkpoint::read(self.claim, name, &self.id, &self.parameters, &self.optimizer)?;
+        let path = self.claim.path(name);
+        let checkpoint = checkpoint::read(&path, &self.id, &self.parameters, &self.optimizer)?;
         let Some(checkpoint) = checkpoint else { return Ok(None) };
         let (metrics, records) = Metrics::resume(self.claim, &checkpoint.header.metrics)?;
         self.epochs = epochs(records);
         let position = checkpoint.header.position;
-        checkpoint::check_position(&self.claim.path(name), position, &self.epochs)?;
+        checkpoint::check_position(&path, position, &self.epochs)?;
         network_file::check_so_far(&self.claim.path(MODEL), self.config, &self.epochs, position.epoch)?;
         checkpoint.restore()?;
         self.seconds_before = position.seconds;
@@ -370,7 +407,7 @@ impl<'a> Run<'a> {
             seconds: self.seconds(),
         };
         self.claim.end(&Ending::Finished(result.clone()), &metrics.extent()?, &[MODEL])?;
-        self.claim.remove(LAST)?;
+        // The last one stays, for those who want more epochs.
         self.claim.remove(PREVIOUS)?;
         Ok(result)
     }

@@ -19,8 +19,8 @@ use takd_store::{Ending, EndingFile, Finding, Findings, RunId, Store};
 ///                 metrics.jsonl                  a line an epoch, and one every 50 steps
 ///                 events.out.tfevents.takd       the same for TensorBoard
 ///                 starts.jsonl                   which command, version and host trained it, and when
-///                 last.safetensors               everything needed to go on; gone when the run is finished
-///                 previous.safetensors           the one before, in case the last is damaged; gone with it
+///                 last.safetensors               everything needed to go on, also for more epochs
+///                 previous.safetensors           the one before, in case the last is damaged; gone when the run is finished
 ///                 model.safetensors              the network of the epoch that counts
 ///                 ending.json                    how the run ended: finished with a result, diverged, or stopped
 ///                 logits-<images>….safetensors   this network's logits, computed once for all it teaches
@@ -118,6 +118,15 @@ impl Runs {
         Ok(result)
     }
 
+    /// The finished run that `config` begins like and can go on from, which leaves the longest one's epochs out: it differs in
+    /// nothing but fewer epochs ([`RunConfig::beginnings`]), and its last checkpoint is there.
+    pub fn beginning(&self, config: &RunConfig) -> Option<RunConfig> {
+        config.beginnings().find(|shorter| {
+            let id = shorter.id();
+            self.dir(&id).join(LAST).is_file() && matches!(self.ending(&id), Ok(Some(Ending::Finished(_))))
+        })
+    }
+
     /// The file of the network that a finished run ended with.
     ///
     /// # Errors
@@ -208,7 +217,8 @@ impl Runs {
         let curves = || self.records(id).and_then(|records| curves::check(&dir.join(EVENTS), &records));
         let kept =
             || logits_files(&dir).is_ok_and(|files| files.iter().all(|path| kept_logits::check(path, id).is_ok()));
-        [LAST, PREVIOUS].iter().all(|name| !dir.join(name).exists()) && curves().is_ok() && kept()
+        let last = || checkpoint::read_header(&dir.join(LAST), id).is_ok();
+        !dir.join(PREVIOUS).exists() && curves().is_ok() && kept() && last()
     }
 
     /// Brings the folder of a finished run to where the end of its training leaves it, unless another process works on it.
@@ -218,8 +228,11 @@ impl Runs {
         if self.finished(id)?.is_none() {
             return Ok(());
         }
-        claim.remove(LAST)?;
         claim.remove(PREVIOUS)?;
+        let last = self.dir(id).join(LAST);
+        if checkpoint::read_header(&last, id).is_err_and(|error| error.is_damage()) {
+            claim.remove(LAST)?;
+        }
         for path in logits_files(&self.dir(id))? {
             if kept_logits::check(&path, id).is_err_and(|error| error.is_damage()) {
                 // Computed again for the next student that needs it.

@@ -159,9 +159,9 @@ fn damaged_file_of_a_finished_run_is_named_and_neither_it_nor_its_student_ends_o
     let (expected, expected_of_student) = (outcome(&whole, &config), outcome(&whole, &student));
     whole.remove(&student.id()).unwrap();
     let logits = ["logits-test-100-cpu-numerics3.safetensors", "logits-train-200-cpu-numerics3.safetensors"];
-    let known =
-        ["claim", "config.toml", "ending.json", EVENTS, logits[0], logits[1], "metrics.jsonl", "model.safetensors"];
-    assert_eq!(names(&dir(&whole, &config)), [&known[..], &["starts.jsonl"]].concat());
+    let known = ["claim", "config.toml", "ending.json", EVENTS, "last.safetensors", logits[0], logits[1]];
+    let files = [&known[..], &["metrics.jsonl", "model.safetensors", "starts.jsonl"]].concat();
+    assert_eq!(names(&dir(&whole, &config)), files);
     assert_eq!(named(&whole, &config), [""; 0]);
 
     let mut wrong = String::new();
@@ -169,9 +169,11 @@ fn damaged_file_of_a_finished_run_is_named_and_neither_it_nor_its_student_ends_o
         let (_copy, store) = copy_of(&folder);
         let path = dir(&store, &config).join(&name);
         damage.befall(&path);
-        // Without its result a run is one that was killed early; logits are computed when they are wanted.
-        let may_be_so = FOR_PEOPLE.contains(&name.as_str())
-            || (damage == Damage::Removed && (name == "ending.json" || logits.contains(&name.as_str())));
+        // Without its result a run is one that was killed early; logits are computed when they are wanted, and more epochs
+        // begin anew.
+        let dispensable = ["ending.json", "last.safetensors", logits[0], logits[1]];
+        let may_be_so =
+            FOR_PEOPLE.contains(&name.as_str()) || (damage == Damage::Removed && dispensable.contains(&name.as_str()));
         let expected_names: &[String] = if may_be_so { &[] } else { std::slice::from_ref(&name) };
         let found_names = named(&store, &config);
 
@@ -355,17 +357,18 @@ fn finished_run_that_is_trained_again_has_no_result_meanwhile() {
 }
 
 #[test]
-fn checkpoints_that_a_kill_left_in_a_finished_run_go_with_its_next_start() {
+fn checkpoint_that_a_kill_left_in_a_finished_run_goes_with_its_next_start() {
     let data = shapes();
     let (folder, config, expected) = unfinished();
     let store = Runs::open(folder.path()).unwrap();
-    let last = dir(&store, &config).join("last.safetensors");
-    let checkpoint = fs::read(&last).unwrap();
+    let previous = dir(&store, &config).join("previous.safetensors");
+    let checkpoint = fs::read(&previous).unwrap();
     run(&config, &data, &store).unwrap();
-    fs::write(&last, checkpoint).unwrap();
+    assert!(!previous.exists());
+    fs::write(&previous, checkpoint).unwrap();
     let (_, work) = run_counting(&config, &data, &store).unwrap();
     assert_eq!(work.started_after, None);
-    assert!(!last.exists());
+    assert!(!previous.exists());
     assert!(outcome(&store, &config) == expected);
 }
 
