@@ -214,7 +214,9 @@ impl Configuration for RunConfig {
         let invalid = |error: toml::de::Error| ConfigurationError::Invalid(error.message().to_owned());
         let Versioned { schema, rest } = toml::from_str(text).map_err(invalid)?;
         if schema != SCHEMA {
-            return Err(ConfigurationError::Newer { found: format!("schema {schema}, this program reads {SCHEMA}") });
+            return Err(ConfigurationError::OtherVersion {
+                found: format!("schema {schema}, this program reads {SCHEMA}"),
+            });
         }
         let settings = RunSettings::deserialize(rest).map_err(invalid)?;
         let config = Self::new(settings).map_err(|error| ConfigurationError::Invalid(error.to_string()))?;

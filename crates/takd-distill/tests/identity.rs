@@ -224,7 +224,7 @@ fn invalid_configuration_cannot_be_made_and_its_error_names_the_setting() {
 fn form_of_another_version_is_told_from_a_wrong_one() {
     let text = config(full()).canonical();
     let newer = text.replace("schema = 1", "schema = 2");
-    assert!(matches!(RunConfig::parse(&newer), Err(ConfigurationError::Newer { .. })));
+    assert!(matches!(RunConfig::parse(&newer), Err(ConfigurationError::OtherVersion { .. })));
     for wrong in [
         format!("{text}speed = 1\n"),
         text.replace("seed = 31", "seed = 31\nspeed = 1"),

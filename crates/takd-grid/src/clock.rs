@@ -19,12 +19,12 @@ pub struct TimeLeft {
 pub(crate) struct Clock {
     /// How many runs are trained at once.
     jobs: usize,
-    runs: Vec<Pace>,
+    runs: Vec<Progress>,
     teachers: Vec<Vec<usize>>,
 }
 
 /// How far one run has come.
-struct Pace {
+struct Progress {
     cost: Cost,
     /// Cost of what is not done yet.
     left: f64,
@@ -48,8 +48,8 @@ struct Took {
 
 impl Clock {
     pub(crate) fn new(plan: &Plan, jobs: usize) -> Self {
-        let pace = |run: &PlannedRun| Pace::new(run.cost);
-        Self { jobs, runs: plan.runs.iter().map(pace).collect(), teachers: teachers(plan) }
+        let begin = |run: &PlannedRun| Progress::new(run.cost);
+        Self { jobs, runs: plan.runs.iter().map(begin).collect(), teachers: teachers(plan) }
     }
 
     /// The runs that have ended already take no time; one of them that is damaged is found and trained later.
@@ -104,7 +104,7 @@ impl Clock {
         let all = self.runs.iter().map(|run| run.took).fold(Took::default(), Took::and);
         // Several at once slow each other down, which these seconds include.
         let seconds = |index: usize| {
-            let Pace { left, took: own, .. } = self.runs[index];
+            let Progress { left, took: own, .. } = self.runs[index];
             let Took { cost, seconds } = if own.cost > 0.0 { own } else { all };
             if cost > 0.0 { left * seconds / cost } else { 0.0 }
         };
@@ -115,7 +115,7 @@ impl Clock {
     }
 }
 
-impl Pace {
+impl Progress {
     fn new(cost: Cost) -> Self {
         Self { cost, left: cost.total(), began: None, took: Took::default() }
     }
@@ -169,9 +169,9 @@ mod tests {
 
     /// Runs of these costs and teachers; nothing is trained yet.
     fn clock(jobs: usize, runs: &[(f64, &[usize])]) -> (Clock, Instant) {
-        let pace = |&(training, _): &(f64, _)| Pace::new(Cost { training, ..Cost::default() });
+        let begin = |&(training, _): &(f64, _)| Progress::new(Cost { training, ..Cost::default() });
         let teachers = runs.iter().map(|(_, teachers)| teachers.to_vec()).collect();
-        (Clock { jobs, runs: runs.iter().map(pace).collect(), teachers }, Instant::now())
+        (Clock { jobs, runs: runs.iter().map(begin).collect(), teachers }, Instant::now())
     }
 
     fn seconds(left: TimeLeft) -> (f64, f64) {
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn teachers_logits_and_the_test_images_count_too() {
         let (mut clock, now) = clock(1, &[(10.0, &[])]);
-        clock.runs[0] = Pace::new(Cost { training: 10.0, teacher_logits: 4.0, test: 2.0 });
+        clock.runs[0] = Progress::new(Cost { training: 10.0, teacher_logits: 4.0, test: 2.0 });
         clock.tell(0, &Event::Pass { pass: Pass::TeacherLogits, done: 1, total: 2 }, now);
         clock.tell(0, &started(0, 10), now);
         clock.tell(0, &step(10, 10), after(now, 10));

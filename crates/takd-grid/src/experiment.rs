@@ -323,7 +323,7 @@ fn check_cell_names(recipe: &Recipe, wanted: &[String]) -> Result<(), Experiment
 /// The cell with all names resolved: the command's settings before the quick form's, before the cell's, before the recipe's.
 fn resolve(
     recipe: &Recipe,
-    cell: &crate::recipe::Cell,
+    cell: &crate::recipe::RecipeCell,
     paths: &[CellPath<DistillationPath>],
     quick: Option<&Quick>,
     settings: &Settings,

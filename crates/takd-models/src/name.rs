@@ -126,7 +126,7 @@ impl FromStr for ModelName {
 
 /// A name that no network has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown network `{name}`; {}", advice(nearest))]
+#[error("unknown network `{}`; {}", name.escape_debug(), advice(nearest))]
 pub struct UnknownModel {
     /// The name as it was given.
     pub name: String,

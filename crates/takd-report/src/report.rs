@@ -320,13 +320,5 @@ fn as_texts<S: Serializer>(values: &[impl fmt::Display], serializer: S) -> Resul
 // serde gives a reference.
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn layout_as_text<S: Serializer>(layout: &Layout, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(layout_name(*layout))
-}
-
-/// The name of a layout as recipes have it.
-pub(crate) fn layout_name(layout: Layout) -> &'static str {
-    match layout {
-        Layout::Methods => "methods",
-        Layout::Paths => "paths",
-    }
+    serializer.serialize_str(layout.as_str())
 }

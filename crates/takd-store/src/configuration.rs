@@ -29,7 +29,7 @@ pub trait Configuration: Sized {
 pub enum ConfigurationError {
     /// It was written by another version.
     #[error("it has {}", printable(found))]
-    Newer {
+    OtherVersion {
         /// What tells the version, such as `schema 3; this is schema 2`.
         found: String,
     },

@@ -55,7 +55,7 @@
 //!         let fields: Fields = fields?;
 //!         match fields.schema {
 //!             1 => Self::new(fields.from),
-//!             schema => Err(ConfigurationError::Newer { found: format!("schema {schema}; this is schema 1") }),
+//!             schema => Err(ConfigurationError::OtherVersion { found: format!("schema {schema}; this is schema 1") }),
 //!         }
 //!     }
 //!

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use takd_models::UnknownModel;
+use takd_store::printable;
 
 /// Why a text is not a path or not a pattern, and the part of it that is at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl PathError {
         match &self.problem {
             // These say enough by themselves.
             problem @ (PathProblem::Empty | PathProblem::Unknown(_)) => problem.to_string(),
-            problem => format!("{problem} in `{}`", self.text.trim()),
+            problem => format!("{problem} in `{}`", printable(self.text.trim())),
         }
     }
 }
@@ -37,7 +38,7 @@ impl fmt::Display for PathError {
         match &self.problem {
             PathProblem::Empty => f.write_str(&message),
             PathProblem::Unknown(unknown) if unknown.name == text => f.write_str(&message),
-            PathProblem::Unknown(_) => write!(f, "{message} (column {column} of `{text}`)"),
+            PathProblem::Unknown(_) => write!(f, "{message} (column {column} of `{}`)", printable(text)),
             _ => write!(f, "{message}, column {column}"),
         }
     }
@@ -67,10 +68,10 @@ pub enum PathProblem {
     #[error("second `?`")]
     TwiceOptional,
     /// Networks follow each other without a sign between them.
-    #[error("`->` or `+` is missing before `{0}`")]
+    #[error("`->` or `+` is missing before `{}`", printable(.0))]
     NoSign(String),
     /// Networks in braces follow each other without a sign between them.
-    #[error("`,` or `+` is missing before `{0}`")]
+    #[error("`,` or `+` is missing before `{}`", printable(.0))]
     NoSignInBraces(String),
     /// An opening brace is never closed.
     #[error("`{{` without `}}`")]
@@ -94,7 +95,7 @@ pub enum PathProblem {
     #[error("`-` where `->` was expected")]
     HalfArrow,
     /// A character that is not part of the language.
-    #[error("unexpected `{0}`")]
+    #[error("unexpected `{}`", .0.escape_debug())]
     Stray(char),
     /// The first or the last stage may be left out.
     #[error("the first and the last stage cannot be optional")]
@@ -106,7 +107,7 @@ pub enum PathProblem {
     #[error(transparent)]
     Unknown(#[from] UnknownModel),
     /// A network stands twice in a stage.
-    #[error("`{0}` stands twice in one stage")]
+    #[error("`{}` stands twice in one stage", printable(.0))]
     Twice(String),
     /// Too many stages.
     #[error("{stages} stages, more than {limit}")]

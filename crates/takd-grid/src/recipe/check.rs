@@ -1,6 +1,6 @@
 //! Checks of values that are each allowed but may not fit together.
 
-use super::document::{Cell, Layout};
+use super::document::{Layout, RecipeCell};
 use super::error::{RecipeProblem, Span};
 use super::settings::{PerStep, Settings};
 use super::table::{Item, Result, Source};
@@ -44,7 +44,7 @@ pub(super) struct PlacedSettings {
 
 /// Refuses a list of λ or τ that has not one for each step of each of the cell's paths. Of the `settings`, the first
 /// that have it count.
-pub(super) fn steps(source: Source<'_>, cell: &Cell, settings: &[&PlacedSettings]) -> Result<()> {
+pub(super) fn steps(source: Source<'_>, cell: &RecipeCell, settings: &[&PlacedSettings]) -> Result<()> {
     let lambda = settings.iter().find_map(|part| part.settings.lambda.as_ref().zip(part.lambda_at));
     let temperature = settings.iter().find_map(|part| part.settings.temperature.as_ref().zip(part.temperature_at));
     for (name, found) in [("lambda", lambda), ("temperature", temperature)] {

@@ -21,7 +21,7 @@ pub struct Recipe {
     /// Settings of all cells.
     pub defaults: Settings,
     /// Its cells: at least one; their names differ.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<RecipeCell>,
     /// A small experiment of the same form.
     pub quick: Option<Quick>,
     pub(super) origin: String,
@@ -40,9 +40,22 @@ pub enum Layout {
     Paths,
 }
 
+impl Layout {
+    /// Every layout.
+    pub const ALL: &'static [Self] = &[Self::Methods, Self::Paths];
+
+    /// The name as recipes have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Methods => "methods",
+            Self::Paths => "paths",
+        }
+    }
+}
+
 /// Paths on a data set.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cell {
+pub struct RecipeCell {
     /// Its name, no other cell's.
     pub name: String,
     /// The name of the data set.
@@ -108,7 +121,7 @@ pub struct DrawnImages {
 
 impl Recipe {
     /// The settings of a cell: its own, then the recipe's.
-    pub fn settings(&self, cell: &Cell) -> Settings {
+    pub fn settings(&self, cell: &RecipeCell) -> Settings {
         cell.settings.or(&self.defaults)
     }
 
@@ -129,7 +142,7 @@ impl Recipe {
     }
 }
 
-impl Cell {
+impl RecipeCell {
     /// Its paths if it can be run, none if not.
     pub fn known_paths(&self) -> &[CellPath<DistillationPath>] {
         match &self.paths {

@@ -95,7 +95,7 @@ mod settings;
 mod shipped;
 mod table;
 
-pub use document::{Cell, CellPath, CellPaths, DrawnImages, Layout, Quick, Recipe};
+pub use document::{CellPath, CellPaths, DrawnImages, Layout, Quick, Recipe, RecipeCell};
 pub use error::{Located, RecipeError, RecipeProblem, Span};
 pub use keys::{Advice, TableKind};
 pub use read::MAX_BYTES;

@@ -1,7 +1,7 @@
 //! From a recipe's text to its value.
 
 use super::check::{self, PlacedSettings};
-use super::document::{Cell, CellPath, CellPaths, DrawnImages, Layout, Quick, Recipe};
+use super::document::{CellPath, CellPaths, DrawnImages, Layout, Quick, Recipe, RecipeCell};
 use super::error::{Located, RecipeError, RecipeProblem, Span};
 use super::keys::{TableKind, nearest};
 use super::settings::{self, Settings};
@@ -25,11 +25,11 @@ impl Recipe {
         let source = Source { origin, text };
         let document = parse_toml(source)?;
         let table = Table::new(source, TableKind::Recipe, Span::default(), &document)?;
-        let layouts = [("methods", Layout::Methods), ("paths", Layout::Paths)];
 
         let title = table.require("title")?.text("a text: what the experiment asks")?.to_owned();
         let published = table.get("source").map(|item| item.text("a text: where it is published")).transpose()?;
-        let layout = table.get("layout").map(|item| item.word(&layouts)).transpose()?.unwrap_or_default();
+        let layout =
+            table.get("layout").map(|item| item.word(Layout::ALL, Layout::as_str)).transpose()?.unwrap_or_default();
         let notes = table.get("notes").map(|item| notes(&item)).transpose()?.unwrap_or_default();
         let defaults = match table.get("defaults") {
             Some(item) => placed_settings(&item.table(TableKind::Defaults, "a table of settings")?)?,
@@ -83,7 +83,7 @@ fn placed_settings(table: &Table<'_>) -> Result<PlacedSettings> {
 }
 
 /// The cells, each with its own settings.
-fn cells(recipe: &Table<'_>, layout: Layout) -> Result<Vec<(Cell, PlacedSettings)>> {
+fn cells(recipe: &Table<'_>, layout: Layout) -> Result<Vec<(RecipeCell, PlacedSettings)>> {
     const EXPECTED: &str = "one table or more with the header [[cell]], in double brackets";
 
     let list = recipe.require("cell")?;
@@ -91,7 +91,7 @@ fn cells(recipe: &Table<'_>, layout: Layout) -> Result<Vec<(Cell, PlacedSettings
     if items.is_empty() {
         return Err(list.expected(EXPECTED));
     }
-    let mut cells: Vec<(Cell, PlacedSettings)> = Vec::new();
+    let mut cells: Vec<(RecipeCell, PlacedSettings)> = Vec::new();
     let mut paths = 0;
     for item in items {
         let table = item.table(TableKind::Cell(item.text_at("name")), EXPECTED)?;
@@ -113,7 +113,7 @@ fn cells(recipe: &Table<'_>, layout: Layout) -> Result<Vec<(Cell, PlacedSettings
     Ok(cells)
 }
 
-fn cell(table: &Table<'_>, layout: Layout, settings: Settings) -> Result<Cell> {
+fn cell(table: &Table<'_>, layout: Layout, settings: Settings) -> Result<RecipeCell> {
     let text = |key| table.get(key).map(|item| item.text("a text").map(str::to_owned)).transpose();
     let paths_item = table.require("paths")?;
     let paths = match text("missing")? {
@@ -129,7 +129,7 @@ fn cell(table: &Table<'_>, layout: Layout, settings: Settings) -> Result<Cell> {
             CellPaths::Missing { why, paths }
         }
     };
-    Ok(Cell {
+    Ok(RecipeCell {
         name: table.require("name")?.text("a text")?.to_owned(),
         data: table.require("data")?.located("the name of a data set")?,
         paths,
@@ -193,7 +193,7 @@ fn paper<P: PartialEq + fmt::Display>(
     Ok(())
 }
 
-fn quick(item: &Item<'_>, cells: &[(Cell, PlacedSettings)]) -> Result<(Quick, PlacedSettings)> {
+fn quick(item: &Item<'_>, cells: &[(RecipeCell, PlacedSettings)]) -> Result<(Quick, PlacedSettings)> {
     let table = item.table(TableKind::Quick, "a table of what is put in place")?;
     let drawn = |item: Item<'_>| {
         let table = item.table(TableKind::Drawn, "a table such as { train = 2500, test = 1000 }")?;
@@ -210,7 +210,7 @@ fn quick(item: &Item<'_>, cells: &[(Cell, PlacedSettings)]) -> Result<(Quick, Pl
     Ok((quick, settings))
 }
 
-fn quick_data(item: &Item<'_>, cells: &[(Cell, PlacedSettings)]) -> Result<BTreeMap<String, Located<String>>> {
+fn quick_data(item: &Item<'_>, cells: &[(RecipeCell, PlacedSettings)]) -> Result<BTreeMap<String, Located<String>>> {
     let used: Vec<&str> = cells.iter().map(|(cell, _)| cell.data.value.as_str()).collect();
     let mut data = BTreeMap::new();
     for Entry { key, key_at, value } in item.entries("a table such as { cifar10 = \"shapes10\" }")? {
@@ -224,7 +224,7 @@ fn quick_data(item: &Item<'_>, cells: &[(Cell, PlacedSettings)]) -> Result<BTree
     Ok(data)
 }
 
-fn quick_networks(item: &Item<'_>, cells: &[(Cell, PlacedSettings)]) -> Result<BTreeMap<ModelName, ModelName>> {
+fn quick_networks(item: &Item<'_>, cells: &[(RecipeCell, PlacedSettings)]) -> Result<BTreeMap<ModelName, ModelName>> {
     let paths = || cells.iter().flat_map(|(cell, _)| cell.known_paths()).map(|path| &path.path);
     let network = |at: Span, name: &str| {
         name.parse::<ModelName>().map_err(|unknown| item.source.error(at, RecipeProblem::Network(unknown)))

@@ -149,26 +149,20 @@ impl TrainingChanges {
 /// Reads the settings among a table's keys.
 pub(super) fn read(table: &Table<'_>) -> Result<Settings> {
     Ok(Settings {
-        protocol: table.get("protocol").map(|item| item.word(&PROTOCOLS)).transpose()?,
+        protocol: table.get("protocol").map(|item| item.word(Protocol::ALL, Protocol::as_str)).transpose()?,
         seeds: table.get("seeds").map(|item| seeds(&item)).transpose()?,
         lambda: table.get("lambda").map(|item| per_step(&item, &LAMBDA)).transpose()?,
         temperature: table.get("temperature").map(|item| per_step(&item, &TEMPERATURE)).transpose()?,
-        kl_reduction: table.get("kl_reduction").map(|item| item.word(&KL_REDUCTIONS)).transpose()?,
+        kl_reduction: table
+            .get("kl_reduction")
+            .map(|item| item.word(KlReduction::ALL, KlReduction::as_str))
+            .transpose()?,
         epochs: count(table, "epochs")?,
         limit: count(table, "limit")?,
         replays: count(table, "replays")?.and_then(NonZeroUsize::new),
         training: table.get("training").map(|item| training(&item, &table.kind)).transpose()?.unwrap_or_default(),
     })
 }
-
-const PROTOCOLS: [(&str, Protocol); 3] =
-    [("code", Protocol::Code), ("paper", Protocol::Paper), ("sound", Protocol::Sound)];
-const KL_REDUCTIONS: [(&str, KlReduction); 2] = [("batch-mean", KlReduction::BatchMean), ("mean", KlReduction::Mean)];
-const DECAY_ON: [(&str, DecayOn); 2] = [("all", DecayOn::All), ("weights", DecayOn::Weights)];
-const AUGMENTATIONS: [(&str, Augment); 2] = [("none", Augment::None), ("crop-flip", Augment::CropFlip)];
-const SCALES: [(&str, Scale); 2] = [("published-code", Scale::PublishedCode), ("own", Scale::Own)];
-const PICKS: [(&str, Pick); 2] = [("best-test-epoch", Pick::BestTestEpoch), ("last-epoch", Pick::LastEpoch)];
-const HOLD_OUTS: [(&str, HoldOut); 2] = [("nothing", HoldOut::Nothing), ("tenth", HoldOut::Tenth)];
 
 /// The numbers that a setting of the teaching may be.
 struct NumberRange {
@@ -237,11 +231,14 @@ fn training_changes(table: &Table<'_>) -> Result<TrainingChanges> {
             .get("weight_decay")
             .map(|item| item.number("a finite number of 0 or more", |v| v >= 0.0))
             .transpose()?,
-        weight_decay_on: table.get("weight_decay_on").map(|item| item.word(&DECAY_ON)).transpose()?,
-        augmentation: table.get("augmentation").map(|item| item.word(&AUGMENTATIONS)).transpose()?,
-        normalization: table.get("normalization").map(|item| item.word(&SCALES)).transpose()?,
-        pick: table.get("pick").map(|item| item.word(&PICKS)).transpose()?,
-        hold_out: table.get("hold_out").map(|item| item.word(&HOLD_OUTS)).transpose()?,
+        weight_decay_on: table
+            .get("weight_decay_on")
+            .map(|item| item.word(DecayOn::ALL, DecayOn::as_str))
+            .transpose()?,
+        augmentation: table.get("augmentation").map(|item| item.word(Augment::ALL, Augment::as_str)).transpose()?,
+        normalization: table.get("normalization").map(|item| item.word(Scale::ALL, Scale::as_str)).transpose()?,
+        pick: table.get("pick").map(|item| item.word(Pick::ALL, Pick::as_str)).transpose()?,
+        hold_out: table.get("hold_out").map(|item| item.word(HoldOut::ALL, HoldOut::as_str)).transpose()?,
     })
 }
 

@@ -145,16 +145,16 @@ impl<'t> Item<'t> {
     }
 
     /// One of a few words.
-    pub(super) fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Result<T> {
-        let found = self.value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
+    pub(super) fn word<T: Copy>(&self, values: &[T], name: fn(T) -> &'static str) -> Result<T> {
+        let found = self.value.as_str().and_then(|text| values.iter().find(|value| name(**value) == text));
         let expected = || {
-            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let known: Vec<&str> = values.iter().map(|value| name(*value)).collect();
             let list = known.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
             let meant = self.value.as_str().and_then(|text| nearest(&text.to_lowercase(), &known));
             let hint = meant.map_or(String::new(), |word| format!(" (did you mean \"{word}\"?)"));
             self.expected(format!("one of {list}{hint}"))
         };
-        found.map(|(_, value)| *value).ok_or_else(expected)
+        found.copied().ok_or_else(expected)
     }
 
     /// The items of a list, or `None` if it is none.

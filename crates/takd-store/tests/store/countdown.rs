@@ -49,7 +49,7 @@ impl Configuration for Countdown {
             toml::from_str(text).map_err(|error| ConfigurationError::Invalid(error.message().into()))?;
         match fields.schema {
             1 => Ok(Self { from: fields.from, needs: fields.needs }),
-            schema => Err(ConfigurationError::Newer { found: format!("schema {schema}; this is schema 1") }),
+            schema => Err(ConfigurationError::OtherVersion { found: format!("schema {schema}; this is schema 1") }),
         }
     }
 
