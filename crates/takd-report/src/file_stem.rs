@@ -1,6 +1,5 @@
 //! What the files of a report are called.
 
-use crate::report::layout_name;
 use serde::Serialize;
 use takd_grid::{Experiment, Plan};
 
@@ -64,7 +63,7 @@ fn hash(experiment: &Experiment, plan: &Plan) -> String {
     });
     let identity = Identity {
         title: &experiment.title,
-        layout: layout_name(experiment.layout),
+        layout: experiment.layout.as_str(),
         preset: experiment.preset.as_str(),
         device: experiment.device.as_str(),
         cells: cells.collect(),
