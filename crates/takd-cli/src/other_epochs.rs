@@ -47,10 +47,10 @@ fn finished_epochs(listed: &Listed<RunConfig, RunResult>, wanted: &RunSettings) 
     (finished && without_epochs(config) == *wanted).then_some(config.training.epochs)
 }
 
-/// The settings without the number of epochs, and without those at which the learning rate falls, which follow it.
+/// The settings without the number of epochs, and without the rates that the first one falls to, which follow it.
 fn without_epochs(config: &RunConfig) -> RunSettings {
     let mut settings = config.settings().clone();
     settings.training.epochs = 0;
-    settings.training.lr.iter_mut().for_each(|piece| piece.epoch = 0);
+    settings.training.lr.truncate(1);
     settings
 }

@@ -153,7 +153,7 @@ fn commands_with_a_quick_preset_name_it_to_those_without_images_and_others_do_no
     let out = folder();
     let recipe = out.path().join("mine.toml");
     let cell = "[[cell]]\nname = \"one\"\ndata = \"cifar10\"\npaths = [\"plane2\"]\n";
-    std::fs::write(&recipe, format!("title = \"Mine\"\nlayout = \"paths\"\n{cell}")).expect("a file");
+    fs::write(&recipe, format!("title = \"Mine\"\nlayout = \"paths\"\n{cell}")).expect("a file");
     let recipe = recipe.display().to_string();
     let commands: [(&[&str], bool, bool); 4] = [
         (&["reproduce-table1"], true, false),

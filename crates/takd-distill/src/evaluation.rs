@@ -111,7 +111,7 @@ impl TeacherComparison {
 }
 
 /// The first of the largest.
-fn largest(values: impl Iterator<Item = f64>) -> Option<usize> {
+pub(crate) fn largest(values: impl Iterator<Item = f64>) -> Option<usize> {
     let pairs = values.enumerate();
     pairs.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(class, _)| class)
 }

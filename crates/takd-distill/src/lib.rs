@@ -58,6 +58,7 @@
 
 mod checkpoint;
 mod config;
+mod correct;
 mod curves;
 mod device;
 mod error;

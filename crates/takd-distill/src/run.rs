@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{self, LAST, PREVIOUS, Position, Sums};
 use crate::config::RunConfig;
+use crate::correct;
 use crate::error::repaired;
 use crate::evaluation::Evaluation;
 use crate::event::{Event, Pass, Watch};
@@ -406,6 +407,7 @@ impl<'a> Run<'a> {
             parameters: self.config.model.parameter_count(classes),
             seconds: self.seconds(),
         };
+        correct::save(self.claim, &correct::of(&logits, classes, self.placed.test.images().labels()))?;
         self.claim.end(&Ending::Finished(result.clone()), &metrics.extent()?, &[MODEL])?;
         // The last one stays, for those who want more epochs.
         self.claim.remove(PREVIOUS)?;

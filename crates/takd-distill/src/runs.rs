@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{self, LAST, PREVIOUS};
 use crate::config::RunConfig;
+use crate::correct::{self, CORRECT};
 use crate::curves::{self, EVENTS};
 use crate::network_file::{self, MODEL};
 use crate::records::{Record, epochs};
@@ -22,6 +23,7 @@ use takd_store::{Ending, EndingFile, Finding, Findings, RunId, Store};
 ///                 last.safetensors               everything needed to go on, also for more epochs
 ///                 previous.safetensors           the one before, in case the last is damaged; gone when the run is finished
 ///                 model.safetensors              the network of the epoch that counts
+///                 correct.json                   which test images that network gets right
 ///                 ending.json                    how the run ended: finished with a result, diverged, or stopped
 ///                 logits-<images>….safetensors   this network's logits, computed once for all it teaches
 ///                 claim                          locked by the process that writes here
@@ -161,6 +163,18 @@ impl Runs {
         Ok(self.store.records(id)?)
     }
 
+    /// Of each test image whether the network of a finished run gets it right; nothing if the run is not finished, or its file
+    /// is gone.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub fn correct(&self, id: &RunId) -> Result<Option<Vec<bool>>> {
+        match self.ending(id)? {
+            Some(Ending::Finished(_)) => correct::read(&self.dir(id).join(CORRECT), id),
+            _ => Ok(None),
+        }
+    }
+
     /// What is wrong with a run's files; nothing if every one is as it was written.
     ///
     /// A kill may leave a run without its last checkpoint, the one before or its ending, and kept logits are computed when
@@ -187,6 +201,7 @@ impl Runs {
         if let Some((result, journal)) = finished {
             records = self.store.records_at::<Record>(id, journal).ok();
             note(&mut findings, network_file::read(&dir.join(MODEL), id, |epoch| epoch == result.epoch))?;
+            note(&mut findings, correct::read(&dir.join(CORRECT), id))?;
         } else if let Some((name, header)) = &last
             && !self.is_claimed(id).unwrap_or(false)
         {
@@ -218,7 +233,8 @@ impl Runs {
         let kept =
             || logits_files(&dir).is_ok_and(|files| files.iter().all(|path| kept_logits::check(path, id).is_ok()));
         let last = || checkpoint::read_header(&dir.join(LAST), id).is_ok();
-        !dir.join(PREVIOUS).exists() && curves().is_ok() && kept() && last()
+        let correct = || correct::read(&dir.join(CORRECT), id).is_ok();
+        !dir.join(PREVIOUS).exists() && curves().is_ok() && kept() && last() && correct()
     }
 
     /// Brings the folder of a finished run to where the end of its training leaves it, unless another process works on it.
@@ -229,11 +245,14 @@ impl Runs {
             return Ok(());
         }
         claim.remove(PREVIOUS)?;
-        let last = self.dir(id).join(LAST);
-        if checkpoint::read_header(&last, id).is_err_and(|error| error.is_damage()) {
+        let dir = self.dir(id);
+        if checkpoint::read_header(&dir.join(LAST), id).is_err_and(|error| error.is_damage()) {
             claim.remove(LAST)?;
         }
-        for path in logits_files(&self.dir(id))? {
+        if correct::read(&dir.join(CORRECT), id).is_err_and(|error| error.is_damage()) {
+            claim.remove(CORRECT)?;
+        }
+        for path in logits_files(&dir)? {
             if kept_logits::check(&path, id).is_err_and(|error| error.is_damage()) {
                 // Computed again for the next student that needs it.
                 claim.remove(&path.file_name().unwrap_or_default().to_string_lossy())?;
@@ -254,7 +273,7 @@ fn note<T>(findings: &mut Findings, checked: Result<T>) -> Result<Option<T>> {
 
 /// Whether training writes a file of this name into a run's folder.
 fn is_own_file(name: &str) -> bool {
-    [LAST, PREVIOUS, MODEL, EVENTS].contains(&name) || kept_logits::is_logits(name)
+    [LAST, PREVIOUS, MODEL, CORRECT, EVENTS].contains(&name) || kept_logits::is_logits(name)
 }
 
 /// The files of kept logits in a run's folder.

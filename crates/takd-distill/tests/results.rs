@@ -106,6 +106,21 @@ fn run_is_compared_with_its_teachers_exactly_where_it_has_any() {
 }
 
 #[test]
+fn finished_run_knows_which_test_images_it_gets_right() {
+    let data = shapes();
+    let config = alone("plane2", Protocol::Code, 2, &data);
+    let (_folder, store) = store();
+    run_for(8, &config, &data, &store).unwrap_err();
+    assert_eq!(store.correct(&config.id()).unwrap(), None);
+    let result = run(&config, &data, &store).unwrap();
+    let correct = store.correct(&config.id()).unwrap().unwrap();
+    assert_eq!(correct.len(), result.test.images);
+    let hits = correct.iter().filter(|&&correct| correct).count();
+    assert!(hits > 0 && hits < correct.len());
+    assert_eq!(hits as f64 / correct.len() as f64, result.test.accuracy);
+}
+
+#[test]
 fn run_that_diverges_says_when_and_at_which_learning_rate() {
     let data = shapes();
     let config = alone("plane2", Protocol::Code, 1, &data);

@@ -235,7 +235,7 @@ fn columns(layout: Layout, cells: &[CellReport]) -> Vec<String> {
                 );
             }
         }
-        Layout::Paths => {
+        Layout::Paths | Layout::Assistants | Layout::Teachers | Layout::Students | Layout::Graph => {
             if several_seeds {
                 lines.push("95 % interval: confidence interval of the mean by Student's t.".to_owned());
             }

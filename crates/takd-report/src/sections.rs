@@ -9,6 +9,8 @@ use takd_grid::recipe::Layout;
 pub(crate) fn of(report: &Report) -> Vec<Section> {
     match report.layout {
         Layout::Methods => methods::sections(report),
-        Layout::Paths => paths::sections(report),
+        Layout::Paths | Layout::Assistants | Layout::Teachers | Layout::Students | Layout::Graph => {
+            paths::sections(report)
+        }
     }
 }

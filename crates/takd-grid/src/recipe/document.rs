@@ -38,17 +38,31 @@ pub enum Layout {
     /// A row for each path.
     #[default]
     Paths,
+    /// Which assistant is best (Tables 2 and 3, Figure 4): paths `T -> A -> S` for several A, `T -> S`, and every network
+    /// alone.
+    Assistants,
+    /// How a student does by the size of its teacher (Figure 2): paths `T -> S` for several T, and every network alone.
+    Teachers,
+    /// What a teacher's students gain by their size (Figure 3): paths `T -> S` for several S, and every network alone.
+    Students,
+    /// All paths between two networks as a picture (Figure 5).
+    Graph,
 }
 
 impl Layout {
     /// Every layout.
-    pub const ALL: &'static [Self] = &[Self::Methods, Self::Paths];
+    pub const ALL: &'static [Self] =
+        &[Self::Methods, Self::Paths, Self::Assistants, Self::Teachers, Self::Students, Self::Graph];
 
     /// The name as recipes have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Methods => "methods",
             Self::Paths => "paths",
+            Self::Assistants => "assistants",
+            Self::Teachers => "teachers",
+            Self::Students => "students",
+            Self::Graph => "graph",
         }
     }
 }

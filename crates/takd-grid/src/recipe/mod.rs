@@ -25,8 +25,9 @@
 //!
 //! # Keys
 //!
-//! The recipe: `title`; optional: `source`, `layout` (how its table is laid out: `"methods"` is a row for each cell and
-//! a column for each method, `"paths"`, the default, a row for each path), `notes` (a list of texts), `[defaults]`,
+//! The recipe: `title`; optional: `source`, `layout` (how its results are laid out: `"methods"` is a row for each cell
+//! and a column for each method; `"assistants"`, `"teachers"` and `"students"` compare paths by the size of one of their
+//! networks; `"graph"` draws them; `"paths"`, the default, is a row for each path), `notes` (a list of texts), `[defaults]`,
 //! `[quick]`; and one `[[cell]]` or more.
 //!
 //! A cell: `name`, `data` (a data set), `paths` (a list of [patterns](crate::path)); optional: `paper` (test accuracies
