@@ -144,8 +144,10 @@ fn claim_that_a_dead_process_left_binds_nobody_and_what_it_half_wrote_is_swept()
     let left = [
         "claim",
         "config.toml",
+        "correct.json",
         "ending.json",
         "events.out.tfevents.takd",
+        "last.safetensors",
         "metrics.jsonl",
         "model.safetensors",
         "starts.jsonl",
