@@ -123,11 +123,11 @@ pub(super) unsafe fn window_sums<S: Simd, const MR: usize, const NV: usize>(
             // SAFETY: the caller's.
             *weight = unsafe { load::<S>(weights.add(v * S::F32_LANES)) };
         }
-        for i in 0..MR {
+        for (sums, window) in sums.iter_mut().zip(windows) {
             // SAFETY: the caller's.
-            let x = simd.splat_f32s(unsafe { *windows[i].add(step as usize) });
-            for v in 0..NV {
-                sums[i][v] = simd.mul_add_e_f32s(x, weight[v], sums[i][v]);
+            let x = simd.splat_f32s(unsafe { *window.add(step as usize) });
+            for (sum, &weight) in sums.iter_mut().zip(&weight) {
+                *sum = simd.mul_add_e_f32s(x, weight, *sum);
             }
         }
         weights = weights.wrapping_add(NV * S::F32_LANES);
