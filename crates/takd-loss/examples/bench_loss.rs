@@ -33,8 +33,6 @@
 //! second. A time is the best of the turns' medians: the machine's other work only ever adds to it. On a GPU, 20 calls follow
 //! each other before it is waited for, and their mean counts as one call's time. All of it runs inside rayon's pool, as
 //! training does; its threads are set by `RAYON_NUM_THREADS`. Logits are N(0, 3²) from a fixed seed; τ = 4, λ = 0.5.
-//!
-//! How it does on a GPU is not known: there it has run on an emulator only, for which its times say nothing.
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::backprop::GradStore;
