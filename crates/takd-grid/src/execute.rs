@@ -195,7 +195,7 @@ impl<'a> Executor<'a> {
             if let Some((index, teachers)) = state.take(self.runs) {
                 drop(state);
                 let ended = match teachers {
-                    Teachers::Lost => Ended::Outcome(Outcome::NoTeacher, Trained::Before),
+                    Teachers::Lost => self.ended_before(index, session),
                     _ => self.train(index, session),
                 };
                 state = self.state();
@@ -214,6 +214,16 @@ impl<'a> Executor<'a> {
                 }
             }
         }
+    }
+
+    /// The end of a run that cannot be taught: a student that had finished before stays finished.
+    fn ended_before(&self, index: usize, session: &Session) -> Ended {
+        let outcome = match self.runs.settled(&self.plan.runs[index].config, session.retry) {
+            Ok(Some(result)) => Outcome::Finished(result),
+            Err(Error::DivergedBefore { reason, .. }) => Outcome::Diverged(reason),
+            _ => Outcome::NoTeacher,
+        };
+        Ended::Outcome(outcome, Trained::Before)
     }
 
     fn train(&self, index: usize, session: &Session) -> Ended {

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use takd_distill::{Error, Event, Result, Retry, RunResult, Runs};
 use takd_grid::{Outcome, Plan, PlanEvent, execute};
-use takd_store::RunId;
+use takd_store::{Ending, Journal, RunId};
 
 /// More than any test has the patience for.
 const ENDLESS: usize = 1_000_000;
@@ -189,4 +189,21 @@ fn jobs_leave_other_processes_runs_alone_and_wait_for_them() {
     });
     assert_eq!(outcomes.unwrap().len(), 4);
     assert_eq!(ended, [2, 3, 0, 1]);
+}
+
+#[test]
+fn student_that_finished_stays_finished_when_its_teacher_diverges_later() {
+    let plan = plan("plane4->plane2", 1, &[31]);
+    let (_folder, store) = runs();
+    run(1, &plan, &store, |_, _| false).unwrap();
+    let [teacher, student] = [&plan.runs[0], &plan.runs[1]];
+    store.remove(&teacher.id).unwrap();
+    let claim = store.claim(&teacher.id).unwrap().unwrap();
+    claim.write_config(&teacher.config).unwrap();
+    let journal = Journal::begin(&claim).unwrap().extent().unwrap();
+    claim.end(&Ending::<RunResult>::Failed("diverged".into()), &journal, &[]).unwrap();
+    drop(claim);
+    let outcomes = run(1, &plan, &store, |_, _| false).unwrap();
+    assert!(matches!(&outcomes[&teacher.id], Outcome::Diverged(reason) if reason == "diverged"));
+    assert!(matches!(&outcomes[&student.id], Outcome::Finished(_)), "{:?}", outcomes[&student.id]);
 }
