@@ -76,7 +76,8 @@ impl NetworkFile<'_> {
         Ok(network.frozen().with_precision(compute.precision))
     }
 
-    fn read(&self, device: &Device) -> Result<(Network, Parameters)> {
+    /// The network with its parameters, as they are trained.
+    pub(crate) fn read(&self, device: &Device) -> Result<(Network, Parameters)> {
         let Self { path, run, epoch, model, classes } = *self;
         let bytes = read(path, run, |found| found == epoch)?;
         let loaded = Network::from_safetensors(model, classes, Checkpoint { path, bytes: &bytes }, device);

@@ -7,7 +7,7 @@ use crate::curves::{self, EVENTS};
 use crate::network_file::{self, MODEL};
 use crate::records::{Record, epochs};
 use crate::result::RunResult;
-use crate::{Error, Result, kept_logits};
+use crate::{Error, Result, kept_logits, landscape};
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use takd_store::{Ending, EndingFile, Finding, Findings, RunId, Store};
 ///                 previous.safetensors           the one before, in case the last is damaged; gone when the run is finished
 ///                 model.safetensors              the network of the epoch that counts
 ///                 correct.json                   which test images that network gets right
+///                 landscape-<plane>.json         the loss around that network, if it was asked for
 ///                 ending.json                    how the run ended: finished with a result, diverged, or stopped
 ///                 logits-<images>….safetensors   this network's logits, computed once for all it teaches
 ///                 claim                          locked by the process that writes here
@@ -218,6 +219,9 @@ impl Runs {
         for path in logits_files(&dir)? {
             note(&mut findings, kept_logits::check(&path, id))?;
         }
+        for path in files(&dir, landscape::is_landscape)? {
+            note(&mut findings, landscape::read(&path, id))?;
+        }
         for teacher in config.iter().flat_map(|config| config.teachers()) {
             if !matches!(self.finished(teacher), Ok(Some(_))) {
                 findings.add(&self.dir(teacher), "it is the teacher's run, and is unfinished or damaged");
@@ -273,18 +277,25 @@ fn note<T>(findings: &mut Findings, checked: Result<T>) -> Result<Option<T>> {
 
 /// Whether training writes a file of this name into a run's folder.
 fn is_own_file(name: &str) -> bool {
-    [LAST, PREVIOUS, MODEL, CORRECT, EVENTS].contains(&name) || kept_logits::is_logits(name)
+    [LAST, PREVIOUS, MODEL, CORRECT, EVENTS].contains(&name)
+        || kept_logits::is_logits(name)
+        || landscape::is_landscape(name)
 }
 
 /// The files of kept logits in a run's folder.
 fn logits_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    files(dir, kept_logits::is_logits)
+}
+
+/// The files of a run's folder whose names are wanted, in their order.
+fn files(dir: &Path, is_wanted: fn(&str) -> bool) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(takd_store::Error::io("read the folder", dir)(error).into()),
     };
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.retain(|path| kept_logits::is_logits(&path.file_name().unwrap_or_default().to_string_lossy()));
+    files.retain(|path| is_wanted(&path.file_name().unwrap_or_default().to_string_lossy()));
     files.sort();
     Ok(files)
 }

@@ -100,7 +100,7 @@ pub(crate) fn train_queued(
     run.go_on(teaching.as_ref(), runs, watch)
 }
 
-fn check(config: &RunConfig, data: &Dataset, compute: &Compute) -> Result<()> {
+pub(crate) fn check(config: &RunConfig, data: &Dataset, compute: &Compute) -> Result<()> {
     let (wanted, device) = (&config.data, DeviceType::of(compute));
     let found = DataConfig::of(&data.card, None);
     let problem = if config.device != device {
