@@ -95,8 +95,8 @@ fn methods_are_compared_over_the_seeds_that_both_have_and_each_says_how_many_it_
         let n = if path["path"] == "plane10 → plane2" { 2 } else { 3 };
         assert_eq!(path["test_accuracy"]["n"], n, "{}", path["path"]);
     }
-    for difference in cell["differences"].as_array().expect("differences") {
-        let of_blkd = difference["method"] == "BLKD" || difference["minus"] == "BLKD";
+    for difference in cell["comparisons"].as_array().expect("comparisons") {
+        let of_blkd = difference["path"] == "plane10 → plane2" || difference["minus"] == "plane10 → plane2";
         let seeds = if of_blkd { serde_json::json!([1, 3]) } else { serde_json::json!([1, 2, 3]) };
         assert_eq!(difference["seeds"], seeds, "{difference}");
     }

@@ -1,23 +1,21 @@
 //! From the folder of runs to a report.
 
+use crate::choice::{self, Spent};
+use crate::comparison::Comparer;
 use crate::error::{Error, Result};
-use crate::report::{
-    CellReport, Difference, Measurements, Method, MissingCellReport, MissingPathReport, PathReport, Report, RunReport,
-    RunState,
-};
-use crate::statistics::Summary;
-use crate::{file_stem, legend};
-use std::collections::HashMap;
+use crate::report::{CellReport, MissingCellReport, MissingPathReport, PathReport, Report, RunReport, RunState};
+use crate::{comparisons, file_stem, findings, legend};
+use std::collections::{BTreeSet, HashMap};
 use takd_distill::{RunConfig, Runs};
 use takd_grid::path::DistillationPath;
 use takd_grid::recipe::{CellPath, Layout};
 use takd_grid::{Cell, Experiment, MissingCell, Plan, PlannedCell, PlannedPath};
-use takd_store::{Ending, RunId};
+use takd_store::RunId;
 
 impl Report {
     /// The report of an experiment: how each run of its `plan` ended, as far as they have.
     ///
-    /// Only the small files that say how runs ended are read: no image, and no network. A run whose file cannot be read is a
+    /// Only the small files are read that say how runs ended and which test images they get right: no image, and no network. A run whose file cannot be read is a
     /// line of the report, as one that diverged.
     ///
     /// # Errors
@@ -28,8 +26,13 @@ impl Report {
             return Err(Error::OtherPlan(format!("the experiment has {cells} cells, and the plan {planned}")));
         }
         let collected = Collected::new(plan, runs);
+        let mut comparer = Comparer::new(runs);
         let cells = experiment.cells.iter().zip(&plan.cells);
-        let cells = cells.map(|(cell, planned)| collected.cell(experiment.layout, cell, planned));
+        let cells = cells.map(|(cell, planned)| {
+            let mut cell = collected.cell(experiment.layout, cell, planned)?;
+            cell.comparisons = comparisons::of(experiment.layout, &cell, &mut comparer);
+            Ok(cell)
+        });
         let cells = cells.collect::<Result<Vec<_>>>()?;
         let missing: Vec<MissingCellReport> = experiment.missing.iter().map(missing_cell).collect();
         Ok(Self {
@@ -38,6 +41,7 @@ impl Report {
             layout: experiment.layout,
             preset: experiment.preset,
             device: experiment.device,
+            findings: findings::lines(experiment.layout, &cells),
             legend: legend::lines(experiment, &cells, &missing),
             file_stem: file_stem::of(experiment, plan),
             cells,
@@ -53,6 +57,7 @@ struct Collected<'a> {
 
 struct Collection<'a> {
     config: &'a RunConfig,
+    multiply_adds: f64,
     state: RunState,
 }
 
@@ -61,17 +66,14 @@ impl<'a> Collected<'a> {
         let mut collected = Self { runs: HashMap::with_capacity(plan.runs.len()) };
         // Teachers stand before those they teach.
         for run in &plan.runs {
-            let state = match runs.ending(&run.id) {
-                Ok(Some(Ending::Finished(result))) => RunState::Finished(Measurements::from(&result)),
-                Ok(Some(Ending::Failed(reason))) => RunState::Diverged { reason },
-                Ok(Some(Ending::Stopped)) => RunState::Stopped,
-                Ok(None) if run.config.teachers().iter().any(|teacher| collected.is_lost(teacher)) => {
+            let state = match RunState::of(runs, &run.id) {
+                RunState::Missing if run.config.teachers().iter().any(|teacher| collected.is_lost(teacher)) => {
                     RunState::NoTeacher
                 }
-                Ok(None) => RunState::Missing,
-                Err(error) => RunState::Unreadable { reason: error.to_string() },
+                state => state,
             };
-            collected.runs.insert(&run.id, Collection { config: &run.config, state });
+            let multiply_adds = run.cost.total();
+            collected.runs.insert(&run.id, Collection { config: &run.config, multiply_adds, state });
         }
         collected
     }
@@ -105,18 +107,42 @@ impl<'a> Collected<'a> {
             seeds: cell.seeds.clone(),
             paper_source: cell.paper_source.clone(),
             paths,
-            differences: Vec::new(),
+            comparisons: Vec::new(),
+            choices: Vec::new(),
         };
-        if layout == Layout::Methods {
-            report.differences = differences(&report);
+        if layout == Layout::Assistants {
+            report.choices = choice::of(&report, |paths| self.spent(paths));
         }
         Ok(report)
+    }
+
+    /// What the runs of some paths take, over all seeds, and all that lead to them.
+    fn spent(&self, paths: &[&PathReport]) -> Spent {
+        let mut ids = BTreeSet::new();
+        paths.iter().flat_map(|path| &path.runs).for_each(|run| self.add_with_teachers(&run.run, &mut ids));
+        let runs = || ids.iter().filter_map(|id| self.runs.get(id));
+        Spent {
+            runs: ids.len(),
+            multiply_adds: runs().map(|run| run.multiply_adds).sum(),
+            seconds: runs().map(|run| Some(run.state.measurements()?.seconds)).sum(),
+        }
+    }
+
+    /// Adds a run and all that lead to it.
+    fn add_with_teachers(&self, id: &RunId, ids: &mut BTreeSet<RunId>) {
+        if ids.insert(id.clone()) {
+            let teachers = self.runs.get(id).map_or(&[][..], |run| run.config.teachers());
+            teachers.iter().for_each(|teacher| self.add_with_teachers(teacher, ids));
+        }
     }
 
     fn path(&self, cell: &Cell, planned: &PlannedPath) -> Result<PathReport> {
         let first = planned.runs.first();
         let first = first.ok_or_else(|| Error::OtherPlan(format!("its path {} has no runs", planned.path)))?;
-        let config = self.get(&first.run)?.config;
+        let &Collection { config, multiply_adds, .. } = self.get(&first.run)?;
+        let mut leading = BTreeSet::new();
+        self.add_with_teachers(&first.run, &mut leading);
+        let leading = leading.iter().filter_map(|id| self.runs.get(id));
         let teachers = config.teachers().iter().map(|teacher| Ok(self.get(teacher)?.config.model));
         let runs = planned.runs.iter().map(|run| {
             let state = self.get(&run.run)?.state.clone();
@@ -129,14 +155,15 @@ impl<'a> Collected<'a> {
             teachers: teachers.collect::<Result<_>>()?,
             requested: cell.paths.iter().any(|known| student_paths(&known.path).any(|path| path == planned.path)),
             epochs: config.training.epochs,
+            multiply_adds,
+            path_multiply_adds: leading.map(|run| run.multiply_adds).sum(),
             lambda: config.distillation.as_ref().map(|kd| kd.lambda),
             temperature: config.distillation.as_ref().map(|kd| kd.temperature),
             paper_accuracy: paper(cell, &planned.path).map(share),
             test_accuracy: None,
             runs: runs.collect::<Result<_>>()?,
         };
-        let accuracies: Vec<f64> = report.results().map(|(_, result)| result.test_accuracy).collect();
-        report.test_accuracy = Summary::of(&accuracies);
+        report.test_accuracy = report.summary(|result| Some(result.test_accuracy));
         Ok(report)
     }
 }
@@ -169,17 +196,4 @@ fn missing_cell(cell: &MissingCell) -> MissingCellReport {
         paper_accuracy: paper.map(share),
     });
     MissingCellReport { name: cell.name.clone(), why: cell.why.clone(), paths: paths.collect() }
-}
-
-/// Each method less those before it, over the seeds for which both have a result.
-fn differences(cell: &CellReport) -> Vec<Difference> {
-    let pairs = [(Method::Blkd, Method::NoKd), (Method::Takd, Method::Blkd), (Method::Takd, Method::NoKd)];
-    let differences = pairs.into_iter().filter_map(|(method, minus)| {
-        let others: HashMap<u64, &Measurements> = cell.method(minus)?.results().collect();
-        let both = cell.method(method)?.results();
-        let both = both.filter_map(|(seed, own)| Some((seed, own.test_accuracy - others.get(&seed)?.test_accuracy)));
-        let (seeds, values): (Vec<u64>, Vec<f64>) = both.unzip();
-        Some(Difference { method, minus, seeds, test_accuracy: Summary::of(&values)? })
-    });
-    differences.collect()
 }

@@ -219,43 +219,93 @@ fn test_images(cells: &[CellReport]) -> Option<String> {
 /// What the columns mean.
 fn columns(layout: Layout, cells: &[CellReport]) -> Vec<String> {
     let several_seeds = cells.iter().any(|cell| cell.seeds.len() > 1);
+    let compared = cells.iter().any(|cell| !cell.comparisons.is_empty());
     let mut lines = Vec::new();
+    let methods = "NoKD: the student alone. BLKD: taught by the teacher. TAKD: taught by the assistant, which the teacher taught.";
     match layout {
-        Layout::Methods => {
-            lines.push(
-                "NoKD: the student alone. BLKD: taught by the teacher. TAKD: taught by the assistant, which the teacher \
-                 taught. Training: the time of all runs of the cell together."
-                    .to_owned(),
-            );
-            if several_seeds {
-                lines.push(
-                    "Differences are paired: seed by seed, over the seeds for which both have a result; in brackets the 95 % \
-                     confidence interval of the mean by Student's t. If 0 lies in it, these seeds do not tell which is better."
-                        .to_owned(),
-                );
-            }
-        }
-        Layout::Paths | Layout::Assistants | Layout::Teachers | Layout::Students | Layout::Graph => {
+        Layout::Methods => lines.push(format!("{methods} Training: the time of all runs of the cell together.")),
+        Layout::Paths => {
             if several_seeds {
                 lines.push("95 % interval: confidence interval of the mean by Student's t.".to_owned());
             }
-            let mut text =
-                "Loss: cross-entropy, nats. Calibration: expected calibration error. Time: of the training.".to_owned();
-            if cells.iter().any(has_steps) {
-                let classes: BTreeSet<usize> =
-                    cells.iter().filter(|cell| has_steps(cell)).map(|cell| cell.classes).collect();
-                let most: Vec<String> =
-                    classes.iter().map(|&classes| format!("ln {classes} = {:.4}", (classes as f64).ln())).collect();
-                text += &format!(
-                    " Agreement: how often network and teacher give the same class. KL: from the teacher to the network at \
-                     temperature τ, nats. Entropy: of the teacher's soft targets at temperature τ, nats; at most {}.",
-                    most.join(" or ")
-                );
-            }
-            lines.push(text);
+            lines.push(format!(
+                "Loss: cross-entropy, nats. Calibration: expected calibration error. Time: of the training.{}",
+                third_force(cells)
+            ));
         }
+        Layout::Teachers => {
+            lines.push(format!(
+                "Alone: the teacher without a teacher of its own. Less alone: the student less the same student without a \
+                 teacher. Calibration: expected calibration error of the teacher.{}",
+                third_force(cells)
+            ));
+        }
+        Layout::Students => lines.push(format!(
+            "Alone: the student without a teacher. Gain: taught less alone.{}",
+            third_force(cells)
+        )),
+        Layout::Assistants => {
+            lines.push(format!("{methods}{}", third_force(cells)));
+            lines.push(
+                "The heuristic (the paper's Section 4.2, Figure 4) trains every size alone and takes as assistant the one whose \
+                 accuracy is nearest to the mean of student and teacher. Runs and multiply-adds (two FLOP each) are those of all \
+                 seeds, with every run that leads to them: of every size alone and the chosen path, or of every assistant's path."
+                    .to_owned(),
+            );
+        }
+        Layout::Graph => lines.push(
+            "BLKD: from the same teacher straight to the student. Multiply-adds (two FLOP each): of all runs of a path together, \
+             for one seed. For a given cost: paths that no path of at most the same cost surpasses by mean."
+                .to_owned(),
+        ),
+    }
+    if compared && (several_seeds || layout != Layout::Methods) {
+        lines.push(differences(layout, cells));
     }
     lines
+}
+
+/// How comparisons are made.
+fn differences(layout: Layout, cells: &[CellReport]) -> String {
+    let mut text = "Differences are in percentage points and paired: seed by seed, over the seeds for which both have a result; in \
+                    brackets the 95 % confidence interval of the mean by Student's t. Better?: \"holds\" and \"does not hold\" if \
+                    0 lies outside that interval; the number of seeds that would decide it supposes that mean and deviation stay \
+                    as they are."
+        .to_owned();
+    let comparisons = || cells.iter().flat_map(|cell| &cell.comparisons);
+    text += if comparisons().any(|found| found.comparison.over_images.is_some()) {
+        " Images: how far the 95 % interval over the test images reaches (paired image by image; McNemar's variance for one \
+         seed), networks as they are; \"for these images\" if 0 lies in it, so that other test images may decide otherwise."
+    } else {
+        " Images: how far the 95 % interval over the test images reaches; it is not known which images these networks get right."
+    };
+    if comparisons().any(|found| found.best_of_several) {
+        let what = match layout {
+            Layout::Assistants => "assistant",
+            Layout::Teachers => "teacher",
+            _ => "path",
+        };
+        text += &format!(
+            " Which {what} is best is a choice among several: these verdicts are corrected for all pairs by Holm's method; the \
+             intervals are not."
+        );
+    }
+    text
+}
+
+/// What teachers give, by which the paper explains their effect.
+fn third_force(cells: &[CellReport]) -> String {
+    let classes: BTreeSet<usize> = cells.iter().filter(|cell| has_steps(cell)).map(|cell| cell.classes).collect();
+    if classes.is_empty() {
+        return String::new();
+    }
+    let most: Vec<String> =
+        classes.iter().map(|&classes| format!("ln {classes} = {:.4}", (classes as f64).ln())).collect();
+    format!(
+        " Agreement: how often network and teacher give the same class. KL: from the teacher to the network at temperature τ, \
+         nats. Entropy: of the teacher's soft targets at temperature τ, nats; at most {}.",
+        most.join(" or ")
+    )
 }
 
 fn paper(experiment: &Experiment, cells: &[CellReport], missing: &[MissingCellReport]) -> Option<String> {

@@ -8,7 +8,7 @@
 //!
 //! Report ─▶ cells ─▶ paths ─▶ runs: finished, diverged, stopped, missing, no-teacher, unreadable
 //!              │        └─▶ mean, standard deviation, 95 % interval over the seeds that have a result
-//!              └─▶ differences of methods, paired by seed
+//!              └─▶ comparisons of paths, paired by seed: an interval over the seeds, another over the test images, a verdict
 //! ```
 //!
 //! Every run that the plan has is in the report, whether it has a result or not: a network that diverged is shown, and a
@@ -52,13 +52,22 @@
 //! Numbers for programs are fractions, never percent: accuracies and other shares are from 0 to 1, the paper's too. People
 //! read percent.
 //!
-//! Invariant: reads how runs ended and nothing else of them, trains nothing, and writes no file. No number, cell or network
+//! Invariant: reads how runs ended and which test images they get right and nothing else of them, trains nothing, and writes no file. No number, cell or network
 //! of a paper stands in the code: the recipe has them.
 
+mod assistants;
+mod by_student;
+mod choice;
 mod collect;
+mod columns;
+mod comparison;
+mod comparisons;
 mod csv;
 mod error;
 mod file_stem;
+mod findings;
+mod front;
+mod graph;
 mod legend;
 mod markdown;
 mod methods;
@@ -67,13 +76,17 @@ mod paths;
 mod report;
 mod sections;
 mod statistics;
+mod students;
 mod table;
+mod teachers;
 mod text;
 
+pub use choice::{Candidate, Choice, Spent};
+pub use comparison::{Comparison, OverImages, Verdict};
 pub use error::{Error, Result};
 pub use report::{
-    CellReport, Difference, Measurements, Method, MissingCellReport, MissingPathReport, PathReport, Report, RunReport,
-    RunState,
+    CellReport, Measurements, Method, MissingCellReport, MissingPathReport, PathComparison, PathReport, Report,
+    RunReport, RunState,
 };
 pub use statistics::{Interval, Summary};
 pub use text::Style;

@@ -16,9 +16,13 @@ impl Report {
         for section in sections::of(self) {
             let _ = write!(text, "\n### {}\n\n{}", escaped(section.heading), table(section.whole()));
         }
-        text.push('\n');
-        for line in &self.legend {
-            let _ = writeln!(text, "- {}", escaped(line));
+        for (heading, lines) in [("What the numbers say", &self.findings), ("How to read them", &self.legend)] {
+            if !lines.is_empty() {
+                let _ = write!(text, "\n### {heading}\n\n");
+            }
+            for line in lines {
+                let _ = writeln!(text, "- {}", escaped(line));
+            }
         }
         text.replace(GLUE, " ")
     }

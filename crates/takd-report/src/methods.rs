@@ -1,7 +1,9 @@
 //! The layout with a row for each cell and a column for each method.
 
+use crate::columns::{self, accuracy};
+use crate::comparisons::METHODS;
 use crate::number::{self, GLUE, dash, percent};
-use crate::report::{CellReport, Method, MissingCellReport, PathReport, Report, RunState};
+use crate::report::{CellReport, Method, MissingCellReport, PathReport, Report};
 use crate::table::{Column, Section, Table};
 
 /// The tables of a report.
@@ -10,7 +12,7 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
     if !report.cells.is_empty() {
         sections.push(above(report));
     }
-    if report.cells.iter().any(|cell| cell.seeds.len() > 1) {
+    if columns::several_seeds(report) {
         sections.push(differences(report));
     }
     sections
@@ -106,23 +108,19 @@ fn above(report: &Report) -> Section {
 
 /// How much better each method is than those before it.
 fn differences(report: &Report) -> Section {
-    let pairs = [
-        (Method::Blkd, Method::NoKd, "BLKD - NoKD"),
-        (Method::Takd, Method::Blkd, "TAKD - BLKD"),
-        (Method::Takd, Method::NoKd, "TAKD - NoKD"),
-    ];
-    let mut columns = vec![Column::text("cell")];
-    columns.extend(pairs.map(|(_, _, title)| Column::number(title)));
-    let mut table = Table::new(columns);
+    let mut titles = vec![Column::text("difference")];
+    titles.extend(columns::comparison("points"));
+    let mut table = columns::table(report, titles);
     for cell in &report.cells {
-        let mut row = vec![cell.name.clone()];
-        row.extend(pairs.map(|(method, minus, _)| {
-            let difference = cell.differences.iter().find(|found| found.method == method && found.minus == minus);
-            difference.map_or_else(dash, |found| number::difference(&found.test_accuracy, cell.seeds.len()))
-        }));
-        table.rows.push(row);
+        for [method, minus] in METHODS {
+            let (Some(path), Some(other)) = (cell.method(method), cell.method(minus)) else { continue };
+            let comparison = cell.compared(path, other).map(|found| &found.comparison);
+            let mut row = vec![format!("{method}{GLUE}-{GLUE}{minus}")];
+            row.extend(columns::compared(cell, comparison));
+            columns::add(&mut table, report, &cell.name, row);
+        }
     }
-    Section::new("Differences, percentage points", table, &[])
+    Section::new("Differences, percentage points", table, &[columns::BY_IMAGES])
 }
 
 /// The networks of a cell, by what they are for.
@@ -193,16 +191,4 @@ fn with_accuracy(paths: &[&PathReport]) -> String {
     let last = |path: &PathReport| path.stages.last().map_or_else(String::new, |networks| networks.join(" + "));
     let shown: Vec<String> = paths.iter().map(|path| format!("{} {}", last(path), accuracy(path))).collect();
     if shown.is_empty() { dash() } else { shown.join(", ") }
-}
-
-/// The mean, or why there is none.
-fn accuracy(path: &PathReport) -> String {
-    let has = |wanted: fn(&RunState) -> bool| path.runs.iter().any(|run| wanted(&run.state));
-    match &path.test_accuracy {
-        Some(summary) => number::mean(summary, path.runs.len()),
-        None if has(|state| matches!(state, RunState::Diverged { .. })) => "diverged".to_owned(),
-        None if has(|state| matches!(state, RunState::Unreadable { .. })) => "unreadable".to_owned(),
-        None if has(|state| *state == RunState::NoTeacher) => format!("no{GLUE}teacher"),
-        None => dash(),
-    }
 }

@@ -44,8 +44,13 @@ pub(crate) fn difference(summary: &Summary, all: usize) -> String {
     text
 }
 
+/// `2.31e15`.
+pub(crate) fn count(number: f64) -> String {
+    format!("{number:.2e}")
+}
+
 /// `+0.41`; what rounds to nothing is `+0.00`, never `-0.00`.
-fn signed(share: f64) -> String {
+pub(crate) fn signed(share: f64) -> String {
     let hundredths = (100.0 * 100.0 * share).round() + 0.0;
     format!("{:+.2}", hundredths / 100.0)
 }

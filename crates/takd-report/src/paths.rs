@@ -1,5 +1,6 @@
 //! The layout with a row for each path.
 
+use crate::columns::{self, has_cell, has_paper, joined};
 use crate::number::{self, GLUE, dash, percent};
 use crate::report::{CellReport, Measurements, MissingPathReport, PathReport, Report, RunReport, RunState};
 use crate::table::{Column, Section, Table};
@@ -9,7 +10,7 @@ const LEAVE_OUT: [&str; 7] = ["calibration %", "entropy", "KL", "top-5 %", "agre
 
 /// The tables of a report.
 pub(crate) fn sections(report: &Report) -> Vec<Section> {
-    let several_seeds = report.cells.iter().any(|cell| cell.seeds.len() > 1);
+    let several_seeds = columns::several_seeds(report);
     let mut sections = Vec::new();
     if several_seeds {
         sections.push(means(report));
@@ -28,16 +29,6 @@ enum Paper {
     Here,
     /// They are in the table of means.
     Elsewhere,
-}
-
-fn has_paper(report: &Report) -> bool {
-    let own = report.cells.iter().flat_map(|cell| &cell.paths).any(|path| path.paper_accuracy.is_some());
-    own || report.missing.iter().flat_map(|cell| &cell.paths).any(|path| path.paper_accuracy.is_some())
-}
-
-/// Whether a row says of which cell it is.
-fn has_cell(report: &Report) -> bool {
-    report.cells.len() + report.missing.len() > 1
 }
 
 /// A row for each path, over its seeds.
@@ -166,10 +157,4 @@ fn measured(result: Option<&Measurements>) -> [String; 7] {
         nats(result.and_then(|result| result.soft_target_entropy)),
         result.map_or_else(dash, |result| number::duration(result.seconds)),
     ]
-}
-
-/// The stages as they print; a line may end after an arrow.
-fn joined(stages: &[Vec<String>]) -> String {
-    let stages: Vec<String> = stages.iter().map(|networks| networks.join(" + ")).collect();
-    stages.join(&format!("{GLUE}→ "))
 }

@@ -2,15 +2,17 @@
 //!
 //! As JSON it has these names. Shares and accuracies are from 0 to 1, the paper's too.
 
+use crate::choice::Choice;
+use crate::comparison::Comparison;
 use crate::statistics::Summary;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use takd_datasets::DatasetName;
-use takd_distill::{DeviceType, Protocol, RunResult};
+use takd_distill::{DeviceType, Protocol, RunResult, Runs};
 use takd_grid::Preset;
 use takd_grid::recipe::Layout;
 use takd_models::ModelSpec;
-use takd_store::RunId;
+use takd_store::{Ending, RunId};
 
 /// The results of an experiment, as far as it is trained. [`Report::new`](crate::Report::new) collects it.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +33,8 @@ pub struct Report {
     pub cells: Vec<CellReport>,
     /// Cells that cannot be run, with the paper's numbers.
     pub missing: Vec<MissingCellReport>,
+    /// What the numbers say, a line each.
+    pub findings: Vec<String>,
     /// What a reader has to know about the numbers, a line each.
     pub legend: Vec<String>,
     #[serde(skip)]
@@ -58,8 +62,10 @@ pub struct CellReport {
     pub paper_source: Option<String>,
     /// Its paths and those that lead to them, teachers before those they teach.
     pub paths: Vec<PathReport>,
-    /// How much one method is better than another; nothing unless the layout has methods.
-    pub differences: Vec<Difference>,
+    /// How much better some paths are than others: those that the layout asks about.
+    pub comparisons: Vec<PathComparison>,
+    /// How an assistant is chosen, if the layout asks for it.
+    pub choices: Vec<Choice>,
 }
 
 /// A path and its results, one for each seed.
@@ -79,6 +85,10 @@ pub struct PathReport {
     pub requested: bool,
     /// Epochs of its training.
     pub epochs: usize,
+    /// The multiplications of one of its runs (with as many additions: twice as many FLOP).
+    pub multiply_adds: f64,
+    /// The multiplications of one of its runs and of all that lead to it.
+    pub path_multiply_adds: f64,
     /// λ of its last step, if it has one.
     pub lambda: Option<f64>,
     /// τ of its last step, if it has one.
@@ -192,17 +202,18 @@ pub enum Method {
     Takd,
 }
 
-/// How much better a method is than another: its test accuracy less the other's, seed by seed.
-#[derive(Clone, Debug, Serialize)]
-pub struct Difference {
-    /// The method.
-    pub method: Method,
-    /// The method that it is compared with.
-    pub minus: Method,
-    /// The seeds for which both have a result.
-    pub seeds: Vec<u64>,
-    /// The differences over these seeds.
-    pub test_accuracy: Summary,
+/// How much better a path is than another of the same cell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PathComparison {
+    /// The path.
+    pub path: String,
+    /// The path that it is compared with.
+    pub minus: String,
+    /// Whether this asks which of several paths is the best: the verdict is then corrected for all pairs of them.
+    pub best_of_several: bool,
+    /// What the comparison gives.
+    #[serde(flatten)]
+    pub comparison: Comparison,
 }
 
 impl Report {
@@ -219,6 +230,22 @@ impl CellReport {
         self.paths.iter().find(|path| path.requested && Method::of(&path.stages) == method)
     }
 
+    /// How much better a path is than another.
+    pub(crate) fn compared(&self, path: &PathReport, minus: &PathReport) -> Option<&PathComparison> {
+        let known = |known: &&PathComparison| known.path == path.path && known.minus == minus.path;
+        self.comparisons.iter().filter(known).find(|known| !known.best_of_several)
+    }
+
+    /// How much better the best of several paths is than one of the others.
+    pub(crate) fn best_less(&self, minus: &PathReport) -> Option<&PathComparison> {
+        self.comparisons.iter().find(|known| known.best_of_several && known.minus == minus.path)
+    }
+
+    /// The path of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&PathReport> {
+        self.paths.iter().find(|path| path.path == name)
+    }
+
     /// The path of these stages.
     pub(crate) fn path(&self, stages: &[Vec<String>]) -> Option<&PathReport> {
         self.paths.iter().find(|path| path.stages == stages)
@@ -230,9 +257,42 @@ impl PathReport {
     pub fn results(&self) -> impl Iterator<Item = (u64, &Measurements)> {
         self.runs.iter().filter_map(|run| Some((run.seed, run.state.measurements()?)))
     }
+
+    /// Something that is measured, over the seeds that have it.
+    ///
+    /// ```
+    /// # fn show(path: &takd_report::PathReport) {
+    /// let entropy = path.summary(|result| result.soft_target_entropy);
+    /// # }
+    /// ```
+    pub fn summary(&self, measured: impl Fn(&Measurements) -> Option<f64>) -> Option<Summary> {
+        let values: Vec<f64> = self.results().filter_map(|(_, result)| measured(result)).collect();
+        Summary::of(&values)
+    }
+
+    /// The networks of the last stage: those that are trained last, which is one.
+    pub(crate) fn student(&self) -> &[String] {
+        self.stages.last().map_or(&[], Vec::as_slice)
+    }
+
+    /// The multiplications of one look at an image.
+    pub(crate) fn forward_multiply_adds(&self, classes: usize) -> u64 {
+        self.network.multiply_adds(classes)
+    }
 }
 
 impl RunState {
+    /// How far a run has come, by what its folder says.
+    pub fn of(runs: &Runs, id: &RunId) -> Self {
+        match runs.ending(id) {
+            Ok(Some(Ending::Finished(result))) => Self::Finished(Measurements::from(&result)),
+            Ok(Some(Ending::Failed(reason))) => Self::Diverged { reason },
+            Ok(Some(Ending::Stopped)) => Self::Stopped,
+            Ok(None) => Self::Missing,
+            Err(error) => Self::Unreadable { reason: error.to_string() },
+        }
+    }
+
     /// What was measured, if the run is finished.
     pub fn measurements(&self) -> Option<&Measurements> {
         match self {

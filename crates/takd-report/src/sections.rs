@@ -2,15 +2,17 @@
 
 use crate::report::Report;
 use crate::table::Section;
-use crate::{methods, paths};
+use crate::{assistants, graph, methods, paths, students, teachers};
 use takd_grid::recipe::Layout;
 
 /// The tables, in the order in which they are read.
 pub(crate) fn of(report: &Report) -> Vec<Section> {
     match report.layout {
         Layout::Methods => methods::sections(report),
-        Layout::Paths | Layout::Assistants | Layout::Teachers | Layout::Students | Layout::Graph => {
-            paths::sections(report)
-        }
+        Layout::Paths => paths::sections(report),
+        Layout::Assistants => assistants::sections(report),
+        Layout::Teachers => teachers::sections(report),
+        Layout::Students => students::sections(report),
+        Layout::Graph => graph::sections(report),
     }
 }

@@ -1,10 +1,10 @@
 //! Means over seeds, and how sure they are.
 
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-/// The share of the t-distribution below the upper end of a two-sided interval of 95 %.
-const UPPER: f64 = 0.975;
+/// How often a confidence interval of 95 % misses the truth.
+const LEVEL: f64 = 0.05;
 
 /// What some values come to. They are one for each seed: test accuracies, or differences of two.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -15,11 +15,11 @@ pub struct Summary {
     pub mean: f64,
     /// Their standard deviation, as that of a sample (divided by n − 1); nothing for a single value.
     pub standard_deviation: Option<f64>,
-    /// The confidence interval of the mean; nothing for a single value.
+    /// The confidence interval of the mean by Student's t; nothing for a single value.
     pub interval_95: Option<Interval>,
 }
 
-/// Confidence interval of a mean, 95 %, by Student's t.
+/// Confidence interval of a mean, 95 %.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Interval {
     /// Lower end.
@@ -49,16 +49,26 @@ impl Summary {
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let standard_deviation = (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt());
         let interval_95 = standard_deviation.and_then(|deviation| {
-            let half = t_quantile(n - 1.0)? * deviation / n.sqrt();
+            let half = t_quantile(n - 1.0, LEVEL)? * deviation / n.sqrt();
             Some(Interval { low: mean - half, high: mean + half })
         });
         Some(Self { n: values.len(), mean, standard_deviation, interval_95 })
     }
 }
 
-/// How many standard errors an interval of 95 % reaches to either side.
-fn t_quantile(degrees_of_freedom: f64) -> Option<f64> {
-    Some(StudentsT::new(0.0, 1.0, degrees_of_freedom).ok()?.inverse_cdf(UPPER))
+/// How many standard errors an interval that misses the truth as often as `level` says reaches to either side, by Student's t.
+pub(crate) fn t_quantile(degrees_of_freedom: f64, level: f64) -> Option<f64> {
+    Some(StudentsT::new(0.0, 1.0, degrees_of_freedom).ok()?.inverse_cdf(1.0 - level / 2.0))
+}
+
+/// How likely Student's t is at least as far from 0 as this.
+pub(crate) fn t_two_sided(t: f64, degrees_of_freedom: f64) -> Option<f64> {
+    Some(2.0 * StudentsT::new(0.0, 1.0, degrees_of_freedom).ok()?.cdf(-t.abs()))
+}
+
+/// The same as [`t_quantile`] of very many degrees of freedom.
+pub(crate) fn normal_quantile(level: f64) -> f64 {
+    Normal::standard().inverse_cdf(1.0 - level / 2.0)
 }
 
 #[cfg(test)]
@@ -78,7 +88,9 @@ mod tests {
             (99.0, 1.984_216_952),
             (999.0, 1.962_341_461),
         ] {
-            let found = t_quantile(degrees).unwrap();
+            let found = t_quantile(degrees, LEVEL).unwrap();
+            let missed = t_two_sided(found, degrees).unwrap();
+            assert!((missed / LEVEL - 1.0).abs() < 1e-6, "{degrees} degrees of freedom: {missed}");
             assert!((found / expected - 1.0).abs() < 1e-8, "{degrees} degrees of freedom: {found}");
         }
     }

@@ -59,8 +59,13 @@ impl Report {
                 blocks.push(paragraph("", &format!("Left out for want of width: {left_out}."), width));
             }
         }
-        let legend: Vec<String> = self.legend.iter().map(|line| paragraph("-", line, width)).collect();
-        blocks.push(legend.join("\n"));
+        for (heading, lines) in [("What the numbers say", &self.findings), ("How to read them", &self.legend)] {
+            if !lines.is_empty() {
+                blocks.push(paragraph("", heading, width));
+                let lines: Vec<String> = lines.iter().map(|line| paragraph("-", line, width)).collect();
+                blocks.push(lines.join("\n"));
+            }
+        }
         let mut text = blocks.join("\n\n").replace(GLUE, " ");
         text.push('\n');
         text

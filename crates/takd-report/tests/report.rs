@@ -1,13 +1,12 @@
 //! Reports of made-up runs: nothing is trained, and there is neither an image nor a network to read.
 
-use std::collections::BTreeMap;
-use takd_datasets::{Card, DatasetName, Normalization};
-use takd_distill::{DeviceType, Evaluation, RunResult, Runs, TeacherComparison};
-use takd_grid::recipe::{Recipe, Settings};
-use takd_grid::{Changes, Experiment, Plan, Preset};
-use takd_report::{Error, Method, Report, RunState, Style};
-use takd_store::{Ending, Extent, RunId, names};
-use tempfile::TempDir;
+mod common;
+
+use common::World;
+use takd_grid::recipe::Settings;
+use takd_grid::{Changes, Preset};
+use takd_report::{Error, Report, RunState, Style};
+use takd_store::{Ending, names};
 use unicode_width::UnicodeWidthStr;
 
 /// Two cells of the methods' layout and one that cannot be run.
@@ -63,97 +62,6 @@ data = "cifar10"
 paths = ["plane10 -> plane4? -> plane2", "plane10 + resnet20 -> plane2"]
 paper = { "plane10 -> plane4 -> plane2" = 73.51 }
 "#;
-
-/// An experiment and its folder of runs.
-struct World {
-    experiment: Experiment,
-    plan: Plan,
-    runs: Runs,
-    folder: TempDir,
-}
-
-impl World {
-    fn new(recipe: &str, changes: &Changes) -> Self {
-        let recipe = Recipe::parse(recipe, "test.toml").unwrap();
-        let experiment = Experiment::new(&recipe, changes, DeviceType::Cpu).unwrap();
-        let plan = plan(&experiment);
-        let folder = tempfile::tempdir().unwrap();
-        let runs = Runs::open(folder.path()).unwrap();
-        Self { experiment, plan, runs, folder }
-    }
-
-    fn with_seeds(recipe: &str, seeds: &[u64]) -> Self {
-        let settings = Settings { seeds: Some(seeds.to_vec()), ..Settings::default() };
-        Self::new(recipe, &Changes { settings, ..Changes::default() })
-    }
-
-    fn id(&self, cell: &str, path: &str, seed: u64) -> RunId {
-        let place = self.experiment.cells.iter().position(|known| known.name == cell).unwrap();
-        let runs = self.plan.cells[place].runs(&path.parse().unwrap());
-        runs.iter().find(|run| run.seed == seed).unwrap().run.clone()
-    }
-
-    fn end(&self, id: &RunId, ending: &Ending<RunResult>) {
-        let claim = self.runs.claim(id).unwrap().unwrap();
-        claim.end(ending, &Extent::default(), &[]).unwrap();
-    }
-
-    /// A run that is finished with this test accuracy.
-    fn finish(&self, cell: &str, path: &str, seed: u64, accuracy: f64) {
-        let teachers = TeacherComparison { agreement: 0.875, kl: 0.25, soft_target_entropy: 1.5 };
-        let images = |accuracy| Evaluation {
-            loss: 1.25,
-            accuracy,
-            top5_accuracy: 0.96875,
-            calibration_error: 0.0625,
-            images: 10_000,
-        };
-        let result = RunResult {
-            epoch: 150,
-            test: images(accuracy),
-            held_out: Some(images(accuracy + 0.0078125)),
-            teachers: path.contains("->").then_some(teachers),
-            parameters: 13_082,
-            seconds: 61.4,
-        };
-        self.end(&self.id(cell, path, seed), &Ending::Finished(result));
-    }
-
-    fn diverge(&self, cell: &str, path: &str, seed: u64, reason: &str) {
-        self.end(&self.id(cell, path, seed), &Ending::Failed(reason.to_owned()));
-    }
-
-    fn report(&self) -> Report {
-        Report::new(&self.experiment, &self.plan, &self.runs).unwrap()
-    }
-
-    /// The text with the number of each run in place of its id, which another version may change.
-    fn numbered(&self, text: &str) -> String {
-        let runs = self.plan.runs.iter().zip(1..);
-        runs.fold(text.to_owned(), |text, (run, number)| text.replace(run.id.as_str(), &format!("{number:016}")))
-    }
-}
-
-fn plan(experiment: &Experiment) -> Plan {
-    let cards: BTreeMap<_, _> = experiment.datasets().into_iter().map(|name| (name, card(name))).collect();
-    Plan::new(experiment, &cards).unwrap()
-}
-
-fn card(name: DatasetName) -> Card {
-    Card {
-        name,
-        class_names: name.class_names(),
-        height: 32,
-        width: 32,
-        train: 50_000,
-        test: 10_000,
-        normalization: Normalization::PUBLISHED_CODE,
-        origin: "made up".to_owned(),
-        licence: "none".to_owned(),
-        checksum: "0".repeat(64),
-        notes: Vec::new(),
-    }
-}
 
 /// The first cell complete but for a seed of BLKD, which diverged; the second with one seed.
 fn methods() -> World {
@@ -232,21 +140,21 @@ fn means_are_over_the_seeds_that_have_a_result_and_differences_over_those_that_b
     assert_eq!(path("plane10 → plane2").test_accuracy.unwrap().n, 2);
     assert_eq!(path("plane10 → plane2").runs[1].state.as_str(), "diverged");
 
-    let difference = |method, minus| {
-        let found = cell.differences.iter().find(|found| found.method == method && found.minus == minus).unwrap();
-        (found.seeds.clone(), found.test_accuracy)
+    let difference = |path: &str, minus: &str| {
+        let found = cell.comparisons.iter().find(|found| found.path == path && found.minus == minus).unwrap();
+        (found.comparison.seeds.clone(), found.comparison.test_accuracy)
     };
-    let (seeds, blkd) = difference(Method::Blkd, Method::NoKd);
+    let (seeds, blkd) = difference("plane10 → plane2", "plane2");
     // Without the seed 31, in which NoKD has a result and BLKD has none: 0.03125 and 0.03125 + 1/128.
     assert_eq!(seeds, [20, 55]);
     assert!((blkd.mean - (0.03125 + 0.5 / 128.0)).abs() < 1e-12);
     // Half a difference of 1/128 is the standard error of two values; Student's t with one degree of freedom is 12.7062.
     let half = 12.706_204_736 * 0.5 / 128.0;
     assert!((blkd.interval_95.unwrap().high - blkd.mean - half).abs() < 1e-9);
-    let (seeds, takd) = difference(Method::Takd, Method::NoKd);
+    let (seeds, takd) = difference("plane10 → plane4 → plane2", "plane2");
     assert_eq!((seeds, takd.n), (vec![20, 31, 55], 3));
     // Of the second cell only NoKD has a result.
-    assert!(report.cells[1].differences.is_empty());
+    assert!(report.cells[1].comparisons.is_empty());
 }
 
 #[test]
@@ -260,7 +168,10 @@ fn json_and_csv_have_named_fractions() {
     assert_eq!(path["test_accuracy"]["n"], 3);
     assert_eq!(json["missing"][0]["paths"][1]["paper_accuracy"].to_string(), "0.666");
     assert_eq!(json["cells"][1]["paths"][0]["network"], "resnet8");
-    assert_eq!(json["cells"][0]["differences"][0]["method"], "BLKD");
+    let comparison = &json["cells"][0]["comparisons"][0];
+    assert_eq!((&comparison["path"], &comparison["minus"]), (&"plane10 → plane2".into(), &"plane2".into()));
+    assert_eq!(comparison["verdict"]["is"], "undecided");
+    assert_eq!(comparison["diverged"], serde_json::json!([31]));
     // 88.98 / 100 is not the number nearest to 0.8898.
     assert!(json.to_string().contains("\"paper_accuracy\":0.8898,"), "{json}");
 

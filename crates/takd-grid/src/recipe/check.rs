@@ -8,7 +8,7 @@ use std::fmt;
 
 /// Refuses the paths of a cell that the layout has no place for.
 pub(super) fn layout<P: fmt::Display>(item: &Item<'_>, layout: Layout, paths: &[P]) -> Result<()> {
-    if layout == Layout::Paths {
+    if layout != Layout::Methods {
         return Ok(());
     }
     let refused = |problem: String| Err(item.source.error(item.at, RecipeProblem::Conflict(problem)));

@@ -1,0 +1,104 @@
+//! Columns that tables of several layouts have.
+
+use crate::comparison::{Comparison, OverImages};
+use crate::number::{self, GLUE, dash, percent};
+use crate::report::{CellReport, PathReport, Report, RunState};
+use crate::statistics::Summary;
+use crate::table::{Column, Table};
+
+/// Begins a table whose rows say of which cell they are, if there are several.
+pub(crate) fn table(report: &Report, columns: impl IntoIterator<Item = Column>) -> Table {
+    let cell = has_cell(report).then(|| Column::text("cell"));
+    Table::new(cell.into_iter().chain(columns).collect())
+}
+
+/// Adds a row of a cell.
+pub(crate) fn add(table: &mut Table, report: &Report, cell: &str, row: impl IntoIterator<Item = String>) {
+    let cell = has_cell(report).then(|| cell.to_owned());
+    table.rows.push(cell.into_iter().chain(row).collect());
+}
+
+/// Whether a row says of which cell it is.
+pub(crate) fn has_cell(report: &Report) -> bool {
+    report.cells.len() + report.missing.len() > 1
+}
+
+/// Whether there is a number of the paper.
+pub(crate) fn has_paper(report: &Report) -> bool {
+    let own = report.cells.iter().flat_map(|cell| &cell.paths).any(|path| path.paper_accuracy.is_some());
+    own || report.missing.iter().flat_map(|cell| &cell.paths).any(|path| path.paper_accuracy.is_some())
+}
+
+pub(crate) fn several_seeds(report: &Report) -> bool {
+    report.cells.iter().any(|cell| cell.seeds.len() > 1)
+}
+
+/// The stages as they print; a line may end after an arrow.
+pub(crate) fn joined(stages: &[Vec<String>]) -> String {
+    let stages: Vec<String> = stages.iter().map(|networks| networks.join(" + ")).collect();
+    stages.join(&format!("{GLUE}→ "))
+}
+
+/// The mean accuracy, or why there is none.
+pub(crate) fn accuracy(path: &PathReport) -> String {
+    let has = |wanted: fn(&RunState) -> bool| path.runs.iter().any(|run| wanted(&run.state));
+    match &path.test_accuracy {
+        Some(summary) => number::mean(summary, path.runs.len()),
+        None if has(|state| matches!(state, RunState::Diverged { .. })) => "diverged".to_owned(),
+        None if has(|state| matches!(state, RunState::Unreadable { .. })) => "unreadable".to_owned(),
+        None if has(|state| *state == RunState::NoTeacher) => format!("no{GLUE}teacher"),
+        None => dash(),
+    }
+}
+
+/// The accuracy of a path, if the cell has it.
+pub(crate) fn accuracy_of(path: Option<&PathReport>) -> String {
+    path.map_or_else(dash, accuracy)
+}
+
+pub(crate) fn paper(path: &PathReport) -> String {
+    path.paper_accuracy.map_or_else(dash, percent)
+}
+
+/// The titles of [`compared`]: what is compared, and how sure that is.
+pub(crate) fn comparison(title: &'static str) -> [Column; 3] {
+    [Column::number(title), Column::number(BY_IMAGES), Column::text(VERDICT)]
+}
+
+/// How far the interval over the test images reaches to either side.
+pub(crate) const BY_IMAGES: &str = "images";
+pub(crate) const VERDICT: &str = "better?";
+
+/// A difference with its interval over the seeds, the half width of that over the images, the verdict.
+pub(crate) fn compared(cell: &CellReport, comparison: Option<&Comparison>) -> [String; 3] {
+    let Some(comparison) = comparison else { return [dash(), dash(), dash()] };
+    let half =
+        |images: OverImages| format!("±{GLUE}{}", percent((images.interval_95.high - images.interval_95.low) / 2.0));
+    let mut difference = number::difference(&comparison.test_accuracy, cell.seeds.len());
+    if !comparison.diverged.is_empty() {
+        difference += &format!(" ({}{GLUE}diverged)", comparison.diverged.len());
+    }
+    [difference, comparison.over_images.map_or_else(dash, half), verdict(comparison)]
+}
+
+/// `holds`; `holds for these images`, if others may decide otherwise; `undecided: about 4 more seeds would decide it`.
+pub(crate) fn verdict(comparison: &Comparison) -> String {
+    use crate::comparison::Verdict;
+    let decided = matches!(comparison.verdict, Verdict::Holds | Verdict::DoesNotHold);
+    let by_chance = comparison.over_images.is_some_and(|images| images.may_be_chance());
+    let verdict = comparison.verdict.to_string();
+    if decided && by_chance { format!("{verdict} for these images") } else { verdict }
+}
+
+/// The titles of [`of_teacher`]: what the paper explains the teachers' effect by.
+pub(crate) const OF_TEACHER: [&str; 3] = ["entropy", "agreement %", "KL"];
+
+/// Over the seeds, of the runs that are taught: the entropy of the soft targets, agreement, KL.
+pub(crate) fn of_teacher(path: &PathReport) -> [String; 3] {
+    let nats = |summary: Option<Summary>| summary.map_or_else(dash, |summary| format!("{:.4}", summary.mean));
+    [
+        nats(path.summary(|result| result.soft_target_entropy)),
+        path.summary(|result| result.agreement).map_or_else(dash, |summary| percent(summary.mean)),
+        nats(path.summary(|result| result.kl)),
+    ]
+}

@@ -1,0 +1,277 @@
+//! Whether one network is better than another, and how surely.
+//!
+//! Two things make a difference of test accuracies uncertain, and they are shown apart. Another seed gives other networks:
+//! students of one seed share initial weights and order of images, so that their difference is taken seed by seed, and its
+//! mean has an interval by Student's t. And other test images would be classified differently: over the images, the
+//! difference is the mean of what each image adds, whose standard error is that of a paired comparison; for a single seed its
+//! variance is McNemar's (Psychometrika 12, 1947).
+
+use crate::report::{RunReport, RunState};
+use crate::statistics::{Interval, Summary, normal_quantile, t_quantile, t_two_sided};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::fmt;
+use takd_distill::Runs;
+use takd_store::RunId;
+
+/// The share of comparisons without a difference in which one may be seen all the same.
+const LEVEL: f64 = 0.05;
+
+/// The most seeds that are worth an estimate.
+const MOST_SEEDS: usize = 1000;
+
+/// How much better some runs are than others: test accuracy less the others', seed by seed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The seeds for which both have a result, and which are compared.
+    pub seeds: Vec<u64>,
+    /// The seeds for which one of them diverged, or has no teacher because that diverged.
+    pub diverged: Vec<u64>,
+    /// The differences over the seeds.
+    pub test_accuracy: Summary,
+    /// How sure the test images make the mean difference, if it is known which of them each network gets right.
+    pub over_images: Option<OverImages>,
+    /// What it comes to.
+    pub verdict: Verdict,
+}
+
+/// The mean difference of networks as an estimate for other test images of the same kind.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct OverImages {
+    /// Number of test images.
+    pub images: usize,
+    /// The standard error of the mean difference.
+    pub standard_error: f64,
+    /// The confidence interval of the mean difference, 95 %.
+    pub interval_95: Interval,
+}
+
+/// Whether the first of two is better than the second, over the seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It is better: the interval lies above 0.
+    Holds,
+    /// It is worse: the interval lies below 0.
+    DoesNotHold,
+    /// The two are equal for every seed.
+    Equal,
+    /// 0 lies in the interval.
+    Undecided {
+        /// How many more seeds would decide it, if mean and deviation stay as they are; nothing if more than a thousand.
+        more_seeds: Option<usize>,
+    },
+    /// Nothing is known of the spread: there is a single seed, or all differences are the same.
+    Unknown,
+}
+
+impl Comparison {
+    /// Of the runs of two paths, or of any other two sets with a run a seed. Nothing if no seed has a result in both.
+    ///
+    /// `runs` is where it is read which test images each network gets right.
+    ///
+    /// ```
+    /// # use takd_report::Comparison;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// let runs = takd_distill::Runs::open(folder.path())?;
+    /// // Without a result nothing can be said.
+    /// assert_eq!(Comparison::of(&[], &[], &runs), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn of(better: &[RunReport], worse: &[RunReport], runs: &Runs) -> Option<Self> {
+        Comparer::new(runs).compare(better, worse, LEVEL)
+    }
+}
+
+/// Makes comparisons, and remembers which test images each run gets right.
+pub(crate) struct Comparer<'a> {
+    runs: &'a Runs,
+    correct: HashMap<RunId, Option<Vec<bool>>>,
+}
+
+impl<'a> Comparer<'a> {
+    pub(crate) fn new(runs: &'a Runs) -> Self {
+        Self { runs, correct: HashMap::new() }
+    }
+
+    /// Of two sets of runs, at the usual level.
+    pub(crate) fn pair(&mut self, better: &[RunReport], worse: &[RunReport]) -> Option<Comparison> {
+        self.compare(better, worse, LEVEL)
+    }
+
+    /// The best of several by mean accuracy, first, and how much better it is than each other one, corrected for all pairs
+    /// that could have come out as the largest difference (Holm, Scandinavian Journal of Statistics 6, 1979). Sets without a
+    /// result are left out; their places are those in `sets`.
+    pub(crate) fn best_of(&mut self, sets: &[&[RunReport]]) -> Option<(usize, Vec<(usize, Comparison)>)> {
+        let mean = |set: &[RunReport]| {
+            let accuracies: Vec<f64> = set.iter().filter_map(accuracy).collect();
+            Summary::of(&accuracies).map(|summary| summary.mean)
+        };
+        let means: Vec<(usize, f64)> =
+            sets.iter().enumerate().filter_map(|(place, set)| Some((place, mean(set)?))).collect();
+        let &(best, _) = means.iter().reduce(|best, other| if other.1 > best.1 { other } else { best })?;
+        let mut pairs = Vec::new();
+        for (at, &(one, _)) in means.iter().enumerate() {
+            for &(other, _) in &means[at + 1..] {
+                let (_, differences) = paired(sets[one], sets[other]);
+                pairs.push(Summary::of(&differences).and_then(|summary| p_value(&summary)).unwrap_or(1.0));
+            }
+        }
+        let level = holm_level(&pairs);
+        let others = means.iter().filter(|(place, _)| *place != best);
+        let others = others.filter_map(|&(place, _)| {
+            let own = |p: f64| level(p);
+            let (_, differences) = paired(sets[best], sets[place]);
+            let p = Summary::of(&differences).and_then(|summary| p_value(&summary)).unwrap_or(1.0);
+            Some((place, self.compare(sets[best], sets[place], own(p))?))
+        });
+        Some((best, others.collect()))
+    }
+
+    fn compare(&mut self, better: &[RunReport], worse: &[RunReport], level: f64) -> Option<Comparison> {
+        let (pairs, differences) = paired(better, worse);
+        let test_accuracy = Summary::of(&differences)?;
+        let mut diverged: Vec<u64> =
+            better.iter().chain(worse).filter(|run| is_lost(run)).map(|run| run.seed).collect();
+        diverged.sort_unstable();
+        diverged.dedup();
+        Some(Comparison {
+            seeds: pairs.iter().map(|(run, _)| run.seed).collect(),
+            diverged,
+            over_images: self.over_images(&pairs, test_accuracy.mean),
+            verdict: verdict(&test_accuracy, level),
+            test_accuracy,
+        })
+    }
+
+    /// Of each image, the mean over the seeds of how much more often the first gets it right.
+    fn over_images(&mut self, pairs: &[(&RunReport, &RunReport)], mean: f64) -> Option<OverImages> {
+        let mut sums: Vec<i32> = Vec::new();
+        for (better, worse) in pairs {
+            for (run, sign) in [(better, 1), (worse, -1)] {
+                let correct = self.correct(&run.run)?;
+                if sums.is_empty() {
+                    sums = vec![0; correct.len()];
+                }
+                if sums.len() != correct.len() {
+                    return None;
+                }
+                for (sum, &correct) in sums.iter_mut().zip(correct) {
+                    *sum += sign * i32::from(correct);
+                }
+            }
+        }
+        let (images, seeds) = (sums.len() as f64, pairs.len() as f64);
+        if sums.is_empty() {
+            return None;
+        }
+        let squares: f64 = sums.iter().map(|&sum| (f64::from(sum) / seeds - mean).powi(2)).sum();
+        let standard_error = (squares / images / images).sqrt();
+        let half = normal_quantile(LEVEL) * standard_error;
+        let interval_95 = Interval { low: mean - half, high: mean + half };
+        Some(OverImages { images: sums.len(), standard_error, interval_95 })
+    }
+
+    fn correct(&mut self, run: &RunId) -> Option<&[bool]> {
+        if !self.correct.contains_key(run) {
+            // A damaged file is what verification finds; here it is as none.
+            let read = self.runs.correct(run).ok().flatten();
+            self.correct.insert(run.clone(), read);
+        }
+        self.correct.get(run)?.as_deref()
+    }
+}
+
+impl OverImages {
+    /// Whether the difference may be one of these test images alone.
+    pub fn may_be_chance(&self) -> bool {
+        self.interval_95.low <= 0.0 && 0.0 <= self.interval_95.high
+    }
+}
+
+impl fmt::Display for Verdict {
+    /// `undecided: about 4 more seeds would decide it`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Holds => f.write_str("holds"),
+            Self::DoesNotHold => f.write_str("does not hold"),
+            Self::Equal => f.write_str("equal"),
+            Self::Undecided { more_seeds: Some(1) } => f.write_str("undecided: about 1 more seed would decide it"),
+            Self::Undecided { more_seeds: Some(more) } => {
+                write!(f, "undecided: about {more} more seeds would decide it")
+            }
+            Self::Undecided { more_seeds: None } => write!(f, "undecided: {MOST_SEEDS} more seeds would not decide it"),
+            Self::Unknown => f.write_str("unknown: more seeds are needed"),
+        }
+    }
+}
+
+/// The pairs of runs of one seed that both have a result, and the differences of their accuracies.
+fn paired<'a>(better: &'a [RunReport], worse: &'a [RunReport]) -> (Vec<(&'a RunReport, &'a RunReport)>, Vec<f64>) {
+    let others: HashMap<u64, (&RunReport, f64)> =
+        worse.iter().filter_map(|run| Some((run.seed, (run, accuracy(run)?)))).collect();
+    let pairs = better.iter().filter_map(|run| {
+        let &(other, worse) = others.get(&run.seed)?;
+        Some(((run, other), accuracy(run)? - worse))
+    });
+    pairs.unzip()
+}
+
+fn accuracy(run: &RunReport) -> Option<f64> {
+    Some(run.state.measurements()?.test_accuracy)
+}
+
+fn is_lost(run: &RunReport) -> bool {
+    matches!(run.state, RunState::Diverged { .. } | RunState::NoTeacher)
+}
+
+/// What differences come to, with an interval that misses the truth as often as `level` says.
+fn verdict(differences: &Summary, level: f64) -> Verdict {
+    let Summary { n, mean, standard_deviation, .. } = *differences;
+    let Some(deviation) = standard_deviation else { return Verdict::Unknown };
+    // Of accuracies that are the same but for rounding.
+    let nothing = f64::EPSILON * 8.0;
+    if deviation <= nothing {
+        return if mean.abs() <= nothing { Verdict::Equal } else { Verdict::Unknown };
+    }
+    let decides = |n: usize| {
+        let half = t_quantile(n as f64 - 1.0, level).map(|quantile| quantile * deviation / (n as f64).sqrt());
+        half.is_some_and(|half| half < mean.abs())
+    };
+    if decides(n) {
+        return if mean > 0.0 { Verdict::Holds } else { Verdict::DoesNotHold };
+    }
+    // The half width falls as the seeds grow, so that their number can be searched for by halving.
+    let more: Vec<usize> = (1..=MOST_SEEDS).collect();
+    let place = more.partition_point(|&more| !decides(n + more));
+    Verdict::Undecided { more_seeds: more.get(place).copied() }
+}
+
+/// How likely a mean at least as far from 0 is, if there is no difference.
+fn p_value(differences: &Summary) -> Option<f64> {
+    let standard_error = differences.standard_deviation? / (differences.n as f64).sqrt();
+    if standard_error == 0.0 {
+        return None;
+    }
+    t_two_sided(differences.mean / standard_error, differences.n as f64 - 1.0)
+}
+
+/// Holm's step down: the level at which a comparison of this p-value is decided, given those of all comparisons.
+fn holm_level(all: &[f64]) -> impl Fn(f64) -> f64 {
+    let mut sorted = all.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let count = sorted.len();
+    let step = move |place: usize| LEVEL / (count - place) as f64;
+    // The first that is not decided, and with it all after it.
+    let failed = sorted.iter().enumerate().position(|(place, &p)| p > step(place)).unwrap_or(count);
+    let last = if failed < count { step(failed) } else { LEVEL };
+    move |p| {
+        let place = sorted.partition_point(|&other| other < p);
+        if place < failed { step(place) } else { last }
+    }
+}
+
+#[cfg(test)]
+mod tests;
