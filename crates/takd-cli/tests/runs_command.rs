@@ -204,3 +204,46 @@ fn what_is_no_run_is_refused() {
     assert!(several.contains("2 runs"), "{several}");
     run(&mut takd(&["runs", "rm"]), 2);
 }
+
+#[test]
+fn paths_are_compared_seed_by_seed_and_image_by_image() {
+    let out = folder();
+    for path in [&["plane2"][..], &["plane4", "plane2"]] {
+        run(&mut distill(path, out.path(), &["--seeds", "1,2", "--epochs", "2", "--quiet"]), 0);
+    }
+    let compare = |first: &str, second: &str, more: &[&str], status| {
+        run(runs(&["compare", first, second], out.path()).args(more), status)
+    };
+    let printed = text(&compare("plane4 -> plane2", "plane2", &[], 0).stdout);
+    assert!(printed.starts_with("plane4 → plane2, less plane2, on shapes10\n"), "{printed}");
+    assert!(printed.contains("over seeds ") && printed.contains("paired over 2000 test images"), "{printed}");
+
+    let compared = json(&compare("plane4 -> plane2", "plane2", &["--json"], 0).stdout);
+    let accuracies = |side: &str| {
+        let runs = compared[side]["runs"].as_array().expect("runs").iter();
+        runs.map(|run| run["test_accuracy"].as_f64().expect("a number")).collect::<Vec<_>>()
+    };
+    let (first, second) = (accuracies("first"), accuracies("second"));
+    let mean = (first.iter().sum::<f64>() - second.iter().sum::<f64>()) / 2.0;
+    assert!((compared["test_accuracy"]["mean"].as_f64().expect("a mean") - mean).abs() < 1e-12);
+    assert_eq!(compared["over_images"]["images"], 2000);
+
+    // The same by ids; and the other way round.
+    let ids = |side: &str| {
+        let runs = compared[side]["runs"].as_array().expect("runs").iter();
+        runs.map(|run| run["run"].as_str().expect("an id")).collect::<Vec<_>>().join(",")
+    };
+    let swapped = json(&compare(&ids("second"), &ids("first"), &["--json"], 0).stdout);
+    assert_eq!(swapped["test_accuracy"]["mean"].as_f64(), compared["test_accuracy"]["mean"].as_f64().map(|mean| -mean));
+
+    // What cannot be compared is refused, with what could be done.
+    run(&mut distill(&["plane2"], out.path(), &["--seeds", "1", "--epochs", "1", "--quiet"]), 0);
+    let refused = |first, second, more: &[&str]| text(&compare(first, second, more, 1).stderr);
+    assert!(refused("plane2", "plane4", &[]).contains("--epochs"));
+    assert!(refused("plane6", "plane4", &[]).contains("no runs of plane6"));
+    assert!(refused("plane4 -> plane7", "plane4", &[]).contains("plane7"));
+    assert!(refused("plane2", "plane4", &["--dataset", "cifar10"]).contains("no runs of plane2"));
+    let (seed_1, seed_2) = (ids("first"), ids("second"));
+    let (seed_1, seed_2) = (seed_1.split(',').next().unwrap(), seed_2.split(',').next_back().unwrap());
+    assert!(refused(seed_1, seed_2, &[]).contains("no seed is finished on both sides"));
+}

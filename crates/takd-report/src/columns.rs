@@ -78,16 +78,7 @@ pub(crate) fn compared(cell: &CellReport, comparison: Option<&Comparison>) -> [S
     if !comparison.diverged.is_empty() {
         difference += &format!(" ({}{GLUE}diverged)", comparison.diverged.len());
     }
-    [difference, comparison.over_images.map_or_else(dash, half), verdict(comparison)]
-}
-
-/// `holds`; `holds for these images`, if others may decide otherwise; `undecided: about 4 more seeds would decide it`.
-pub(crate) fn verdict(comparison: &Comparison) -> String {
-    use crate::comparison::Verdict;
-    let decided = matches!(comparison.verdict, Verdict::Holds | Verdict::DoesNotHold);
-    let by_chance = comparison.over_images.is_some_and(|images| images.may_be_chance());
-    let verdict = comparison.verdict.to_string();
-    if decided && by_chance { format!("{verdict} for these images") } else { verdict }
+    [difference, comparison.over_images.map_or_else(dash, half), comparison.in_words()]
 }
 
 /// The titles of [`of_teacher`]: what the paper explains the teachers' effect by.

@@ -184,6 +184,16 @@ impl<'a> Comparer<'a> {
     }
 }
 
+impl Comparison {
+    /// The verdict, and whether it is one for these test images alone: `holds`; `holds for these images`, if 0 lies in the interval
+    /// over the images; `undecided: about 4 more seeds would decide it`.
+    pub fn in_words(&self) -> String {
+        let decided = matches!(self.verdict, Verdict::Holds | Verdict::DoesNotHold);
+        let by_chance = self.over_images.is_some_and(|images| images.may_be_chance());
+        if decided && by_chance { format!("{} for these images", self.verdict) } else { self.verdict.to_string() }
+    }
+}
+
 impl OverImages {
     /// Whether the difference may be one of these test images alone.
     pub fn may_be_chance(&self) -> bool {

@@ -2,7 +2,6 @@
 
 use crate::by_student::Student;
 use crate::choice::Choice;
-use crate::columns::verdict;
 use crate::comparison::{Comparison, Verdict};
 use crate::number::{self, GLUE, percent, signed};
 use crate::report::{CellReport, PathReport};
@@ -50,7 +49,7 @@ fn heuristic(cell: &CellReport, choice: &Choice) -> Option<String> {
         return Some(format!("{begin}. It is the best by mean: choosing by the heuristic loses nothing."));
     }
     let lost = &cell.best_less(chosen)?.comparison;
-    Some(format!("{begin}. That loses {} points; that the best is better: {}.", interval(lost), verdict(lost)))
+    Some(format!("{begin}. That loses {} points; that the best is better: {}.", interval(lost), lost.in_words()))
 }
 
 /// Whether the student becomes better with its teacher, and then worse.
@@ -77,7 +76,7 @@ fn students(cell: &CellReport) -> Option<String> {
         for path in &student.direct {
             let Some(found) = student.alone.and_then(|alone| cell.compared(path, alone)) else { continue };
             let gain = signed(found.comparison.test_accuracy.mean);
-            gains.push(format!("{} {gain} ({})", path.student().join(" + "), verdict(&found.comparison)));
+            gains.push(format!("{} {gain} ({})", path.student().join(" + "), found.comparison.in_words()));
         }
     }
     (!gains.is_empty()).then(|| format!("What the teacher gives its student, in points: {}.", gains.join("; ")))

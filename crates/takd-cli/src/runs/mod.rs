@@ -1,5 +1,6 @@
 //! `takd runs`: what was trained, and where it lies.
 
+mod compare;
 mod ls;
 mod place;
 mod rm;
@@ -16,6 +17,7 @@ use indicatif::MultiProgress;
 pub(crate) enum Command {
     Ls(ls::Args),
     Show(show::Args),
+    Compare(compare::Args),
     Verify(verify::Args),
     Rm(rm::Args),
 }
@@ -24,6 +26,7 @@ pub(crate) fn run(command: &Command, screen: &MultiProgress) -> Result<()> {
     match command {
         Command::Ls(args) => ls::run(args),
         Command::Show(args) => show::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Verify(args) => verify::run(args, screen),
         Command::Rm(args) => rm::run(args),
     }
