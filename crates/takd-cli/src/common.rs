@@ -56,8 +56,9 @@ pub(crate) struct Common {
     /// Train nothing: list the runs, which are done, and what the others take, by a short measurement here
     #[arg(long)]
     pub dry_run: bool,
-    /// How the result is printed: `csv` has a row a run, `json` the run behind every number; shares are from 0 to 1 in both
-    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "text|markdown|csv|json", hide_possible_values = true)]
+    /// How the result is printed: `html` is a page with figures, `csv` has a row a run, `json` the run behind every number; shares
+    /// are from 0 to 1 in the last two
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "text|markdown|html|csv|json", hide_possible_values = true)]
     pub format: Format,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
@@ -76,6 +77,7 @@ pub(crate) struct Seeds(pub Vec<u64>);
 pub(crate) enum Format {
     Text,
     Markdown,
+    Html,
     Csv,
     Json,
 }

@@ -92,7 +92,8 @@ pub(crate) fn run(
             table.load_preset(comfy_table::presets::ASCII_MARKDOWN).set_header(header).add_rows(rows);
             output::print(&format!("{table}\n\n{}", summary(&dry_run)))
         }
-        Format::Text => output::print(&format!("{}\n\n{}", list(&dry_run).to_text(), summary(&dry_run))),
+        // A page is refused before anything is measured.
+        Format::Text | Format::Html => output::print(&format!("{}\n\n{}", list(&dry_run).to_text(), summary(&dry_run))),
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) fn run(
     experiment: impl FnOnce(DeviceType) -> Result<Experiment, ExperimentError>,
 ) -> Result<()> {
     common.explain_single_seed();
+    if common.dry_run && common.format() == Format::Html {
+        bail!("--dry-run has no results for a page; it prints text, markdown, csv or json");
+    }
     let compute = common.device.open()?;
     let experiment = experiment(DeviceType::of(&compute))?;
     let catalog = common.catalog(experiment.drawn);
@@ -39,15 +42,16 @@ pub(crate) fn run(
     }
     let outcomes = train(common, &plan, &catalog, &runs, &compute, screen)?;
     let report = Report::new(&experiment, &plan, &runs)?;
-    let kept = keep(common, &report)?;
+    let kept = keep(common, &report, &runs)?;
     match common.format() {
         Format::Json => output::print_json(&report)?,
         Format::Csv => output::print(report.to_csv().trim_end())?,
+        Format::Html => output::print(report.to_html(&runs).trim_end())?,
         Format::Markdown => output::print(report.to_markdown().trim_end())?,
         Format::Text => {
             let (style, width) = output::table_style();
             output::print(&format!(
-                "{}\nThe same as Markdown and CSV: {kept}.md and .csv",
+                "{}\nThe same as a page with figures, Markdown and CSV: {kept}.html, .md and .csv",
                 report.to_text(width, style)
             ))?;
         }
@@ -115,10 +119,11 @@ fn train(
 }
 
 /// Writes the report beside the runs, in files that are this experiment's alone; gives their path without an ending.
-fn keep(common: &Common, report: &Report) -> Result<String> {
+fn keep(common: &Common, report: &Report, runs: &Runs) -> Result<String> {
     let folder = common.out.join("tables");
     takd_store::make_folder(&folder)?;
     let stem = folder.join(report.file_stem());
+    takd_store::write_file(&stem.with_extension("html"), report.to_html(runs).as_bytes())?;
     takd_store::write_file(&stem.with_extension("md"), report.to_markdown().as_bytes())?;
     takd_store::write_file(&stem.with_extension("csv"), report.to_csv().as_bytes())?;
     Ok(stem.display().to_string())

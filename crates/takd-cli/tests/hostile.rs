@@ -161,7 +161,7 @@ fn escape_sequences_of_files_and_names_do_not_reach_the_terminal() {
             commands.push(runs(&[&["show", id], json].concat(), &out));
         }
     }
-    for format in ["text", "markdown", "csv", "json"] {
+    for format in ["text", "markdown", "html", "csv", "json"] {
         let mut command = takd(&["run"]);
         command.arg(&recipe).args(["--epochs", "1", "--limit", "100", "--format", format, "--out"]).arg(&out);
         commands.push(command);

@@ -57,6 +57,23 @@ fn several_seeds_are_printed_with_mean_deviation_and_interval_and_the_table_is_k
 }
 
 #[test]
+fn page_is_printed_and_kept_with_every_run_and_its_learning_curves() {
+    let out = folder();
+    let flags = ["--epochs", "2", "--seeds", "1,2", "--quiet", "--format", "html"];
+    let printed = text(&run(&mut distill(&["plane4", "plane2"], out.path(), &flags), 0).stdout);
+    let [kept] = tables(out.path(), "html").try_into().expect("one page");
+    assert_eq!(fs::read_to_string(kept).expect("a page").trim_end(), printed.trim_end());
+    assert!(printed.starts_with("<!DOCTYPE html>") && printed.contains("Learning curves"), "{printed}");
+    for path in ["plane4", "plane2"] {
+        assert!(printed.contains(&id_of(path, out.path())), "{printed}");
+    }
+    // The command, and the form that is hashed.
+    assert!(printed.contains("--epochs 2 --seeds 1,2") && printed.contains("schema = 1"), "{printed}");
+    let refused = run(distill(&["plane2"], out.path(), &["--format", "html"]).arg("--dry-run"), 1);
+    assert!(text(&refused.stderr).contains("--dry-run"), "{}", text(&refused.stderr));
+}
+
+#[test]
 fn csv_has_a_named_column_a_value_and_a_row_a_run_with_shares_from_0_to_1() {
     let out = folder();
     let flags = ["--epochs", "1", "--seeds", "1,2", "--quiet", "--format", "csv"];
@@ -167,7 +184,7 @@ fn tables_and_lists_fit_a_terminal_of_eighty_columns_and_have_no_lines_in_a_pipe
         let said = text(&output.stdout);
         assert!(output.status.success() && said.contains("plane10"), "{said}");
         // Sentences may be broken by the terminal; rows may not.
-        let is_sentence = |line: &str| line.starts_with("All: ") || line.starts_with("The same as Markdown and CSV: ");
+        let is_sentence = |line: &str| line.starts_with("All: ") || line.starts_with("The same as a page");
         let wide = said.lines().find(|line| line.trim_end().chars().count() > 80 && !is_sentence(line));
         assert_eq!(wide, None, "{said}");
     }

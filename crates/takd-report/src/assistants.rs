@@ -38,7 +38,7 @@ fn assistants(report: &Report) -> Section {
                     2 => format!("no assistant (BLKD, {})", joined(&path.stages[..1])),
                     _ => joined(&path.stages[1..between]),
                 };
-                let mut row = vec![path.student().join(" + "), way, accuracy(path)];
+                let mut row = vec![path.student().join(" + ").into(), way.into(), accuracy(path)];
                 if columns::has_paper(report) {
                     row.push(columns::paper(path));
                 }
@@ -61,7 +61,7 @@ fn best(report: &Report) -> Section {
     for cell in &report.cells {
         for found in cell.comparisons.iter().filter(|found| found.best_of_several) {
             let between = |path: &str| cell.named(path).map_or_else(|| path.to_owned(), assistant);
-            let mut row = vec![between(&found.path), between(&found.minus)];
+            let mut row = vec![between(&found.path).into(), between(&found.minus).into()];
             row.extend(compared(cell, Some(&found.comparison)));
             columns::add(&mut table, report, &cell.name, row);
         }
@@ -79,7 +79,7 @@ fn alone(report: &Report) -> Section {
             let network = |name: &str| cell.named(name);
             let mut add = |name: &str, distance: Option<f64>, role: &str| {
                 let distance = distance.map_or_else(dash, signed);
-                let row = [name.to_owned(), accuracy_of(network(name)), distance, role.to_owned()];
+                let row = [name.into(), accuracy_of(network(name)), distance.into(), role.into()];
                 columns::add(&mut table, report, &cell.name, row);
             };
             let from_line = |name: &str| Some(network(name)?.test_accuracy?.mean - choice.line?);
@@ -99,7 +99,7 @@ fn alone(report: &Report) -> Section {
                 &mut table,
                 report,
                 &cell.name,
-                ["the line".to_owned(), line, dash(), "their mean".to_owned()],
+                ["the line".into(), line.into(), dash().into(), "their mean".into()],
             );
         }
     }
@@ -140,12 +140,12 @@ fn way(
 ) {
     let path = chosen.as_deref().and_then(|path| cell.named(path));
     let row = [
-        name.to_owned(),
-        path.map_or_else(dash, assistant),
+        name.into(),
+        path.map_or_else(dash, assistant).into(),
         accuracy_of(path),
-        takes.map_or_else(dash, |takes| takes.runs.to_string()),
-        takes.map_or_else(dash, |takes| number::count(takes.multiply_adds)),
-        takes.and_then(|takes| takes.seconds).map_or_else(dash, number::duration),
+        takes.map_or_else(dash, |takes| takes.runs.to_string()).into(),
+        takes.map_or_else(dash, |takes| number::count(takes.multiply_adds)).into(),
+        takes.and_then(|takes| takes.seconds).map_or_else(dash, number::duration).into(),
     ];
     columns::add(table, report, &cell.name, row);
 }

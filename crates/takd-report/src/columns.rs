@@ -4,7 +4,7 @@ use crate::comparison::{Comparison, OverImages};
 use crate::number::{self, GLUE, dash, percent};
 use crate::report::{CellReport, PathReport, Report, RunState};
 use crate::statistics::Summary;
-use crate::table::{Column, Table};
+use crate::table::{Column, Entry, Table};
 
 /// Begins a table whose rows say of which cell they are, if there are several.
 pub(crate) fn table(report: &Report, columns: impl IntoIterator<Item = Column>) -> Table {
@@ -13,8 +13,8 @@ pub(crate) fn table(report: &Report, columns: impl IntoIterator<Item = Column>) 
 }
 
 /// Adds a row of a cell.
-pub(crate) fn add(table: &mut Table, report: &Report, cell: &str, row: impl IntoIterator<Item = String>) {
-    let cell = has_cell(report).then(|| cell.to_owned());
+pub(crate) fn add(table: &mut Table, report: &Report, cell: &str, row: impl IntoIterator<Item = Entry>) {
+    let cell = has_cell(report).then(|| Entry::from(cell));
     table.rows.push(cell.into_iter().chain(row).collect());
 }
 
@@ -40,24 +40,25 @@ pub(crate) fn joined(stages: &[Vec<String>]) -> String {
 }
 
 /// The mean accuracy, or why there is none.
-pub(crate) fn accuracy(path: &PathReport) -> String {
+pub(crate) fn accuracy(path: &PathReport) -> Entry {
     let has = |wanted: fn(&RunState) -> bool| path.runs.iter().any(|run| wanted(&run.state));
-    match &path.test_accuracy {
+    let text = match &path.test_accuracy {
         Some(summary) => number::mean(summary, path.runs.len()),
         None if has(|state| matches!(state, RunState::Diverged { .. })) => "diverged".to_owned(),
         None if has(|state| matches!(state, RunState::Unreadable { .. })) => "unreadable".to_owned(),
         None if has(|state| *state == RunState::NoTeacher) => format!("no{GLUE}teacher"),
         None => dash(),
-    }
+    };
+    Entry { text, of: path.runs.first().map(|run| run.run.clone()) }
 }
 
 /// The accuracy of a path, if the cell has it.
-pub(crate) fn accuracy_of(path: Option<&PathReport>) -> String {
-    path.map_or_else(dash, accuracy)
+pub(crate) fn accuracy_of(path: Option<&PathReport>) -> Entry {
+    path.map_or_else(|| dash().into(), accuracy)
 }
 
-pub(crate) fn paper(path: &PathReport) -> String {
-    path.paper_accuracy.map_or_else(dash, percent)
+pub(crate) fn paper(path: &PathReport) -> Entry {
+    path.paper_accuracy.map_or_else(dash, percent).into()
 }
 
 /// The titles of [`compared`]: what is compared, and how sure that is.
@@ -70,26 +71,27 @@ pub(crate) const BY_IMAGES: &str = "images";
 pub(crate) const VERDICT: &str = "better?";
 
 /// A difference with its interval over the seeds, the half width of that over the images, the verdict.
-pub(crate) fn compared(cell: &CellReport, comparison: Option<&Comparison>) -> [String; 3] {
-    let Some(comparison) = comparison else { return [dash(), dash(), dash()] };
+pub(crate) fn compared(cell: &CellReport, comparison: Option<&Comparison>) -> [Entry; 3] {
+    let Some(comparison) = comparison else { return [dash(), dash(), dash()].map(Entry::from) };
     let half =
         |images: OverImages| format!("±{GLUE}{}", percent((images.interval_95.high - images.interval_95.low) / 2.0));
     let mut difference = number::difference(&comparison.test_accuracy, cell.seeds.len());
     if !comparison.diverged.is_empty() {
         difference += &format!(" ({}{GLUE}diverged)", comparison.diverged.len());
     }
-    [difference, comparison.over_images.map_or_else(dash, half), comparison.in_words()]
+    [difference, comparison.over_images.map_or_else(dash, half), comparison.in_words()].map(Entry::from)
 }
 
 /// The titles of [`of_teacher`]: what the paper explains the teachers' effect by.
 pub(crate) const OF_TEACHER: [&str; 3] = ["entropy", "agreement %", "KL"];
 
 /// Over the seeds, of the runs that are taught: the entropy of the soft targets, agreement, KL.
-pub(crate) fn of_teacher(path: &PathReport) -> [String; 3] {
+pub(crate) fn of_teacher(path: &PathReport) -> [Entry; 3] {
     let nats = |summary: Option<Summary>| summary.map_or_else(dash, |summary| format!("{:.4}", summary.mean));
     [
         nats(path.summary(|result| result.soft_target_entropy)),
         path.summary(|result| result.agreement).map_or_else(dash, |summary| percent(summary.mean)),
         nats(path.summary(|result| result.kl)),
     ]
+    .map(Entry::from)
 }

@@ -75,7 +75,7 @@ fn hash(experiment: &Experiment, plan: &Plan) -> String {
 
 /// The title before its first colon, in lower-case ASCII letters and digits with hyphens between the words; whole words only, if
 /// it is long.
-fn slug(title: &str) -> String {
+pub(crate) fn slug(title: &str) -> String {
     let short = title.split(':').next().unwrap_or_default();
     let words = short.split(|char: char| !char.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let mut slug = String::new();

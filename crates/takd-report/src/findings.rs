@@ -91,6 +91,9 @@ fn graph(cell: &CellReport) -> Vec<String> {
     lines
 }
 
+/// The most paths that are named one by one if none of them stands out.
+const MOST_NAMED: usize = 3;
+
 /// The best of some paths to one student, and how surely it is better than each other.
 fn best_of(cell: &CellReport, paths: &[&PathReport], what: &str) -> Option<String> {
     let found: Vec<_> = paths.iter().filter_map(|path| Some((*path, cell.best_less(path)?))).collect();
@@ -111,7 +114,9 @@ fn best_of(cell: &CellReport, paths: &[&PathReport], what: &str) -> Option<Strin
     if !surely.is_empty() {
         text += &format!("; surely better than {surely}");
     }
-    if !not.is_empty() {
+    if surely.is_empty() && found.len() > MOST_NAMED {
+        text += &format!("; these seeds do not tell it from any of the {} others", found.len());
+    } else if !not.is_empty() {
         text += &format!("; these seeds do not tell it from {not}");
     }
     Some(text + ".")

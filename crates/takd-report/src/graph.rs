@@ -34,13 +34,13 @@ fn paths(report: &Report) -> Section {
 }
 
 fn add(table: &mut Table, report: &Report, cell: &CellReport, student: &Student<'_>, path: &PathReport) {
-    let mut row = vec![joined(&path.stages), accuracy(path)];
+    let mut row = vec![joined(&path.stages).into(), accuracy(path)];
     if columns::has_paper(report) {
         row.push(columns::paper(path));
     }
     let comparison = student.direct_of(path).and_then(|direct| cell.compared(path, direct));
     row.extend(columns::compared(cell, comparison.map(|found| &found.comparison)));
-    row.push(number::count(path.path_multiply_adds));
+    row.push(number::count(path.path_multiply_adds).into());
     columns::add(table, report, &cell.name, row);
 }
 
@@ -55,7 +55,7 @@ fn best(report: &Report) -> Section {
         for path in smallest.taught() {
             let Some(found) = cell.best_less(path) else { continue };
             let stages = |name: &str| cell.named(name).map_or_else(dash, |path| joined(&path.stages));
-            let mut row = vec![stages(&found.path), stages(&found.minus)];
+            let mut row = vec![stages(&found.path).into(), stages(&found.minus).into()];
             row.extend(columns::compared(cell, Some(&found.comparison)));
             columns::add(&mut table, report, &cell.name, row);
         }
@@ -75,10 +75,10 @@ fn front(report: &Report) -> Section {
     for cell in &report.cells {
         for path in cell.front() {
             let row = [
-                number::count(path.path_multiply_adds),
-                joined(&path.stages),
+                number::count(path.path_multiply_adds).into(),
+                joined(&path.stages).into(),
                 accuracy(path),
-                number::interval(path.test_accuracy.and_then(|summary| summary.interval_95)),
+                number::interval(path.test_accuracy.and_then(|summary| summary.interval_95)).into(),
             ];
             columns::add(&mut table, report, &cell.name, row);
         }

@@ -64,6 +64,7 @@ mod comparison;
 mod comparisons;
 mod csv;
 mod error;
+mod figures;
 mod file_stem;
 mod findings;
 mod front;
@@ -72,6 +73,7 @@ mod legend;
 mod markdown;
 mod methods;
 mod number;
+mod page;
 mod paths;
 mod report;
 mod sections;
@@ -84,6 +86,7 @@ mod text;
 pub use choice::{Candidate, Choice, Spent};
 pub use comparison::{Comparison, OverImages, Verdict};
 pub use error::{Error, Result};
+pub use figures::Figure;
 pub use report::{
     CellReport, Measurements, Method, MissingCellReport, MissingPathReport, PathComparison, PathReport, Report,
     RunReport, RunState,

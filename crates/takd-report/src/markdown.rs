@@ -31,7 +31,7 @@ impl Report {
 /// The table, its columns one below the other also in the file.
 fn table(table: &Table) -> String {
     let mut rows: Vec<Vec<String>> = vec![table.columns.iter().map(|column| escaped(column.title)).collect()];
-    rows.extend(table.rows.iter().map(|row| row.iter().map(|cell| escaped(cell)).collect()));
+    rows.extend(table.rows.iter().map(|row| row.iter().map(|entry| escaped(&entry.text)).collect()));
     let width = |place: usize| rows.iter().map(|row| row[place].width()).max().unwrap_or(0).max("---:".len());
     let widths: Vec<usize> = (0..table.columns.len()).map(width).collect();
 

@@ -4,7 +4,7 @@ use crate::columns::{self, accuracy};
 use crate::comparisons::METHODS;
 use crate::number::{self, GLUE, dash, percent};
 use crate::report::{CellReport, Method, MissingCellReport, PathReport, Report};
-use crate::table::{Column, Section, Table};
+use crate::table::{Column, Entry, Section, Table};
 
 /// The tables of a report.
 pub(crate) fn sections(report: &Report) -> Vec<Section> {
@@ -41,34 +41,35 @@ fn students(report: &Report) -> Section {
         Column::number("TAKD"),
     ]);
     narrow.left_out = vec!["trained on", "epochs"];
-    let with_paper = |own: &str, paper: &str| format!("{own} (paper{GLUE}{paper})");
+    let with_paper = |own: Entry, paper: &str| Entry { text: format!("{} (paper{GLUE}{paper})", own.text), ..own };
 
     for cell in &report.cells {
         let roles = Roles::of(cell);
         let mut row = vec![
-            cell.name.clone(),
-            format!("{}, {}{GLUE}images", cell.dataset, cell.train_images),
-            roles.epochs(),
-            roles.names(),
+            cell.name.as_str().into(),
+            format!("{}, {}{GLUE}images", cell.dataset, cell.train_images).into(),
+            roles.epochs().into(),
+            roles.names().into(),
         ];
-        let mut narrow_row = vec![cell.name.clone(), roles.names()];
+        let mut narrow_row: Vec<Entry> = vec![cell.name.as_str().into(), roles.names().into()];
         for method in Method::ALL {
             let path = cell.method(method);
-            let own = path.map_or_else(dash, accuracy);
+            let own = columns::accuracy_of(path);
             let paper = path.and_then(|path| path.paper_accuracy).map(percent);
-            narrow_row.push(paper.as_ref().map_or_else(|| own.clone(), |paper| with_paper(&own, paper)));
-            row.extend([own, paper.unwrap_or_else(dash)]);
+            narrow_row.push(paper.as_ref().map_or_else(|| own.clone(), |paper| with_paper(own.clone(), paper)));
+            row.extend([own, paper.unwrap_or_else(dash).into()]);
         }
         table.rows.push(row);
         narrow.rows.push(narrow_row);
     }
     for cell in &report.missing {
-        let mut row = vec![cell.name.clone(), format!("not{GLUE}run"), String::new(), String::new()];
-        let mut narrow_row = vec![cell.name.clone(), format!("not{GLUE}run")];
+        let not_run = || Entry::from(format!("not{GLUE}run"));
+        let mut row = vec![cell.name.as_str().into(), not_run(), "".into(), "".into()];
+        let mut narrow_row = vec![cell.name.as_str().into(), not_run()];
         for method in Method::ALL {
             let paper = missing_paper(cell, method).map(percent);
-            narrow_row.push(paper.as_ref().map_or_else(dash, |paper| with_paper(&dash(), paper)));
-            row.extend([dash(), paper.unwrap_or_else(dash)]);
+            narrow_row.push(paper.as_ref().map_or_else(|| dash().into(), |paper| with_paper(dash().into(), paper)));
+            row.extend([dash(), paper.unwrap_or_else(dash)].map(Entry::from));
         }
         table.rows.push(row);
         narrow.rows.push(narrow_row);
@@ -96,11 +97,11 @@ fn above(report: &Report) -> Section {
         let results = cell.paths.iter().flat_map(PathReport::results);
         let seconds: f64 = results.map(|(_, result)| result.seconds).sum();
         table.rows.push(vec![
-            cell.name.clone(),
+            cell.name.as_str().into(),
             with_accuracy(&roles.teachers),
             with_accuracy(&roles.assistants),
             with_accuracy(roles.alone.as_slice()),
-            number::duration(seconds),
+            number::duration(seconds).into(),
         ]);
     }
     Section::new("The networks above the student, test accuracy, %", table, &[])
@@ -115,7 +116,7 @@ fn differences(report: &Report) -> Section {
         for [method, minus] in METHODS {
             let (Some(path), Some(other)) = (cell.method(method), cell.method(minus)) else { continue };
             let comparison = cell.compared(path, other).map(|found| &found.comparison);
-            let mut row = vec![format!("{method}{GLUE}-{GLUE}{minus}")];
+            let mut row = vec![format!("{method}{GLUE}-{GLUE}{minus}").into()];
             row.extend(columns::compared(cell, comparison));
             columns::add(&mut table, report, &cell.name, row);
         }
@@ -187,8 +188,9 @@ impl<'a> Roles<'a> {
 }
 
 /// `plane10 93.00 ± 0.25`, one after the other.
-fn with_accuracy(paths: &[&PathReport]) -> String {
+fn with_accuracy(paths: &[&PathReport]) -> Entry {
     let last = |path: &PathReport| path.stages.last().map_or_else(String::new, |networks| networks.join(" + "));
-    let shown: Vec<String> = paths.iter().map(|path| format!("{} {}", last(path), accuracy(path))).collect();
-    if shown.is_empty() { dash() } else { shown.join(", ") }
+    let shown: Vec<String> = paths.iter().map(|path| format!("{} {}", last(path), accuracy(path).text)).collect();
+    let text = if shown.is_empty() { dash() } else { shown.join(", ") };
+    Entry { text, of: paths.first().and_then(|path| accuracy(path).of) }
 }

@@ -1,9 +1,9 @@
 //! The layout with a row for each path.
 
-use crate::columns::{self, has_cell, has_paper, joined};
+use crate::columns::{self, has_paper, joined};
 use crate::number::{self, GLUE, dash, percent};
 use crate::report::{CellReport, Measurements, MissingPathReport, PathReport, Report, RunReport, RunState};
-use crate::table::{Column, Section, Table};
+use crate::table::{Column, Entry, Section};
 
 /// Columns that are left out of a narrow table, one after the other; all are in the forms for programs.
 const LEAVE_OUT: [&str; 7] = ["calibration %", "entropy", "KL", "top-5 %", "agreement %", "loss", "time"];
@@ -33,47 +33,43 @@ enum Paper {
 
 /// A row for each path, over its seeds.
 fn means(report: &Report) -> Section {
-    let mut columns = Vec::new();
-    if has_cell(report) {
-        columns.push(Column::text("cell"));
-    }
-    columns.extend([
+    let mut titles = vec![
         Column::text("path"),
         Column::number("accuracy %"),
         Column::number("95 % interval"),
         Column::number("seeds"),
-    ]);
+    ];
     if has_paper(report) {
-        columns.push(Column::number("paper"));
+        titles.push(Column::number("paper"));
     }
-    let mut table = Table::new(columns);
-    let mut add = |cell: &str, [path, accuracy, interval, seeds]: [String; 4], paper: Option<f64>| {
-        let mut row = Vec::new();
-        if has_cell(report) {
-            row.push(cell.to_owned());
-        }
-        row.extend([path, accuracy, interval, seeds]);
+    let mut table = columns::table(report, titles);
+    let mut add = |cell: &str, row: [Entry; 4], paper: Option<f64>| {
+        let mut row = row.to_vec();
         if has_paper(report) {
-            row.push(paper.map_or_else(dash, percent));
+            row.push(paper.map_or_else(dash, percent).into());
         }
-        table.rows.push(row);
+        columns::add(&mut table, report, cell, row);
     };
     for cell in &report.cells {
         for path in &cell.paths {
             let (all, summary) = (path.runs.len(), path.test_accuracy.as_ref());
             let n = summary.map_or(0, |summary| summary.n);
             let columns = [
-                joined(&path.stages),
-                summary.map_or_else(dash, |summary| number::mean(summary, summary.n)),
-                number::interval(summary.and_then(|summary| summary.interval_95)),
-                if n == all { n.to_string() } else { format!("{n}{GLUE}of{GLUE}{all}") },
+                joined(&path.stages).into(),
+                Entry {
+                    text: summary.map_or_else(dash, |summary| number::mean(summary, summary.n)),
+                    ..columns::accuracy(path)
+                },
+                number::interval(summary.and_then(|summary| summary.interval_95)).into(),
+                if n == all { n.to_string() } else { format!("{n}{GLUE}of{GLUE}{all}") }.into(),
             ];
             add(&cell.name, columns, path.paper_accuracy);
         }
     }
     for cell in &report.missing {
         for path in &cell.paths {
-            add(&cell.name, [joined(&path.stages), dash(), dash(), format!("not{GLUE}run")], path.paper_accuracy);
+            let row = [joined(&path.stages), dash(), dash(), format!("not{GLUE}run")].map(Entry::from);
+            add(&cell.name, row, path.paper_accuracy);
         }
     }
     Section::new("Test accuracy, mean over the seeds", table, &["95 % interval"])
@@ -82,43 +78,31 @@ fn means(report: &Report) -> Section {
 /// A row for each run.
 fn runs(report: &Report, paper: Paper) -> Section {
     let paper = paper == Paper::Here && has_paper(report);
-    let mut columns = Vec::new();
-    if has_cell(report) {
-        columns.push(Column::text("cell"));
-    }
-    columns.extend([
-        Column::text("network"),
-        Column::text("taught by"),
-        Column::number("seed"),
-        Column::number("accuracy %"),
-    ]);
+    let mut titles =
+        vec![Column::text("network"), Column::text("taught by"), Column::number("seed"), Column::number("accuracy %")];
     if paper {
-        columns.push(Column::number("paper"));
+        titles.push(Column::number("paper"));
     }
-    columns.extend(["top-5 %", "loss", "calibration %", "agreement %", "KL", "entropy", "time"].map(Column::number));
-    columns.push(Column::text("run"));
+    titles.extend(["top-5 %", "loss", "calibration %", "agreement %", "KL", "entropy", "time"].map(Column::number));
+    titles.push(Column::text("run"));
 
-    let mut table = Table::new(columns);
+    let mut table = columns::table(report, titles);
     let mut add = |cell: &str, stages: &[Vec<String>], run: Option<&RunReport>, paper_accuracy: Option<f64>| {
         let (network, teachers) = stages
             .split_last()
             .map_or((String::new(), [].as_slice()), |(network, teachers)| (network.join(" + "), teachers));
-        let mut row = Vec::new();
-        if has_cell(report) {
-            row.push(cell.to_owned());
-        }
-        row.extend([
+        let mut row = vec![
             network,
             if teachers.is_empty() { dash() } else { joined(teachers) },
             run.map_or_else(dash, |run| run.seed.to_string()),
             run.map_or_else(|| format!("not{GLUE}run"), |run| accuracy(&run.state)),
-        ]);
+        ];
         if paper {
             row.push(paper_accuracy.map_or_else(dash, percent));
         }
         row.extend(measured(run.and_then(|run| run.state.measurements())));
         row.push(run.map_or_else(dash, |run| run.run.to_string()));
-        table.rows.push(row);
+        columns::add(&mut table, report, cell, row.into_iter().map(Entry::from));
     };
     for CellReport { name, paths, .. } in &report.cells {
         for PathReport { stages, runs, paper_accuracy, .. } in paths {

@@ -282,9 +282,9 @@ impl PathReport {
 }
 
 impl RunState {
-    /// How far a run has come, by what its folder says.
+    /// How far a run has come, by what its ending says. What was measured counts even if the network was deleted since.
     pub fn of(runs: &Runs, id: &RunId) -> Self {
-        match runs.ending(id) {
+        match runs.ending_file(id).map(|file| file.map(|file| file.ending)) {
             Ok(Some(Ending::Finished(result))) => Self::Finished(Measurements::from(&result)),
             Ok(Some(Ending::Failed(reason))) => Self::Diverged { reason },
             Ok(Some(Ending::Stopped)) => Self::Stopped,

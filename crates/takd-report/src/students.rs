@@ -23,8 +23,8 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
         for student in Student::all(cell).iter().rev() {
             for path in &student.direct {
                 let mut row = vec![
-                    joined(&path.stages[..1]),
-                    path.student().join(" + "),
+                    joined(&path.stages[..1]).into(),
+                    path.student().join(" + ").into(),
                     accuracy_of(student.alone),
                     accuracy(path),
                 ];

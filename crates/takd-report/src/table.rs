@@ -1,5 +1,7 @@
 //! A table before it is drawn.
 
+use takd_store::RunId;
+
 /// Tables of a report under one heading: the same facts, each form narrower than the one before it.
 pub(crate) struct Section {
     pub(crate) heading: &'static str,
@@ -7,14 +9,22 @@ pub(crate) struct Section {
     pub(crate) forms: Vec<Table>,
 }
 
-/// A table: its cells are texts from anywhere, which whoever draws them makes harmless.
+/// A table: its entries are texts from anywhere, which whoever draws them makes harmless.
 #[derive(Clone)]
 pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
-    /// A text for each column.
-    pub(crate) rows: Vec<Vec<String>>,
+    /// An entry for each column.
+    pub(crate) rows: Vec<Vec<Entry>>,
     /// Columns that this form lacks.
     pub(crate) left_out: Vec<&'static str>,
+}
+
+/// A text, and the path that it sums up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) text: String,
+    /// The first run of the path, by which a page links to all of them.
+    pub(crate) of: Option<RunId>,
 }
 
 #[derive(Clone, Copy)]
@@ -29,6 +39,18 @@ pub(crate) enum Alignment {
     Left,
     /// For numbers.
     Right,
+}
+
+impl From<String> for Entry {
+    fn from(text: String) -> Self {
+        Self { text, of: None }
+    }
+}
+
+impl From<&str> for Entry {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
 }
 
 impl Column {

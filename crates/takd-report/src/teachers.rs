@@ -34,8 +34,8 @@ fn add(table: &mut Table, report: &Report, cell: &CellReport, student: &Student<
     let teacher = cell.path(teachers).filter(|_| !teachers.is_empty());
     let calibration = teacher.and_then(|teacher| teacher.summary(|result| Some(result.calibration_error)));
     let mut row = vec![
-        path.student().join(" + "),
-        if teachers.is_empty() { dash() } else { joined(teachers) },
+        path.student().join(" + ").into(),
+        if teachers.is_empty() { dash() } else { joined(teachers) }.into(),
         accuracy_of(teacher),
         accuracy(path),
     ];
@@ -45,6 +45,6 @@ fn add(table: &mut Table, report: &Report, cell: &CellReport, student: &Student<
     let comparison = student.alone.and_then(|alone| cell.compared(path, alone));
     row.extend(columns::compared(cell, comparison.map(|found| &found.comparison)));
     row.extend(columns::of_teacher(path));
-    row.push(calibration.map_or_else(dash, |summary| percent(summary.mean)));
+    row.push(calibration.map_or_else(dash, |summary| percent(summary.mean)).into());
     columns::add(table, report, &cell.name, row);
 }

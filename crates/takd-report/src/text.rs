@@ -107,7 +107,7 @@ fn readable(text: &str) -> Cow<'_, str> {
 fn word_widths(table: &Table) -> Vec<usize> {
     let longest = |text: &str| readable(text).split(' ').map(UnicodeWidthStr::width).max().unwrap_or(0);
     let column = |(place, column): (usize, &Column)| {
-        let cells = table.rows.iter().map(|row| longest(&row[place]));
+        let cells = table.rows.iter().map(|row| longest(&row[place].text));
         cells.fold(longest(column.title), usize::max)
     };
     table.columns.iter().enumerate().map(column).collect()
@@ -118,7 +118,7 @@ fn draw(form: &Fitting<'_>, width: Option<usize>, style: Style) -> String {
     let mut drawn = comfy_table::Table::new();
     drawn.load_preset(style.preset()).set_header(table.columns.iter().map(|column| column.title));
     for row in &table.rows {
-        drawn.add_row(row.iter().map(|cell| readable(cell)));
+        drawn.add_row(row.iter().map(|entry| readable(&entry.text)));
     }
     wrap_at(&mut drawn, width);
     let (left, right) = style.padding();

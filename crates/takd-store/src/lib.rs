@@ -128,7 +128,7 @@ pub use journal::Journal;
 pub use names::limits;
 pub use printable::{printable, printable_path};
 pub use removal::{OwnFiles, Removed};
-pub use start::Start;
+pub use start::{Start, date};
 pub use store::{Listed, Store};
 pub use verify::{Finding, Findings};
 

@@ -35,6 +35,11 @@ impl Start {
         Self { command, program, host: host_name(), time }
     }
 
+    /// The command as a shell takes it.
+    pub fn command_line(&self) -> String {
+        self.command.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" ")
+    }
+
     /// The same, cut to what is kept of it.
     fn cut(&self) -> Self {
         let mut left = COMMAND_BYTES;
@@ -52,6 +57,18 @@ impl Start {
         let cut = |name: &str| name.chars().take(NAME_CHARS).collect();
         Self { command, program: cut(&self.program), host: cut(&self.host), time: self.time }
     }
+}
+
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=,:+".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// `2026-11-26 14:05`, UTC, of seconds since the start of 1970; nothing if no calendar has that year.
+pub fn date(seconds: u64) -> Option<String> {
+    let time = time::OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok()?;
+    let (date, hour, minute) = (time.date(), time.hour(), time.minute());
+    Some(format!("{}-{:02}-{:02} {hour:02}:{minute:02}", date.year(), u8::from(date.month()), date.day()))
 }
 
 impl Claim {

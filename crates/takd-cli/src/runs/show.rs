@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use super::summary::{Listing, Other, State, Summary};
-use super::words::{command_line, date, size};
+use super::words::{date, size};
 use crate::output;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -134,7 +134,7 @@ fn text(shown: &Shown, canonical: Option<&str>, runs: &Runs) -> String {
     let _ = writeln!(text, "\nStarted (the last command trains it again, or goes on with it):");
     for start in starts {
         let Start { program, host, time, .. } = start;
-        let _ = writeln!(text, "  {} on {host} by {program}\n    {}", date(*time), command_line(start));
+        let _ = writeln!(text, "  {} on {host} by {program}\n    {}", date(*time), start.command_line());
     }
     text.trim_end().to_owned()
 }

@@ -10,20 +10,8 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// `2026-11-26 14:05`, UTC.
-pub(super) fn date(unix_s: u64) -> String {
-    let time = i64::try_from(unix_s).ok().and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok());
-    time.map_or_else(
-        || "–".into(),
-        |time| {
-            let (date, hour, minute) = (time.date(), time.hour(), time.minute());
-            format!("{}-{:02}-{:02} {hour:02}:{minute:02}", date.year(), u8::from(date.month()), date.day())
-        },
-    )
-}
-
-/// The command of a start, as a shell takes it.
-pub(super) fn command_line(start: &Start) -> String {
-    start.command.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" ")
+pub(super) fn date(seconds: u64) -> String {
+    takd_store::date(seconds).unwrap_or_else(|| "–".into())
 }
 
 /// The command of a start with the folder in which the run lies now: it may have been moved since.
@@ -38,10 +26,5 @@ pub(super) fn command_line_in(start: &Start, out: &Path) -> String {
     } else if out != DEFAULT_OUT {
         command.extend(["--out".into(), out]);
     }
-    command_line(&Start { command, ..start.clone() })
-}
-
-fn quoted(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=,:+".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    Start { command, ..start.clone() }.command_line()
 }
