@@ -16,6 +16,17 @@ pub(crate) const PASSED: &[Passed] = &[
     Passed { name: "run", about: "Train what a recipe describes and print its table" },
     Passed { name: "recipe", about: "List the recipes that takd brings along, or show one" },
     Passed { name: "reproduce-table1", about: "Train what Table 1 of the paper needs and print it" },
+    Passed {
+        name: "sweep-ta",
+        about: "Try every assistant: which is best, which one the paper's heuristic picks (Tables 2, 3)",
+    },
+    Passed { name: "sweep-teacher", about: "Teach one student by teachers of every size (Figure 2)" },
+    Passed { name: "sweep-student", about: "Teach students of every size by one teacher (Figure 3)" },
+    Passed { name: "paths", about: "Take every path from the largest network to the smallest (Figure 5)" },
+    Passed { name: "versus", about: "Set a teacher assistant beside other ways to teach (Figure 6)" },
+    Passed { name: "landscape", about: "Look at the loss around the students (Figure 7)" },
+    Passed { name: "all", about: "Train everything of the paper, each run once, and print every table" },
+    Passed { name: "report", about: "Print what came of recipes, from the runs that there are" },
     Passed { name: "distill", about: "Train networks along a path, each taught by the one before it" },
     Passed { name: "runs", about: "List, show, verify or delete what was trained" },
 ];
@@ -24,7 +35,11 @@ pub(crate) const PASSED: &[Passed] = &[
 pub(crate) fn run(command: &str, args: &[OsString]) -> Result<()> {
     let mut build = cargo::cargo(&["build", "--release", "--package", "takd-cli", "--bin", "takd", "--manifest-path"]);
     build.arg(cargo::root().join("Cargo.toml"));
-    let feature = gpu::device_feature(args);
+    let feature = match command {
+        // Its device is what runs were trained on elsewhere; it opens none.
+        "report" => args.iter().any(|arg| arg == "--figures").then_some("png"),
+        _ => gpu::device_feature(args),
+    };
     gpu::check_feature(feature)?;
     if let Some(feature) = feature {
         build.args(["--features", feature]);

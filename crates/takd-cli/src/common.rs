@@ -18,6 +18,33 @@ pub(crate) const DEFAULT_OUT: &str = "results";
 /// What every command that trains can be told.
 #[derive(clap::Args)]
 pub(crate) struct Common {
+    #[command(flatten)]
+    pub asked: Asked,
+    #[command(flatten)]
+    pub place: Place,
+    /// Runs to train at once, in one process, so that small networks fill a GPU; each takes its share of the GPU's memory
+    /// and of the threads, and results do not depend on it [default: 4 on CUDA, else 1]
+    #[arg(long, value_parser = values::count, allow_negative_numbers = true)]
+    pub jobs: Option<usize>,
+    /// Processor threads to work with; results do not depend on it [default: one a core]
+    #[arg(long, value_parser = values::count, allow_negative_numbers = true)]
+    pub threads: Option<usize>,
+    /// Train runs again that diverged before
+    #[arg(long)]
+    pub retry: bool,
+    /// Train nothing: list the runs, which are done, and what the others take, by a short measurement here
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub printed: Printed,
+    /// No progress, only warnings and the result
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// What is changed of an experiment.
+#[derive(clap::Args)]
+pub(crate) struct Asked {
     /// Whose rules: `code` is what the published code does, defects included; `paper` is what the text says; `sound` is
     /// the text, but nothing is chosen by the test set [default: sound]
     #[arg(long, value_name = "code|paper|sound")]
@@ -31,6 +58,11 @@ pub(crate) struct Common {
     /// Use so many of the training images, the classes in their proportions [default: all]
     #[arg(long, value_name = "IMAGES", value_parser = values::images, allow_negative_numbers = true)]
     pub limit: Option<usize>,
+}
+
+/// Where images, runs and tables are, and what is trained on.
+#[derive(clap::Args)]
+pub(crate) struct Place {
     /// The folder with the data sets, in the hub's layout: cifar10/plain_text/train-*.parquet, …; no other place is looked into
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -40,32 +72,21 @@ pub(crate) struct Common {
     /// What to train on
     #[arg(long, value_name = "auto|cpu|cuda|cuda-tf32|metal", default_value = "auto")]
     pub device: DeviceKind,
-    /// Runs to train at once, in one process, so that small networks fill a GPU; each takes its share of the GPU's memory
-    /// and of the threads, and results do not depend on it [default: 4 on CUDA, else 1]
-    #[arg(long, value_parser = values::count, allow_negative_numbers = true)]
-    pub jobs: Option<usize>,
-    /// Processor threads to work with; results do not depend on it [default: one a core]
-    #[arg(long, value_parser = values::count, allow_negative_numbers = true)]
-    pub threads: Option<usize>,
     /// Where runs and tables are kept
     #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
     pub out: PathBuf,
-    /// Train runs again that diverged before
-    #[arg(long)]
-    pub retry: bool,
-    /// Train nothing: list the runs, which are done, and what the others take, by a short measurement here
-    #[arg(long)]
-    pub dry_run: bool,
+}
+
+/// How a result is printed.
+#[derive(clap::Args)]
+pub(crate) struct Printed {
     /// How the result is printed: `html` is a page with figures, `csv` has a row a run, `json` the run behind every number; shares
     /// are from 0 to 1 in the last two
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "text|markdown|html|csv|json", hide_possible_values = true)]
-    pub format: Format,
+    format: Format,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
-    pub json: bool,
-    /// No progress, only warnings and the result
-    #[arg(long)]
-    pub quiet: bool,
+    json: bool,
 }
 
 /// Seeds, each once.
@@ -102,27 +123,6 @@ impl Common {
         rayon::scope(|_| work())
     }
 
-    /// The settings that these flags give.
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            protocol: self.protocol,
-            seeds: self.seeds.as_ref().map(|Seeds(seeds)| seeds.clone()),
-            epochs: self.epochs,
-            limit: self.limit,
-            ..Settings::default()
-        }
-    }
-
-    pub(crate) fn runs(&self) -> Result<Runs> {
-        Ok(Runs::open(&self.out.join("runs"))?)
-    }
-
-    /// The data sets, their cards kept beside the runs.
-    pub(crate) fn catalog(&self, drawn: Drawn) -> Catalog {
-        let sources = Sources { folder: self.data_dir.clone(), offline: self.offline, drawn };
-        Catalog::new(sources, self.out.join("cards"))
-    }
-
     /// What is kept of this command beside the runs that it trains.
     pub(crate) fn start() -> Start {
         let command = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -133,13 +133,9 @@ impl Common {
         if self.retry { Retry::Diverged } else { Retry::Never }
     }
 
-    pub(crate) fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.format }
-    }
-
     /// Says that one small seed is no number of seeds, for those who meant one.
     pub(crate) fn explain_single_seed(&self) {
-        if let Some(Seeds(seeds)) = &self.seeds
+        if let Some(Seeds(seeds)) = &self.asked.seeds
             && let &[seed] = seeds.as_slice()
             && (2..=10).contains(&seed)
             && !self.quiet
@@ -153,9 +149,40 @@ impl Common {
         let message = format!(
             "{what} trains on built-in images and reads no --data-dir; for a short run on your data use --epochs and --limit"
         );
-        match self.data_dir {
+        match self.place.data_dir {
             Some(_) => Err(WrongArgument::error(command, ErrorKind::ArgumentConflict, message)),
             None => Ok(()),
         }
+    }
+}
+
+impl Asked {
+    /// The settings that these flags give.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            protocol: self.protocol,
+            seeds: self.seeds.as_ref().map(|Seeds(seeds)| seeds.clone()),
+            epochs: self.epochs,
+            limit: self.limit,
+            ..Settings::default()
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn runs(&self) -> Result<Runs> {
+        Ok(Runs::open(&self.out.join("runs"))?)
+    }
+
+    /// The data sets, their cards kept beside the runs.
+    pub(crate) fn catalog(&self, drawn: Drawn) -> Catalog {
+        let sources = Sources { folder: self.data_dir.clone(), offline: self.offline, drawn };
+        Catalog::new(sources, self.out.join("cards"))
+    }
+}
+
+impl Printed {
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
     }
 }

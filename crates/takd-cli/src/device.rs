@@ -4,6 +4,7 @@ use crate::output;
 use anyhow::{Result, anyhow, bail};
 use candle_core::Device;
 use std::str::FromStr;
+use takd_distill::DeviceType;
 use takd_ops::{Compute, Precision};
 
 /// A kind of device.
@@ -40,6 +41,17 @@ impl FromStr for DeviceKind {
 }
 
 impl DeviceKind {
+    /// What runs on it are called, also where there is none.
+    pub(crate) fn device_type(self) -> DeviceType {
+        match self {
+            Self::Auto => DeviceType::of(&automatic()),
+            Self::Cpu => DeviceType::Cpu,
+            Self::Cuda => DeviceType::Cuda,
+            Self::CudaTf32 => DeviceType::CudaTf32,
+            Self::Metal => DeviceType::Metal,
+        }
+    }
+
     pub(crate) fn open(self) -> Result<Compute> {
         match self {
             Self::Auto => Ok(automatic()),

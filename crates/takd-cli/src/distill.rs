@@ -99,10 +99,10 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         lambda: taught(&args.lambda),
         temperature: taught(&args.temperature),
         replays: args.replays.and_then(NonZeroUsize::new),
-        ..common.settings()
+        ..common.asked.settings()
     };
     // Checked here, so that a list of the wrong length is refused as an argument.
     Experiment::of_path(path.clone(), *dataset, &settings, DeviceType::Cpu)
         .map_err(|error| WrongArgument::error("distill", ErrorKind::WrongNumberOfValues, error))?;
-    experiment::run(common, screen, |device| Experiment::of_path(path, *dataset, &settings, device))
+    experiment::run(common, screen, |device| Ok(vec![Experiment::of_path(path, *dataset, &settings, device)?]))
 }

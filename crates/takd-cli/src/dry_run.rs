@@ -83,7 +83,7 @@ pub(crate) fn run(
         bytes: left.map(|run| run.bytes).sum(),
         runs: planned,
     };
-    match common.format() {
+    match common.printed.format() {
         Format::Json => output::print_json(&dry_run),
         Format::Csv => output::print(csv(&dry_run)?.trim_end()),
         Format::Markdown => {

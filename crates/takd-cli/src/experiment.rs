@@ -3,11 +3,11 @@
 use crate::common::{Common, Format};
 use crate::device::for_each_job;
 use crate::progress::{Progress, loading};
-use crate::{dry_run, other_epochs, output};
-use anyhow::{Context, Result, bail};
+use crate::{dry_run, other_epochs, output, reports};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::MultiProgress;
 use signal_hook::flag;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,43 +18,74 @@ use takd_ops::Compute;
 use takd_report::Report;
 use takd_store::RunId;
 
-/// Does what `common` asks of an experiment, which is made for the device that is trained on.
+/// What an experiment was trained with, for what is done with its networks afterwards.
+pub(crate) struct Workplace<'a> {
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) runs: &'a Runs,
+    pub(crate) compute: &'a Compute,
+    pub(crate) plan: &'a Plan,
+    /// Which of the experiments it is.
+    pub(crate) place: usize,
+    /// Set when it is to stop.
+    pub(crate) stop: &'a AtomicBool,
+}
+
+/// Does what `common` asks of experiments, which are made for the device that is trained on: all of them in one plan.
 pub(crate) fn run(
     common: &Common,
     screen: &MultiProgress,
-    experiment: impl FnOnce(DeviceType) -> Result<Experiment, ExperimentError>,
+    experiments: impl FnOnce(DeviceType) -> Result<Vec<Experiment>, ExperimentError>,
+) -> Result<()> {
+    run_and(common, screen, experiments, |_, _| Ok(()))
+}
+
+/// The same, with something done for each report before it is printed and kept.
+pub(crate) fn run_and(
+    common: &Common,
+    screen: &MultiProgress,
+    experiments: impl FnOnce(DeviceType) -> Result<Vec<Experiment>, ExperimentError>,
+    mut finish: impl FnMut(&mut Report, &Workplace<'_>) -> Result<()>,
 ) -> Result<()> {
     common.explain_single_seed();
-    if common.dry_run && common.format() == Format::Html {
+    if common.dry_run && common.printed.format() == Format::Html {
         bail!("--dry-run has no results for a page; it prints text, markdown, csv or json");
     }
-    let compute = common.device.open()?;
-    let experiment = experiment(DeviceType::of(&compute))?;
-    let catalog = common.catalog(experiment.drawn);
-    let cards = cards(common, &experiment, &catalog, screen)?;
-    let plan = Plan::new(&experiment, &cards)?;
-    let runs = common.runs()?;
+    let compute = common.place.device.open()?;
+    let experiments = experiments(DeviceType::of(&compute))?;
+    reports::check(&common.printed, experiments.len())?;
+    let drawn = experiments.first().map(|experiment| experiment.drawn).unwrap_or_default();
+    ensure!(
+        experiments.iter().all(|experiment| experiment.drawn == drawn),
+        "these recipes draw different numbers of built-in images, so that they cannot be trained in one plan"
+    );
+    let catalog = common.place.catalog(drawn);
+    let cards = cards(common, &experiments, &catalog, screen)?;
+    let plans = experiments.iter().map(|experiment| Plan::new(experiment, &cards)).collect::<Result<Vec<_>, _>>()?;
+    let plan = Plan::merged(&plans);
+    let runs = common.place.runs()?;
     if common.dry_run {
         return dry_run::run(common, &plan, &cards, &runs, &compute);
     }
     if let Some(line) = other_epochs::note(&plan, &runs).filter(|_| !common.quiet) {
         output::note(&line);
     }
-    let outcomes = train(common, &plan, &catalog, &runs, &compute, screen)?;
-    let report = Report::new(&experiment, &plan, &runs)?;
-    let kept = keep(common, &report, &runs)?;
-    match common.format() {
-        Format::Json => output::print_json(&report)?,
-        Format::Csv => output::print(report.to_csv().trim_end())?,
-        Format::Html => output::print(report.to_html(&runs).trim_end())?,
-        Format::Markdown => output::print(report.to_markdown().trim_end())?,
-        Format::Text => {
-            let (style, width) = output::table_style();
-            output::print(&format!(
-                "{}\nThe same as a page with figures, Markdown and CSV: {kept}.html, .md and .csv",
-                report.to_text(width, style)
-            ))?;
-        }
+    let stop = stop_flag()?;
+    let outcomes = train(common, &plan, &catalog, &runs, &compute, &stop, screen)?;
+    let mut made = Vec::new();
+    for (place, (experiment, plan)) in experiments.iter().zip(&plans).enumerate() {
+        let mut report = Report::new(experiment, plan, &runs)?;
+        finish(
+            &mut report,
+            &Workplace { catalog: &catalog, runs: &runs, compute: &compute, plan, place, stop: &stop },
+        )?;
+        made.push(report);
+    }
+    let kept = made.iter().map(|report| reports::keep(&common.place, report, &runs));
+    let kept = kept.collect::<Result<Vec<_>>>()?;
+    reports::print(&common.printed, &made, &runs)?;
+    if common.printed.format() == Format::Text {
+        let kept: String = kept.iter().map(|kept| format!("\n  {kept}.html, .md, .csv")).collect();
+        output::print(&format!("\nThe same as a page with figures, as Markdown and as CSV:{kept}"))?;
     }
     complete(&plan, &outcomes)
 }
@@ -62,15 +93,17 @@ pub(crate) fn run(
 /// The cards of the data sets, with a line on where each comes from and what is odd about it.
 fn cards(
     common: &Common,
-    experiment: &Experiment,
+    experiments: &[Experiment],
     catalog: &Catalog,
     screen: &MultiProgress,
 ) -> Result<BTreeMap<takd_datasets::DatasetName, takd_datasets::Card>> {
     let mut cards = BTreeMap::new();
-    for name in experiment.datasets() {
+    let cells = || experiments.iter().flat_map(|experiment| &experiment.cells);
+    let names: BTreeSet<_> = experiments.iter().flat_map(Experiment::datasets).collect();
+    for name in names {
         let card = loading(common.quiet, screen, |progress| catalog.card(name, progress))?;
         if !common.quiet {
-            let limit = experiment.cells.iter().filter(|cell| cell.dataset == name).find_map(|cell| cell.limit);
+            let limit = cells().filter(|cell| cell.dataset == name).find_map(|cell| cell.limit);
             // The origin of drawn images begins with their name.
             let origin = card.origin.strip_prefix(&format!("{name}: ")).unwrap_or(&card.origin);
             output::note(&format!("{name}: {} training and {} test images, {origin}", card.train, card.test));
@@ -96,13 +129,13 @@ fn train(
     catalog: &Catalog,
     runs: &Runs,
     compute: &Compute,
+    stop: &AtomicBool,
     screen: &MultiProgress,
 ) -> Result<HashMap<RunId, Outcome>> {
     let sessions: Vec<Session> = for_each_job(compute, common.jobs, plan.runs.len())?
         .into_iter()
         .map(|compute| Session { compute, start: Common::start(), retry: common.retry() })
         .collect();
-    let stop = stop_flag()?;
     let mut progress = Progress::new(plan, common.quiet, screen);
     let data = |config: &takd_distill::DataConfig| {
         let load = |progress: &mut dyn FnMut(takd_datasets::Progress<'_>)| {
@@ -116,17 +149,6 @@ fn train(
     });
     progress.end();
     Ok(outcomes?)
-}
-
-/// Writes the report beside the runs, in files that are this experiment's alone; gives their path without an ending.
-fn keep(common: &Common, report: &Report, runs: &Runs) -> Result<String> {
-    let folder = common.out.join("tables");
-    takd_store::make_folder(&folder)?;
-    let stem = folder.join(report.file_stem());
-    takd_store::write_file(&stem.with_extension("html"), report.to_html(runs).as_bytes())?;
-    takd_store::write_file(&stem.with_extension("md"), report.to_markdown().as_bytes())?;
-    takd_store::write_file(&stem.with_extension("csv"), report.to_csv().as_bytes())?;
-    Ok(stem.display().to_string())
 }
 
 /// An error that says which runs have no result, and why, if there are any.

@@ -1,18 +1,22 @@
 //! The `takd` command: knowledge distillation with teacher assistants (arXiv 1902.03393).
 
+mod all;
 mod common;
 mod device;
 mod distill;
 mod dry_run;
 mod exit;
 mod experiment;
+mod landscape;
 mod logging;
 mod other_epochs;
 mod output;
+mod paper;
 mod progress;
 mod recipe;
 mod remedy;
-mod reproduce_table1;
+mod report;
+mod reports;
 mod run;
 mod runs;
 mod values;
@@ -49,7 +53,11 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Distill(distill::Args),
-    ReproduceTable1(reproduce_table1::Args),
+    #[command(flatten)]
+    Paper(paper::Command),
+    Landscape(landscape::Args),
+    All(all::Args),
+    Report(report::Args),
     /// Look at the recipes that come with takd, to start one of your own from
     #[command(
         subcommand,
@@ -89,7 +97,10 @@ fn main() -> ExitCode {
     let ended = logging::install(&screen).and_then(|()| match &command {
         Command::Run(args) => args.common.in_pool(|| run::run(args, &screen)),
         Command::Distill(args) => args.common.in_pool(|| distill::run(args, &screen)),
-        Command::ReproduceTable1(args) => args.common.in_pool(|| reproduce_table1::run(args, &screen)),
+        Command::Paper(command) => command.args().common.in_pool(|| paper::run(command, &screen)),
+        Command::Landscape(args) => args.common.in_pool(|| landscape::run(args, &screen)),
+        Command::All(args) => args.common.in_pool(|| all::run(args, &screen)),
+        Command::Report(args) => report::run(args),
         Command::Recipe(command) => recipe::run(command),
         Command::Runs(command) => runs::run(command, &screen),
     });
@@ -108,7 +119,7 @@ fn main() -> ExitCode {
 fn without_data(command: &Command) -> WithoutData {
     match command {
         Command::Run(args) if args.has_quick_preset() => WithoutData::QuickPreset,
-        Command::ReproduceTable1(_) => WithoutData::QuickPreset,
+        Command::Paper(_) | Command::Landscape(_) | Command::All(_) => WithoutData::QuickPreset,
         Command::Distill(_) => WithoutData::DrawnDataset,
         _ => WithoutData::No,
     }

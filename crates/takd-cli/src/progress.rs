@@ -43,6 +43,34 @@ pub(crate) fn loading<T>(
     result
 }
 
+/// Does something whose parts are counted, while it is shown how many are done.
+pub(crate) fn counting<T>(
+    quiet: bool,
+    screen: &MultiProgress,
+    what: &str,
+    work: impl FnOnce(&mut dyn FnMut(usize, usize)) -> T,
+) -> T {
+    let bars = has_bars();
+    let bar = if quiet || !bars { ProgressBar::hidden() } else { screen.add(ProgressBar::new(0)) };
+    bar.set_style(style_of("{msg} {wide_bar} {pos}/{len}, {eta} left"));
+    bar.set_message(what.to_owned());
+    if !bars && !quiet {
+        note(what);
+    }
+    let (started, mut told) = (Instant::now(), Instant::now());
+    let result = work(&mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        if !bars && !quiet && told.elapsed() >= LINE_EVERY {
+            told = Instant::now();
+            let left = started.elapsed().mul_f64((total - done) as f64 / done.max(1) as f64);
+            note(&format!("  {done} of {total}, {} left", FormattedDuration(left)));
+        }
+    });
+    bar.finish_and_clear();
+    result
+}
+
 /// Looks at each of `items` while it is shown how far it has come, where that takes longer than a moment.
 pub(crate) fn each<T, U>(items: &[T], what: &str, screen: &MultiProgress, mut look: impl FnMut(&T) -> U) -> Vec<U> {
     let started = Instant::now();

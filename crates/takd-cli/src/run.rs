@@ -1,6 +1,6 @@
 //! `takd run`.
 
-use crate::common::Common;
+use crate::common::{Asked, Common};
 use crate::exit::WrongArgument;
 use crate::recipe::open;
 use crate::{experiment, values};
@@ -60,9 +60,9 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    pub(crate) fn changes(&self, common: &Common) -> Changes {
+    pub(crate) fn changes(&self, asked: &Asked) -> Changes {
         let (lambda, temperature) = (self.lambda.clone(), self.temperature.clone());
-        let settings = Settings { lambda, temperature, ..common.settings() };
+        let settings = Settings { lambda, temperature, ..asked.settings() };
         Changes { preset: self.preset, cells: self.cells.clone(), settings }
     }
 }
@@ -87,11 +87,11 @@ pub(crate) fn train(
     common: &Common,
     screen: &MultiProgress,
 ) -> Result<()> {
-    let changes = choice.changes(common);
+    let changes = choice.changes(&common.asked);
     // Checked here, so that what does not fit the recipe is refused as an argument.
     Experiment::new(recipe, &changes, DeviceType::Cpu).map_err(|error| match error {
         ExperimentError::Recipe(_) => error.into(),
         error => WrongArgument::error(command, ErrorKind::ValueValidation, error),
     })?;
-    experiment::run(common, screen, |device| Experiment::new(recipe, &changes, device))
+    experiment::run(common, screen, |device| Ok(vec![Experiment::new(recipe, &changes, device)?]))
 }

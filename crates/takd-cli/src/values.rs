@@ -20,6 +20,13 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
     whole(text, "it is a whole number of 1 or more, as in 4")
 }
 
+/// A number of multiplications.
+pub(crate) fn multiply_adds(text: &str) -> Result<f64, String> {
+    let value: Option<f64> = text.parse().ok();
+    let fits = |value: &f64| value.is_finite() && *value > 0.0;
+    value.filter(fits).ok_or_else(|| "it is a number above 0, as in 2.5e14".to_owned())
+}
+
 /// λ for all steps, or one for each with commas between.
 pub(crate) fn lambda(text: &str) -> Result<PerStep, String> {
     per_step(text, "λ is a number from 0 to 1, as in 0.5", |value| (0.0..=1.0).contains(&value))

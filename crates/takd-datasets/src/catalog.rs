@@ -75,6 +75,18 @@ impl Catalog {
         Ok(self.data(name, &mut entry, progress)?.card.clone())
     }
 
+    /// The card that is kept of the data set from these sources, or else the only one that is kept of it from any: for reports of
+    /// runs that were trained elsewhere. Nothing is loaded.
+    ///
+    /// # Errors
+    /// If the folder of kept cards, or the source's, cannot be read.
+    pub fn kept_card(&self, name: DatasetName) -> Result<Option<Card>> {
+        match kept_cards::find(&self.kept, name, &self.source(name))? {
+            None => kept_cards::only(&self.kept, name),
+            card => Ok(card),
+        }
+    }
+
     /// The data set, loaded now if it was not before.
     ///
     /// # Errors

@@ -45,9 +45,33 @@ pub(crate) fn find(folder: &Path, name: DatasetName, source: &Source) -> Result<
         Present::Files(files) => kept.files == files && kept.code == code(source),
         Present::Gone => true,
     };
-    let Card { class_names, height, width, train, test, .. } = &kept.card;
-    let plausible = *class_names == name.class_names() && [height, width, train, test].iter().all(|&&n| n > 0);
-    Ok((valid && plausible && kept.card.name == name).then_some(kept.card))
+    Ok((valid && is_plausible(&kept.card, name)).then_some(kept.card))
+}
+
+/// The kept card of this data set, whatever source it is of, if there is one alone.
+pub(crate) fn only(folder: &Path, name: DatasetName) -> Result<Option<Card>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(takd_store::Error::io("read the folder", folder)(error).into()),
+    };
+    let prefix = format!("{name}-");
+    let mut cards: Vec<Card> = Vec::new();
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(&prefix) {
+            continue;
+        }
+        match read(&entry.path()).map(|kept| kept.card) {
+            Some(card) if is_plausible(&card, name) && !cards.contains(&card) => cards.push(card),
+            _ => {}
+        }
+    }
+    Ok(<[Card; 1]>::try_from(cards).ok().map(|[card]| card))
+}
+
+fn is_plausible(card: &Card, name: DatasetName) -> bool {
+    let Card { class_names, height, width, train, test, .. } = card;
+    card.name == name && *class_names == name.class_names() && [height, width, train, test].iter().all(|&&n| n > 0)
 }
 
 /// Keeps the card, unless it is kept already.

@@ -53,16 +53,25 @@ impl Default for Plane {
 }
 
 impl Plane {
-    pub(crate) fn problem(&self) -> Option<String> {
+    /// The same with no more images than there are.
+    pub(crate) fn within(self, images: usize) -> Self {
+        Self { images: self.images.min(images), ..self }
+    }
+
+    /// Whether the plane makes sense.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn check(&self) -> std::result::Result<(), String> {
         let Self { points, reach, images, .. } = self;
         if !(3..=MOST_POINTS).contains(points) || points % 2 == 0 {
-            Some(format!("{points} points a side are not an odd number from 3 to {MOST_POINTS}"))
+            Err(format!("{points} points a side are not an odd number from 3 to {MOST_POINTS}"))
         } else if !(reach.is_finite() && *reach > 0.0) {
-            Some(format!("a reach of {reach} is not a finite number above 0"))
+            Err(format!("a reach of {reach} is not a finite number above 0"))
         } else if *images == 0 {
-            Some("there are no images to measure the loss with".into())
+            Err("there are no images to measure the loss with".into())
         } else {
-            None
+            Ok(())
         }
     }
 
@@ -122,7 +131,7 @@ pub(crate) fn read(path: &Path, run: &RunId) -> Result<Option<Landscape>> {
     if found != *run {
         return Err(Error::damaged(path, format!("it belongs to run {found}")));
     }
-    if landscape.plane.problem().is_some() || landscape.losses.len() != landscape.plane.points.pow(2) {
+    if landscape.plane.check().is_err() || landscape.losses.len() != landscape.plane.points.pow(2) {
         return Err(Error::damaged(path, "its losses are not those of its plane"));
     }
     Ok(Some(landscape))
@@ -150,7 +159,7 @@ mod tests {
     #[test]
     fn planes_without_sense_are_refused() {
         let good = Plane::default();
-        assert_eq!(good.problem(), None);
+        assert_eq!(good.check(), Ok(()));
         let bad = [
             Plane { points: 20, ..good },
             Plane { points: 1, ..good },
@@ -159,7 +168,7 @@ mod tests {
             Plane { reach: f64::NAN, ..good },
             Plane { images: 0, ..good },
         ];
-        assert!(bad.iter().all(|plane| plane.problem().is_some()));
+        assert!(bad.iter().all(|plane| plane.check().is_err()));
     }
 
     #[test]

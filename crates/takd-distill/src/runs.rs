@@ -4,6 +4,7 @@ use crate::checkpoint::{self, LAST, PREVIOUS};
 use crate::config::RunConfig;
 use crate::correct::{self, CORRECT};
 use crate::curves::{self, EVENTS};
+use crate::landscape::{Landscape, Plane};
 use crate::network_file::{self, MODEL};
 use crate::records::{Record, epochs};
 use crate::result::RunResult;
@@ -162,6 +163,16 @@ impl Runs {
     /// If the file cannot be read or a line of it is damaged.
     pub fn records(&self, id: &RunId) -> Result<Vec<Record>> {
         Ok(self.store.records(id)?)
+    }
+
+    /// The loss around the network of a run on this plane, if it was computed before; see [`landscape`](fn@crate::landscape).
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub fn kept_landscape(&self, config: &RunConfig, plane: Plane) -> Result<Option<Landscape>> {
+        let id = config.id();
+        let plane = plane.within(config.data.train_images);
+        landscape::read(&self.dir(&id).join(landscape::file(&plane)), &id)
     }
 
     /// Of each test image whether the network of a finished run gets it right; nothing if the run is not finished, or its file

@@ -35,11 +35,9 @@ pub fn landscape(
     plane: Plane,
     watch: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Landscape> {
-    if let Some(problem) = plane.problem() {
-        return Err(Error::Config(problem));
-    }
+    plane.check().map_err(Error::Config)?;
     check(config, data, compute)?;
-    let plane = Plane { images: plane.images.min(data.train.len()), ..plane };
+    let plane = plane.within(data.train.len());
     let id = config.id();
     let path = runs.dir(&id).join(landscape::file(&plane));
     let result = runs.finished(&id)?.ok_or_else(|| Error::unfinished(&id, runs.dir(&id)))?;

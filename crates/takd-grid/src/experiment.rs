@@ -2,7 +2,7 @@
 
 use crate::path::DistillationPath;
 use crate::recipe::{
-    CellPath, CellPaths, Layout, PerStep, Quick, Recipe, RecipeError, Settings, Span, TrainingByFamily,
+    CellPath, CellPaths, Layout, PerStep, Published, Quick, Recipe, RecipeError, Settings, Span, TrainingByFamily,
 };
 use std::num::NonZeroUsize;
 use std::{fmt, str::FromStr};
@@ -60,6 +60,8 @@ pub struct Cell {
     pub paper_source: Option<String>,
     /// What is to be said about it.
     pub note: Option<String>,
+    /// What others reached with the same student, by other methods.
+    pub published: Vec<Published>,
     epochs: Option<usize>,
     replays: Option<NonZeroUsize>,
     training: TrainingByFamily,
@@ -265,6 +267,7 @@ impl Cell {
             paths,
             paper_source: None,
             note: None,
+            published: Vec::new(),
             epochs: settings.epochs,
             replays: settings.replays,
             training: settings.training,
@@ -338,15 +341,28 @@ fn resolve(
     let dataset = data.value.parse::<DatasetName>();
     let dataset = dataset.map_err(|error| Box::new(recipe.error(data.at, error.to_string())))?;
     let paths = match quick {
-        Some(quick) => paths.iter().map(|path| CellPath { path: quick.path(&path.path), ..path.clone() }).collect(),
+        Some(quick) => quick_paths(quick, paths),
         None => paths.to_vec(),
     };
     Ok(Cell {
         stands_for: stand_in.map(|_| cell.data.value.clone()),
         paper_source: cell.paper_source.clone(),
         note: cell.note.clone(),
+        published: cell.published.clone(),
         ..Cell::new(&cell.name, dataset, paths, settings)?
     })
+}
+
+/// The paths with the quick form's networks. Those that become the same are one, the first.
+fn quick_paths(quick: &Quick, paths: &[CellPath<DistillationPath>]) -> Vec<CellPath<DistillationPath>> {
+    let mut once: Vec<CellPath<DistillationPath>> = Vec::new();
+    for path in paths {
+        let path = CellPath { path: quick.path(&path.path), ..path.clone() };
+        if !once.iter().any(|known| known.path == path.path) {
+            once.push(path);
+        }
+    }
+    once
 }
 
 impl Preset {

@@ -104,6 +104,18 @@ impl Plan {
         Ok(builder.plan)
     }
 
+    /// The runs of several plans, each once, teachers before those they teach; and the cells of all of them.
+    pub fn merged(plans: &[Self]) -> Self {
+        let mut builder = Builder::default();
+        for Self { runs, cells } in plans {
+            for PlannedRun { config, path, cost, .. } in runs {
+                builder.add(path.clone(), *cost, config.clone());
+            }
+            builder.plan.cells.extend(cells.iter().cloned());
+        }
+        builder.plan
+    }
+
     /// The run of this id.
     pub fn run(&self, id: &RunId) -> Option<&PlannedRun> {
         self.runs.iter().find(|run| run.id == *id)

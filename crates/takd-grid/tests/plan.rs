@@ -35,7 +35,7 @@ fn each_run_stands_in_the_plan_once_and_after_its_teacher() {
         assert!(run.config.teachers().iter().all(stands_earlier), "{}", run.name());
     }
     // The assistant and the student are taught by one and the same teacher, that of its own cell and seed.
-    for (cell, names) in plan.cells.iter().zip([["plane10", "plane4", "plane2"], ["resnet20", "resnet14", "resnet8"]]) {
+    for (cell, names) in plan.cells.iter().zip([["plane10", "plane4", "plane2"], ["resnet26", "resnet14", "resnet8"]]) {
         let [t, a, s] = names;
         let runs = |path: String| cell.runs(&path.parse().unwrap());
         for seed in 0..2 {

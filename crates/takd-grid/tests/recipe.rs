@@ -104,7 +104,7 @@ fn table_1_in_its_quick_form_is_small() {
     // Networks are replaced all at once: ResNet-110 by 20, not by 14.
     let paths: Vec<String> =
         recipe.cells[2].known_paths().iter().map(|path| quick.path(&path.path).to_string()).collect();
-    assert_eq!(paths, ["resnet8", "resnet20 → resnet8", "resnet20 → resnet14 → resnet8"]);
+    assert_eq!(paths, ["resnet8", "resnet26 → resnet8", "resnet26 → resnet14 → resnet8"]);
     assert_eq!(quick.drawn, Some(DrawnImages { train: 2500, test: 1000 }));
 
     let settings = quick.settings.or(&recipe.settings(&recipe.cells[0]));

@@ -8,7 +8,7 @@ use crate::report::{CellReport, PathReport, Report};
 use crate::table::{Column, Section, Table};
 
 /// What is left out of a narrow table of assistants, one after the other.
-const LEAVE_OUT: [&str; 5] = ["KL", "agreement %", "entropy", columns::BY_IMAGES, "less BLKD"];
+const LEAVE_OUT: [&str; 6] = ["KL", "agreement %", "entropy", columns::BY_IMAGES, "student", "less BLKD"];
 
 /// The tables of a report.
 pub(crate) fn sections(report: &Report) -> Vec<Section> {

@@ -3,12 +3,14 @@
 use crate::choice::{self, Spent};
 use crate::comparison::Comparer;
 use crate::error::{Error, Result};
-use crate::report::{CellReport, MissingCellReport, MissingPathReport, PathReport, Report, RunReport, RunState};
+use crate::report::{
+    CellReport, MissingCellReport, MissingPathReport, PathReport, PublishedReport, Report, RunReport, RunState,
+};
 use crate::{comparisons, file_stem, findings, legend};
 use std::collections::{BTreeSet, HashMap};
 use takd_distill::{RunConfig, Runs};
 use takd_grid::path::DistillationPath;
-use takd_grid::recipe::{CellPath, Layout};
+use takd_grid::recipe::{CellPath, Layout, Published};
 use takd_grid::{Cell, Experiment, MissingCell, Plan, PlannedCell, PlannedPath};
 use takd_store::RunId;
 
@@ -106,9 +108,11 @@ impl<'a> Collected<'a> {
             protocol: cell.protocol,
             seeds: cell.seeds.clone(),
             paper_source: cell.paper_source.clone(),
+            published: cell.published.iter().map(published).collect(),
             paths,
             comparisons: Vec::new(),
             choices: Vec::new(),
+            landscapes: Vec::new(),
         };
         if layout == Layout::Assistants {
             report.choices = choice::of(&report, |paths| self.spent(paths));
@@ -176,6 +180,10 @@ fn student_paths(path: &DistillationPath) -> impl Iterator<Item = DistillationPa
 /// The paper's number for a path, in percent.
 fn paper(cell: &Cell, path: &DistillationPath) -> Option<f64> {
     cell.paths.iter().find(|known| known.path == *path)?.paper
+}
+
+fn published(of: &Published) -> PublishedReport {
+    PublishedReport { method: of.method.clone(), test_accuracy: share(of.percent) }
 }
 
 /// A share from percent: the number nearest to the decimal fraction, so that 88.98 % prints as 0.8898.

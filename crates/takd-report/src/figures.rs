@@ -3,13 +3,14 @@
 use crate::by_student::Student;
 use crate::columns::joined;
 use crate::file_stem;
+use crate::landscapes::PathLandscape;
 use crate::number::{GLUE, percent};
 use crate::report::{CellReport, Method, PathReport, Report};
 use crate::statistics::Summary;
 use std::collections::BTreeMap;
-use takd_distill::{Record, Runs};
+use takd_distill::{Landscape, Record, Runs};
 use takd_figures::{
-    Bar, Costed, Curve, CurveFigure, CurvePoint, Guide, LineFigure, NodePlace, Palette, PathColumn, PathGraph,
+    Bar, Costed, Curve, CurveFigure, CurvePoint, Guide, HeatMap, LineFigure, NodePlace, Palette, PathColumn, PathGraph,
     PathKind, PathNode, Point, ScatterFigure, Series,
 };
 use takd_grid::recipe::Layout;
@@ -37,6 +38,7 @@ enum Drawing {
     Paths(PathGraph),
     Curves(CurveFigure),
     Scatter(ScatterFigure),
+    Map(HeatMap),
 }
 
 impl Figure {
@@ -52,6 +54,7 @@ impl Figure {
             Drawing::Paths(figure) => figure.to_svg(palette),
             Drawing::Curves(figure) => figure.to_svg(palette),
             Drawing::Scatter(figure) => figure.to_svg(palette),
+            Drawing::Map(figure) => figure.to_svg(palette),
         }
     }
 }
@@ -59,7 +62,8 @@ impl Figure {
 impl Report {
     /// The figures of its results: those of the paper that its layout has. None before there is a result.
     pub fn figures(&self) -> Vec<Figure> {
-        self.cells.iter().flat_map(|cell| of_cell(self.layout, cell)).collect()
+        let cell = |cell| of_cell(self.layout, cell).into_iter().chain(landscapes(cell));
+        self.cells.iter().flat_map(cell).collect()
     }
 
     /// The learning curves of each cell: accuracy over the epochs, the mean over the seeds, for the paths that the recipe asks for.
@@ -316,6 +320,40 @@ fn in_words(paths: &[Option<&PathReport>]) -> String {
         format!("{} {value}", path.path)
     });
     words.collect::<Vec<_>>().join("; ")
+}
+
+/// The paper's Figure 7: the first seed's network of each path, all in the same colours.
+fn landscapes(cell: &CellReport) -> Vec<Figure> {
+    let first = |of: &PathLandscape| of.seeds.first().cloned();
+    let logarithm = |landscape: &Landscape| -> Vec<Option<f64>> {
+        landscape.losses.iter().map(|loss| loss.filter(|loss| *loss > 0.0).map(f64::log10)).collect()
+    };
+    let all = cell.landscapes.iter().filter_map(first).flat_map(|seed| logarithm(&seed.landscape)).flatten();
+    let (low, high) =
+        all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    let figure = |of: &PathLandscape| {
+        let seed = first(of)?;
+        let steps: Vec<String> = seed.landscape.plane.steps().iter().map(|step| format!("{step:.2}")).collect();
+        let figure = HeatMap {
+            title: format!("{}: the loss around {}", cell.name, of.path),
+            description: format!(
+                "Logarithm of the loss on a plane around {}; at the network itself the loss is {:.3}",
+                of.path,
+                seed.landscape.center().unwrap_or(f64::NAN)
+            ),
+            x_label: "first direction, in lengths of the weights".to_owned(),
+            y_label: "second direction".to_owned(),
+            value_label: "log10 of the loss".to_owned(),
+            columns: steps.clone(),
+            rows: steps,
+            values: logarithm(&seed.landscape),
+            colours: Some(Bar { low, high }),
+            numbers: false,
+        };
+        let caption = format!("The loss around {}, seed {}, as in the paper's Figure 7.", of.path, seed.seed);
+        Some(Figure::new(cell, &format!("landscape of {}", of.path), Drawing::Map(figure), caption))
+    };
+    cell.landscapes.iter().filter_map(figure).collect()
 }
 
 /// The most curves that one figure holds.

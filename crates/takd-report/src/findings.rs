@@ -49,7 +49,11 @@ fn heuristic(cell: &CellReport, choice: &Choice) -> Option<String> {
         return Some(format!("{begin}. It is the best by mean: choosing by the heuristic loses nothing."));
     }
     let lost = &cell.best_less(chosen)?.comparison;
-    Some(format!("{begin}. That loses {} points; that the best is better: {}.", interval(lost), lost.in_words()))
+    Some(format!(
+        "{begin}. The best by mean is {} points better; that it is better: {}.",
+        interval(lost),
+        lost.in_words()
+    ))
 }
 
 /// Whether the student becomes better with its teacher, and then worse.
@@ -57,8 +61,9 @@ fn teachers(cell: &CellReport, student: &Student<'_>) -> Option<String> {
     let best = best_of(cell, &student.direct, "The best teacher")?;
     let &largest = student.direct.last()?;
     let &smallest = student.direct.first()?;
-    let is_best =
-        |path: &PathReport| cell.comparisons.iter().any(|found| found.best_of_several && found.path == path.path);
+    let mean = |path: &PathReport| path.test_accuracy.map(|summary| summary.mean);
+    let highest = student.direct.iter().filter_map(|path| mean(path)).fold(f64::NEG_INFINITY, f64::max);
+    let is_best = |path: &PathReport| mean(path) == Some(highest);
     let shape = match (is_best(smallest), is_best(largest)) {
         (_, true) => "By the means the largest teacher is the best: the student does not fall with its teacher's size.",
         (true, false) => "By the means the smallest teacher is the best: the student falls with its teacher's size.",

@@ -1,7 +1,30 @@
 //! Which path for a given cost.
 
 use crate::by_student::Student;
-use crate::report::{CellReport, PathReport};
+use crate::number::{count, dash, percent};
+use crate::report::{CellReport, PathReport, Report};
+
+impl Report {
+    /// Adds to what the numbers say the best path to each cell's smallest student whose runs take at most so many
+    /// multiplications.
+    pub fn add_best_within(&mut self, multiply_adds: f64) {
+        let several = self.cells.len() > 1;
+        for cell in &self.cells {
+            let place = if several { format!("{}: ", cell.name) } else { String::new() };
+            let budget = count(multiply_adds);
+            let line = match cell.best_within(multiply_adds) {
+                Some(path) => format!(
+                    "{place}For at most {budget} multiply-adds the best path by mean is {}, {} %; it takes {}.",
+                    path.path,
+                    path.test_accuracy.map_or_else(dash, |summary| percent(summary.mean)),
+                    count(path.path_multiply_adds)
+                ),
+                None => format!("{place}No path that has a result takes at most {budget} multiply-adds."),
+            };
+            self.findings.push(line);
+        }
+    }
+}
 
 impl CellReport {
     /// The paths to the cell's smallest student that no other path of at most the same cost surpasses, by mean accuracy over the

@@ -69,6 +69,7 @@ mod file_stem;
 mod findings;
 mod front;
 mod graph;
+mod landscapes;
 mod legend;
 mod markdown;
 mod methods;
@@ -87,9 +88,10 @@ pub use choice::{Candidate, Choice, Spent};
 pub use comparison::{Comparison, OverImages, Verdict};
 pub use error::{Error, Result};
 pub use figures::Figure;
+pub use landscapes::{PathLandscape, SeedLandscape};
 pub use report::{
-    CellReport, Measurements, Method, MissingCellReport, MissingPathReport, PathComparison, PathReport, Report,
-    RunReport, RunState,
+    CellReport, Measurements, Method, MissingCellReport, MissingPathReport, PathComparison, PathReport,
+    PublishedReport, Report, RunReport, RunState,
 };
 pub use statistics::{Interval, Summary};
 pub use text::Style;

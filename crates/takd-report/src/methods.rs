@@ -12,6 +12,9 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
     if !report.cells.is_empty() {
         sections.push(above(report));
     }
+    if report.cells.iter().any(|cell| !cell.published.is_empty()) {
+        sections.push(published(report));
+    }
     if columns::several_seeds(report) {
         sections.push(differences(report));
     }
@@ -105,6 +108,23 @@ fn above(report: &Report) -> Section {
         ]);
     }
     Section::new("The networks above the student, test accuracy, %", table, &[])
+}
+
+/// What others reached.
+fn published(report: &Report) -> Section {
+    let titles = [Column::text("method"), Column::number("published %")];
+    let mut table = columns::table(report, titles);
+    for cell in &report.cells {
+        for other in &cell.published {
+            columns::add(
+                &mut table,
+                report,
+                &cell.name,
+                [other.method.as_str().into(), percent(other.test_accuracy).into()],
+            );
+        }
+    }
+    Section::new("Other methods, as published; not run here", table, &[])
 }
 
 /// How much better each method is than those before it.

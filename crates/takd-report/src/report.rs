@@ -4,6 +4,7 @@
 
 use crate::choice::Choice;
 use crate::comparison::Comparison;
+use crate::landscapes::PathLandscape;
 use crate::statistics::Summary;
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -60,12 +61,25 @@ pub struct CellReport {
     pub seeds: Vec<u64>,
     /// Where the paper has its numbers.
     pub paper_source: Option<String>,
+    /// What others reached with the same student, by methods that are not run here.
+    pub published: Vec<PublishedReport>,
     /// Its paths and those that lead to them, teachers before those they teach.
     pub paths: Vec<PathReport>,
     /// How much better some paths are than others: those that the layout asks about.
     pub comparisons: Vec<PathComparison>,
     /// How an assistant is chosen, if the layout asks for it.
     pub choices: Vec<Choice>,
+    /// The loss around networks, if it was asked for and looked at.
+    pub landscapes: Vec<PathLandscape>,
+}
+
+/// What was published of a method that is not run here.
+#[derive(Clone, Debug, Serialize)]
+pub struct PublishedReport {
+    /// The method's name.
+    pub method: String,
+    /// The student's test accuracy.
+    pub test_accuracy: f64,
 }
 
 /// A path and its results, one for each seed.

@@ -2,17 +2,19 @@
 
 use crate::report::Report;
 use crate::table::Section;
-use crate::{assistants, graph, methods, paths, students, teachers};
+use crate::{assistants, graph, landscapes, methods, paths, students, teachers};
 use takd_grid::recipe::Layout;
 
 /// The tables, in the order in which they are read.
 pub(crate) fn of(report: &Report) -> Vec<Section> {
-    match report.layout {
+    let mut sections = match report.layout {
         Layout::Methods => methods::sections(report),
         Layout::Paths => paths::sections(report),
         Layout::Assistants => assistants::sections(report),
         Layout::Teachers => teachers::sections(report),
         Layout::Students => students::sections(report),
         Layout::Graph => graph::sections(report),
-    }
+    };
+    sections.extend(landscapes::section(report));
+    sections
 }

@@ -6,7 +6,7 @@ use crate::report::Report;
 use crate::table::{Column, Section};
 
 /// What is left out of a narrow table, one after the other.
-const LEAVE_OUT: [&str; 5] = ["KL", "agreement %", "entropy", columns::BY_IMAGES, "teacher"];
+const LEAVE_OUT: [&str; 6] = ["KL", "agreement %", "entropy", columns::BY_IMAGES, "teacher", "alone %"];
 
 /// The tables of a report.
 pub(crate) fn sections(report: &Report) -> Vec<Section> {

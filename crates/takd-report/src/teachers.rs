@@ -7,7 +7,8 @@ use crate::report::{CellReport, PathReport, Report};
 use crate::table::{Column, Section, Table};
 
 /// What is left out of a narrow table, one after the other.
-const LEAVE_OUT: [&str; 6] = ["calibration %", "KL", "agreement %", "entropy", columns::BY_IMAGES, "alone %"];
+const LEAVE_OUT: [&str; 7] =
+    ["calibration %", "KL", "agreement %", "entropy", columns::BY_IMAGES, "alone %", "student"];
 
 /// The tables of a report.
 pub(crate) fn sections(report: &Report) -> Vec<Section> {

@@ -92,7 +92,7 @@ fn heuristic_that_misses_the_best_says_what_it_loses() {
     let heuristic = report.findings.iter().find(|line| line.contains("heuristic")).unwrap();
     let mut lost = report.cells[0].comparisons.iter().filter(|found| found.best_of_several);
     let lost = lost.find(|found| found.minus == "plane10 → plane4 → plane2").unwrap().comparison.test_accuracy.mean;
-    let points = format!("loses +{:.2} points", 100.0 * lost);
+    let points = format!("is +{:.2} points", 100.0 * lost);
     assert!(
         heuristic.contains("chooses plane4") && heuristic.replace(" (", " points").contains(&points),
         "{heuristic}"

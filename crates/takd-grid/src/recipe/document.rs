@@ -80,10 +80,21 @@ pub struct RecipeCell {
     pub paper_source: Option<String>,
     /// What is to be said about it.
     pub note: Option<String>,
+    /// What others reached with the same student, by other methods, in the recipe's order.
+    pub published: Vec<Published>,
     /// Its own settings, which win over the recipe's; see [`Recipe::settings`].
     pub settings: Settings,
     /// The place of its header.
     pub at: Span,
+}
+
+/// What was published of a method that is not run here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// The method's name.
+    pub method: String,
+    /// The student's test accuracy, in percent.
+    pub percent: f64,
 }
 
 /// The paths of a cell: at least one, none twice.

@@ -26,7 +26,7 @@ pub enum TableKind {
 const RECIPE: &[&str] = &["title", "source", "layout", "notes", "defaults", "cell", "quick"];
 const SETTINGS: &[&str] =
     &["protocol", "seeds", "lambda", "temperature", "kl_reduction", "epochs", "limit", "replays", "training"];
-const CELL: &[&str] = &["name", "data", "paths", "paper", "paper_source", "note", "missing"];
+const CELL: &[&str] = &["name", "data", "paths", "paper", "paper_source", "published", "note", "missing"];
 const QUICK: &[&str] = &["data", "networks", "drawn"];
 const FAMILIES: [&str; 2] = ["plain", "resnet"];
 const TRAINING: &[&str] = &[

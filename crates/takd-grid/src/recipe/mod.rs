@@ -31,7 +31,8 @@
 //! `[quick]`; and one `[[cell]]` or more.
 //!
 //! A cell: `name`, `data` (a data set), `paths` (a list of [patterns](crate::path)); optional: `paper` (test accuracies
-//! in percent, each for one of the cell's paths), `paper_source` (where the paper has them), `note`, and any setting. A
+//! in percent, each for one of the cell's paths), `published` (what others reached with the same student, by the names of their
+//! methods, which are not run), `paper_source` (where the paper has them), `note`, and any setting. A
 //! cell with `missing` (why it cannot be run yet) may name networks and data that do not exist; its table shows the
 //! paper's numbers alone.
 //!
@@ -96,7 +97,7 @@ mod settings;
 mod shipped;
 mod table;
 
-pub use document::{CellPath, CellPaths, DrawnImages, Layout, Quick, Recipe, RecipeCell};
+pub use document::{CellPath, CellPaths, DrawnImages, Layout, Published, Quick, Recipe, RecipeCell};
 pub use error::{Located, RecipeError, RecipeProblem, Span};
 pub use keys::{Advice, TableKind};
 pub use read::MAX_BYTES;

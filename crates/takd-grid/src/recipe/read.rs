@@ -1,7 +1,7 @@
 //! From a recipe's text to its value.
 
 use super::check::{self, PlacedSettings};
-use super::document::{CellPath, CellPaths, DrawnImages, Layout, Quick, Recipe, RecipeCell};
+use super::document::{CellPath, CellPaths, DrawnImages, Layout, Published, Quick, Recipe, RecipeCell};
 use super::error::{Located, RecipeError, RecipeProblem, Span};
 use super::keys::{TableKind, nearest};
 use super::settings::{self, Settings};
@@ -135,6 +135,7 @@ fn cell(table: &Table<'_>, layout: Layout, settings: Settings) -> Result<RecipeC
         paths,
         paper_source: text("paper_source")?,
         note: text("note")?,
+        published: table.get("published").map(|item| published(&item)).transpose()?.unwrap_or_default(),
         settings,
         at: table.at,
     })
@@ -172,6 +173,8 @@ fn cell_paths<P: PartialEq + fmt::Display>(
     Ok(paths)
 }
 
+const PERCENT: &str = "a test accuracy in percent, 0 to 100";
+
 /// Puts the paper's numbers beside the paths.
 fn paper<P: PartialEq + fmt::Display>(
     table: &Table<'_>,
@@ -185,12 +188,21 @@ fn paper<P: PartialEq + fmt::Display>(
         let Some(place) = paths.iter().position(|known| known.path == path) else {
             return refused(format!("`{path}` is not among the paths of its cell"));
         };
-        let accuracy = value.number("a test accuracy in percent, 0 to 100", |v| (0.0..=100.0).contains(&v))?;
+        let accuracy = value.number(PERCENT, |v| (0.0..=100.0).contains(&v))?;
         if paths[place].paper.replace(accuracy).is_some() {
             return refused(format!("`{path}` has two numbers of the paper"));
         }
     }
     Ok(())
+}
+
+/// What others reached, in the order of the file.
+fn published(item: &Item<'_>) -> Result<Vec<Published>> {
+    let one = |Entry { key, value, .. }: Entry<'_>| {
+        let percent = value.number(PERCENT, |value| (0.0..=100.0).contains(&value))?;
+        Ok(Published { method: key.to_owned(), percent })
+    };
+    item.entries("a table such as { FitNet = 86.73 }")?.into_iter().map(one).collect()
 }
 
 fn quick(item: &Item<'_>, cells: &[(RecipeCell, PlacedSettings)]) -> Result<(Quick, PlacedSettings)> {

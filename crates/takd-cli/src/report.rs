@@ -1,0 +1,132 @@
+//! `takd report`.
+
+use crate::common::{Asked, DEFAULT_OUT, Printed};
+use crate::device::DeviceKind;
+use crate::exit::WrongArgument;
+use crate::recipe::open;
+use crate::run::Choice;
+use crate::{landscape, output, reports, values};
+use anyhow::{Context, Result, ensure};
+use clap::error::ErrorKind;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use takd_datasets::{Catalog, Sources};
+use takd_distill::Runs;
+use takd_figures::Palette;
+use takd_grid::{Experiment, ExperimentError, Plan};
+use takd_report::{Figure, Report};
+
+/// Print what came of recipes, from the runs that there are. Nothing is trained, and no image is read.
+///
+/// The recipe, the preset and all other settings are those that were trained with: they say which runs are meant. Runs may come
+/// from another machine; then --device says on what they were trained. What is not finished is said.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  takd report table1 --preset quick --format html > table1.html
+      one page with figures, learning curves and every run
+  takd report paths --preset quick --budget 1e13
+      the best path whose runs take at most so many multiplications
+  takd report sweep-ta sweep-teacher --device cuda --out from-the-cluster --format markdown
+      runs that were trained on a GPU elsewhere
+  takd report paths --preset quick --figures figures
+      the figures as SVG files, and as PNG if takd was built with --features png
+
+Exit status: 0, finished or not; 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
+pub(crate) struct Args {
+    /// Files, or names of recipes that come with takd
+    #[arg(value_name = "RECIPE", required = true)]
+    recipes: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    asked: Asked,
+    /// What the runs were trained on
+    #[arg(long, value_name = "auto|cpu|cuda|cuda-tf32|metal", default_value = "auto")]
+    device: DeviceKind,
+    /// Where the runs are kept
+    #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
+    out: PathBuf,
+    /// Name the best path whose runs, all that lead to it included, take at most so many multiplications, such as 2.5e14
+    #[arg(long, value_name = "MULTIPLY-ADDS", value_parser = values::multiply_adds, allow_negative_numbers = true)]
+    budget: Option<f64>,
+    /// Write the figures into this folder
+    #[arg(long, value_name = "DIR")]
+    figures: Option<PathBuf>,
+    #[command(flatten)]
+    printed: Printed,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    reports::check(&args.printed, args.recipes.len())?;
+    let folder = args.out.join("runs");
+    ensure!(
+        folder.is_dir(),
+        "there are no runs: {} does not exist; --out names another folder, takd run and its kin train into one",
+        folder.display()
+    );
+    let runs = Runs::open(&folder)?;
+    let mut made = Vec::new();
+    for name in &args.recipes {
+        let recipe = open(name)?;
+        let changes = args.choice.changes(&args.asked);
+        let experiment =
+            Experiment::new(&recipe, &changes, args.device.device_type()).map_err(|error| match error {
+                ExperimentError::Recipe(_) => error.into(),
+                error => WrongArgument::error("report", ErrorKind::ValueValidation, error),
+            })?;
+        let plan = Plan::new(&experiment, &cards(&experiment, &args.out)?)?;
+        let mut report = Report::new(&experiment, &plan, &runs)?;
+        if name == landscape::RECIPE {
+            report.add_landscapes(&runs, landscape::usual_plane(args.choice.preset));
+        }
+        if let Some(budget) = args.budget {
+            report.add_best_within(budget);
+        }
+        made.push(report);
+    }
+    if let Some(folder) = &args.figures {
+        let figures = made.iter().flat_map(|report| {
+            let named = |figure: Figure| (report.file_stem().to_owned(), figure);
+            let learning_curves = report.learning_curves(&runs);
+            report.figures().into_iter().chain(learning_curves).map(named).collect::<Vec<_>>()
+        });
+        write_figures(&figures.collect::<Vec<_>>(), folder)?;
+    }
+    reports::print(&args.printed, &made, &runs)
+}
+
+/// The cards of the experiment's data sets that are kept beside the runs.
+fn cards(experiment: &Experiment, out: &Path) -> Result<BTreeMap<takd_datasets::DatasetName, takd_datasets::Card>> {
+    let sources = Sources { folder: None, offline: true, drawn: experiment.drawn };
+    let folder = out.join("cards");
+    let catalog = Catalog::new(sources, folder.clone());
+    let card = |name| {
+        let card = catalog.kept_card(name)?.with_context(|| {
+            format!(
+                "nothing is known of {name}: {} holds no card of it, or several; commands that train keep one beside their runs",
+                folder.display()
+            )
+        })?;
+        Ok((name, card))
+    };
+    experiment.datasets().into_iter().map(card).collect()
+}
+
+fn write_figures(figures: &[(String, Figure)], folder: &Path) -> Result<()> {
+    takd_store::make_folder(folder)?;
+    for (report, figure) in figures {
+        let stem = folder.join(format!("{report}-{}", figure.name));
+        let svg = figure.to_svg(&Palette::LIGHT);
+        takd_store::write_file(&stem.with_extension("svg"), svg.as_bytes())?;
+        #[cfg(feature = "png")]
+        {
+            // Two pixels for each of the figure's own: sharp in print.
+            let png = takd_figures::png(&svg, Palette::LIGHT.ground, 2.0)?;
+            takd_store::write_file(&stem.with_extension("png"), &png)?;
+        }
+    }
+    let endings = if cfg!(feature = "png") { "SVG and PNG" } else { "SVG" };
+    output::note(&format!("{} figures as {endings} in {}", figures.len(), folder.display()));
+    Ok(())
+}
