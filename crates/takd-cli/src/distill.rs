@@ -26,7 +26,7 @@ Examples:
   takd distill plane10 plane4 plane2
       plane10 alone, then plane4 taught by it, then plane2 taught by plane4, on CIFAR-10
   takd distill 'plane10->plane4->plane2'
-      the same; the quotes keep the shell from taking > for a redirection
+      the same; quotes keep the shell from taking > for a redirection
   takd distill plane10+resnet20 plane2
       plane2 taught by two networks together
   takd distill plane10 plane4 plane2 --lambda 0.3,0.7 --temperature 4
@@ -64,6 +64,9 @@ pub(crate) struct Args {
     pub common: Common,
 }
 
+/// What the program puts in place of an argument `->`, which would look like a flag.
+pub(crate) const ARROW: &str = "→";
+
 /// The names of all networks.
 fn networks() -> String {
     ModelName::all().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
@@ -86,7 +89,9 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     if dataset.is_drawn() {
         common.no_data_dir("distill", &format!("--dataset {dataset}"))?;
     }
-    let path = args.path.join(" -> ").parse();
+    // An arrow may be a word of its own.
+    let words: Vec<&str> = args.path.iter().map(String::as_str).filter(|word| *word != ARROW).collect();
+    let path = words.join(" -> ").parse();
     let path: DistillationPath = path.map_err(|error| {
         WrongArgument::error("distill", ErrorKind::ValueValidation, with_hint_on_quotes(&error, &args.path))
     })?;

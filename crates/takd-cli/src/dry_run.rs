@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use takd_datasets::{Card, DatasetName};
 use takd_distill::{Pace, PaceOf, Runs, Status, measure};
-use takd_grid::{Plan, PlannedRun};
+use takd_grid::{Cost, Plan, PlannedRun};
 use takd_ops::Compute;
 
 /// How long each kind of network is measured.
@@ -51,7 +51,7 @@ pub(crate) fn run(
 ) -> Result<()> {
     let mut paces = BTreeMap::new();
     let mut planned = Vec::new();
-    for run in &plan.runs {
+    for (run, shares_logits) in plan.runs.iter().zip(plan.shares_logits()) {
         let card = &cards[&run.config.data.dataset];
         let share_left = |over: usize| 1.0 - over as f64 / run.config.training.epochs as f64;
         let (state, left) = match runs.status(&run.id) {
@@ -64,7 +64,12 @@ pub(crate) fn run(
             },
             Err(_) => ("damaged", 1.0),
         };
-        let seconds = if left > 0.0 { left * seconds(run, card, compute, &mut paces)? } else { 0.0 };
+        let seconds = if left > 0.0 {
+            let Cost { training, teacher_logits, test } = seconds(run, card, compute, &mut paces)?;
+            left * training + test + if shares_logits { 0.0 } else { teacher_logits }
+        } else {
+            0.0
+        };
         planned.push(Planned {
             id: run.id.to_string(),
             path: run.path.to_string(),
@@ -74,7 +79,7 @@ pub(crate) fn run(
             epochs: run.config.training.epochs,
             gmac: run.cost.total() / 1e9,
             seconds,
-            bytes: bytes(run, card),
+            bytes: bytes(run, card, shares_logits),
         });
     }
     let left = planned.iter().filter(|run| run.seconds > 0.0);
@@ -98,7 +103,7 @@ pub(crate) fn run(
 }
 
 /// What the run takes by the paces of its network and its teachers.
-fn seconds(run: &PlannedRun, card: &Card, compute: &Compute, paces: &mut BTreeMap<PaceOf, Pace>) -> Result<f64> {
+fn seconds(run: &PlannedRun, card: &Card, compute: &Compute, paces: &mut BTreeMap<PaceOf, Pace>) -> Result<Cost> {
     let (config, classes) = (&run.config, card.classes());
     let training = &config.training;
     let mut pace = |model| -> Result<Pace> {
@@ -115,25 +120,14 @@ fn seconds(run: &PlannedRun, card: &Card, compute: &Compute, paces: &mut BTreeMa
     for name in run.path.teachers() {
         teachers += pace(name.spec(classes))?.forward_s;
     }
-    let held_out = training.held_out(config.data.train_images);
-    let trained = (config.data.train_images - held_out) as f64;
-    let evaluated = held_out + if training.evaluates_test_each_epoch() { card.test } else { 0 };
-    let epochs = training.epochs as f64;
-    let looks = match training.forms() {
-        Some(forms) => (forms * config.data.train_images) as f64,
-        None => trained * epochs,
-    };
-    let test = card.test as f64;
-    Ok(epochs * (trained * own.train_s + evaluated as f64 * own.forward_s)
-        + teachers * (looks + test)
-        + own.forward_s * test)
+    Ok(run.looks.cost(own.train_s, own.forward_s, teachers))
 }
 
 /// The network, and the logits of its teachers that are kept.
-fn bytes(run: &PlannedRun, card: &Card) -> u64 {
+fn bytes(run: &PlannedRun, card: &Card, shares_logits: bool) -> u64 {
     let (config, classes) = (&run.config, card.classes());
-    let forms = if config.distillation.is_some() { config.training.forms().unwrap_or(0) } else { 0 };
-    let logits = config.teachers().len() * (forms * config.data.train_images + card.test) * classes;
+    let images = if shares_logits { 0.0 } else { run.looks.taught_once + run.looks.test };
+    let logits = config.teachers().len() * images as usize * classes;
     4 * (config.model.parameter_count(classes) + logits) as u64
 }
 

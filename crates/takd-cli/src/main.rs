@@ -24,6 +24,7 @@ mod values;
 use clap::{CommandFactory, Parser, Subcommand};
 use exit::WrongArgument;
 use remedy::WithoutData;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Knowledge distillation with teacher assistants: a large network teaches one of middle size, which teaches a small one
@@ -91,7 +92,8 @@ fn main() -> ExitCode {
         // SAFETY: no other thread runs yet.
         unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     }
-    let Cli { command } = Cli::parse();
+    let arrow = |argument: OsString| if argument == "->" { distill::ARROW.into() } else { argument };
+    let Cli { command } = Cli::parse_from(std::env::args_os().map(arrow));
     // Shared by whatever writes to the terminal, so that no line lands within a bar.
     let screen = indicatif::MultiProgress::new();
     let ended = logging::install(&screen).and_then(|()| match &command {

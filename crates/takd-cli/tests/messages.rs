@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{distill, folder, run, run_folders, takd, text};
+use common::{distill, folder, json, run, run_folders, takd, text};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,19 @@ fn wrong_paths_are_refused_with_the_nearest_name_or_the_place() {
         assert!(message.contains(expected) && message.lines().count() < 8, "{path:?}: {message}");
         assert!(!message.contains("quotes"), "{path:?}: {message}");
     }
+}
+
+#[test]
+fn arrow_may_be_a_word_of_its_own() {
+    let out = folder();
+    let plan = |path: &[&str]| {
+        let command = &mut distill(path, out.path(), &["--dry-run", "--json", "--epochs", "1"]);
+        let listed = json(&run(command, 0).stdout);
+        let runs = listed["runs"].as_array().expect("runs").iter();
+        runs.map(|run| run["id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(plan(&["plane4", "->", "plane2"]), plan(&["plane4", "plane2"]));
+    run(&mut distill(&["->"], out.path(), &[]), 2);
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl CurveFigure {
             let places: Vec<Place> = points.map(|point| Place { x: x.at(point.x), y: frame.y.at(point.y) }).collect();
             frame.svg.titled(&curve.name, |svg| svg.polyline(&places, stroke(place)));
         }
-        frame.svg.finish(&self.title, &self.description)
+        frame.svg.finish(&self.title, &self.description, palette)
     }
 }
 

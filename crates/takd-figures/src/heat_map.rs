@@ -102,7 +102,7 @@ impl HeatMap {
         svg.rectangle(Place { x: left, y: top }, SIDE, SIDE, 0.0, "none", Stroke::thin(palette.soft));
         self.names(&mut svg, Place { x: left, y: top }, palette);
         self.bar(&mut svg, Place { x: bar_left, y: top }, scale, (&ticks, &tick_labels), palette);
-        svg.finish(&self.title, &self.description)
+        svg.finish(&self.title, &self.description, palette)
     }
 
     /// The names of rows and columns, as many as have room.

@@ -106,7 +106,7 @@ impl LineFigure {
             let at = Place { x: frame.right - 4.0, y: frame.y.at(guide.value) - 5.0 };
             frame.svg.text_with_halo(at, &guide.label, font, palette.ground);
         }
-        frame.svg.finish(&self.title, &self.description)
+        frame.svg.finish(&self.title, &self.description, palette)
     }
 
     fn draw(&self, frame: &mut Frame, series: &Series, place: usize, aside: f64, colour: &str, palette: &Palette) {

@@ -134,7 +134,7 @@ impl PathGraph {
                 });
             }
         }
-        svg.finish(&self.title, &self.description)
+        svg.finish(&self.title, &self.description, palette)
     }
 }
 

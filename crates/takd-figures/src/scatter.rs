@@ -96,7 +96,7 @@ impl ScatterFigure {
             frame.svg.titled(&words, |svg| marker::draw(svg, 0, *at, colour, palette.ground, !point.on_front));
         }
         self.labels(&mut frame, &points, &places, palette);
-        frame.svg.finish(&self.title, &self.description)
+        frame.svg.finish(&self.title, &self.description, palette)
     }
 
     /// Names beside their points where there is room, those on the front first. Others are found by pointing.
@@ -113,11 +113,11 @@ impl ScatterFigure {
             let high = SIZE + 2.0;
             let candidates = [
                 Place { x: at.x - wide - 9.0, y: at.y - high - 1.0 },
+                Place { x: at.x + 9.0, y: at.y - high - 2.0 },
                 Place { x: at.x + 9.0, y: at.y - high / 2.0 },
                 Place { x: at.x - wide - 9.0, y: at.y - high / 2.0 },
                 Place { x: at.x + 9.0, y: at.y + 2.0 },
                 Place { x: at.x - wide - 9.0, y: at.y + 3.0 },
-                Place { x: at.x + 9.0, y: at.y - high - 2.0 },
                 Place { x: at.x - wide / 2.0, y: at.y - high - 8.0 },
                 Place { x: at.x - wide / 2.0, y: at.y + 9.0 },
             ];
@@ -128,7 +128,8 @@ impl ScatterFigure {
             if let Some(label) = free {
                 let colour = if point.on_front { palette.ink } else { palette.soft };
                 let font = Font { size: SIZE, bold: point.on_front, colour, anchor: Anchor::Start };
-                frame.svg.text(Place { x: label.at.x, y: label.at.y + SIZE - 1.5 }, &point.name, font);
+                let at = Place { x: label.at.x, y: label.at.y + SIZE - 1.5 };
+                frame.svg.text_with_halo(at, &point.name, font, palette.ground);
                 taken.push(label);
             }
         }

@@ -1,5 +1,6 @@
 //! The text of an SVG, element by element.
 
+use crate::palette::Palette;
 use std::fmt::Write;
 
 /// A figure that is being drawn, in units of a pixel at its usual size.
@@ -136,12 +137,17 @@ impl Svg {
         self.body.push_str("</g>\n");
     }
 
-    /// The whole figure, with what it shows in words.
-    pub(crate) fn finish(self, title: &str, description: &str) -> String {
+    /// The whole figure, with what it shows in words. On a page it lies on the page's ground; alone it has one of its own.
+    pub(crate) fn finish(self, title: &str, description: &str, palette: &Palette) -> String {
+        let ground = if *palette == Palette::PAGE {
+            String::new()
+        } else {
+            format!("<rect width=\"100%\" height=\"100%\" fill=\"{}\"/>\n", palette.ground)
+        };
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" role=\"img\" \
              font-family=\"system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif\">\n\
-             <title>{}</title>\n<desc>{}</desc>\n{}</svg>\n",
+             <title>{}</title>\n<desc>{}</desc>\n{ground}{}</svg>\n",
             number(self.width),
             number(self.height),
             escaped(title),

@@ -3,7 +3,9 @@
 use crate::plan::{Cost, Plan, PlannedRun};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+use takd_datasets::DatasetName;
 use takd_distill::{Event, Pass, Retry, Runs};
+use takd_models::ModelSpec;
 use takd_store::{Ending, RunId};
 
 /// The time left, estimated from the pace so far; zero before there is a pace.
@@ -20,6 +22,8 @@ pub(crate) struct Clock {
     /// How many runs are trained at once.
     jobs: usize,
     runs: Vec<Progress>,
+    /// Which runs keep the same pace: those of one network, alone or taught.
+    kinds: Vec<usize>,
     teachers: Vec<Vec<usize>>,
 }
 
@@ -48,8 +52,12 @@ struct Took {
 
 impl Clock {
     pub(crate) fn new(plan: &Plan, jobs: usize) -> Self {
-        let begin = |run: &PlannedRun| Progress::new(run.cost);
-        Self { jobs, runs: plan.runs.iter().map(begin).collect(), teachers: teachers(plan) }
+        let begin = |(run, shares_logits): (&PlannedRun, bool)| {
+            let teacher_logits = if shares_logits { 0.0 } else { run.cost.teacher_logits };
+            Progress::new(Cost { teacher_logits, ..run.cost })
+        };
+        let runs = plan.runs.iter().zip(plan.shares_logits()).map(begin).collect();
+        Self { jobs, runs, kinds: kinds(plan), teachers: teachers(plan) }
     }
 
     /// The runs that have ended already take no time; one of them that is damaged is found and trained later.
@@ -101,12 +109,18 @@ impl Clock {
     /// All of it will take as long as its work does when it is shared out evenly, but never less than the longest chain of
     /// teachers and students, which cannot be trained at once.
     pub(crate) fn left(&self, index: usize) -> TimeLeft {
-        let all = self.runs.iter().map(|run| run.took).fold(Took::default(), Took::and);
+        // Multiplications alone say little of the pace: small networks do fewer of them in a second than large ones.
+        let mut of_kind: HashMap<usize, Took> = HashMap::new();
+        let mut all = Took::default();
+        for (run, kind) in self.runs.iter().zip(&self.kinds) {
+            let took = of_kind.entry(*kind).or_default();
+            (*took, all) = (took.and(run.took), all.and(run.took));
+        }
         // Several at once slow each other down, which these seconds include.
         let seconds = |index: usize| {
-            let Progress { left, took: own, .. } = self.runs[index];
-            let Took { cost, seconds } = if own.cost > 0.0 { own } else { all };
-            if cost > 0.0 { left * seconds / cost } else { 0.0 }
+            let own = self.runs[index].took;
+            let known = [own, of_kind[&self.kinds[index]], all].into_iter().find(|took| took.cost > 0.0);
+            known.map_or(0.0, |Took { cost, seconds }| self.runs[index].left * seconds / cost)
         };
         let work: f64 = (0..self.runs.len()).map(seconds).sum();
         let longest = chains(&self.teachers, seconds).into_iter().fold(0.0, f64::max);
@@ -155,6 +169,20 @@ fn chains(teachers: &[Vec<usize>], each: impl Fn(usize) -> f64) -> Vec<f64> {
     chains
 }
 
+/// A number for each kind of run: its network, and whether it is taught while it is trained, which takes teachers along.
+fn kinds(plan: &Plan) -> Vec<usize> {
+    let mut known: Vec<(ModelSpec, bool, DatasetName, usize)> = Vec::new();
+    let kind = |run: &PlannedRun| {
+        let (config, training) = (&run.config, &run.config.training);
+        let kind = (config.model, run.looks.taught_live > 0.0, config.data.dataset, training.batch_size);
+        known.iter().position(|other| *other == kind).unwrap_or_else(|| {
+            known.push(kind);
+            known.len() - 1
+        })
+    };
+    plan.runs.iter().map(kind).collect()
+}
+
 /// The places of each run's teachers in the plan.
 fn teachers(plan: &Plan) -> Vec<Vec<usize>> {
     let places: HashMap<&RunId, usize> = plan.runs.iter().enumerate().map(|(place, run)| (&run.id, place)).collect();
@@ -171,7 +199,10 @@ mod tests {
     fn clock(jobs: usize, runs: &[(f64, &[usize])]) -> (Clock, Instant) {
         let begin = |&(training, _): &(f64, _)| Progress::new(Cost { training, ..Cost::default() });
         let teachers = runs.iter().map(|(_, teachers)| teachers.to_vec()).collect();
-        (Clock { jobs, runs: runs.iter().map(begin).collect(), teachers }, Instant::now())
+        // Runs of equal cost are of one kind.
+        let kind = |(training, _): &(f64, _)| training.to_bits() as usize;
+        let kinds = runs.iter().map(kind).collect();
+        (Clock { jobs, runs: runs.iter().map(begin).collect(), kinds, teachers }, Instant::now())
     }
 
     fn seconds(left: TimeLeft) -> (f64, f64) {
@@ -204,6 +235,28 @@ mod tests {
         clock.tell(1, &started(50, 100), now);
         clock.tell(1, &step(75, 100), after(now, 5));
         assert_eq!(seconds(clock.left(1)), (5.0, 5.0 + 5.0 * 15.0 / 10.0));
+    }
+
+    /// Small networks take ten times as long for a multiplication; once each kind was seen, what is left is told as it comes.
+    #[test]
+    fn time_left_goes_by_the_pace_of_the_same_kind() {
+        let runs: Vec<(f64, &[usize])> = (0..3).flat_map(|_| [(100.0, &[][..]), (1.0, &[][..])]).collect();
+        let (mut clock, mut now) = clock(1, &runs);
+        let takes = |index: usize| if index % 2 == 0 { 100 } else { 10 };
+        for index in 0..runs.len() {
+            clock.tell(index, &started(0, 10), now);
+            now = after(now, takes(index) / 2);
+            clock.tell(index, &step(5, 10), now);
+            let left: u64 = takes(index) / 2 + (index + 1..runs.len()).map(takes).sum::<u64>();
+            let all = clock.left(index).all.as_secs_f64();
+            assert!(
+                index == 0 || (all / left as f64 - 1.0).abs() < 1e-9,
+                "run {index}: {all} s, and {left} s are left"
+            );
+            now = after(now, takes(index) / 2);
+            clock.tell(index, &step(10, 10), now);
+            clock.leave(index);
+        }
     }
 
     #[test]

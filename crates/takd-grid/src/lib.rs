@@ -50,4 +50,4 @@ pub use clock::TimeLeft;
 pub use execute::{Data, Outcome, PlanEvent, Trained, execute};
 pub use experiment::{Cell, Changes, Experiment, ExperimentError, MissingCell, Preset};
 pub use path::DistillationPath;
-pub use plan::{Cost, Plan, PlannedCell, PlannedPath, PlannedRun, SeedRun};
+pub use plan::{Cost, Looks, Plan, PlannedCell, PlannedPath, PlannedRun, SeedRun};

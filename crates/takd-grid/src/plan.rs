@@ -2,7 +2,7 @@
 
 use crate::experiment::{Cell, Experiment};
 use crate::path::DistillationPath;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use takd_datasets::{Card, DatasetName};
 use takd_distill::{DataConfig, Distillation, NUMERICS, Result, RunConfig, RunSettings};
 use takd_models::ModelSpec;
@@ -26,6 +26,8 @@ pub struct PlannedRun {
     pub config: RunConfig,
     /// The networks through which the knowledge comes, the trained one alone at the end.
     pub path: DistillationPath,
+    /// How many images its networks look at.
+    pub looks: Looks,
     /// What it takes.
     pub cost: Cost,
 }
@@ -55,7 +57,54 @@ pub struct SeedRun {
     pub run: RunId,
 }
 
-/// The multiplications of a run, about: to share out the time that is left.
+/// How many images the networks of a run look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Looks {
+    /// Images that the run's network is trained on, over all epochs.
+    pub trained: f64,
+    /// Images that it is evaluated on after the epochs.
+    pub evaluated: f64,
+    /// Images that teachers look at while it is trained, because they see new ones in every epoch.
+    pub taught_live: f64,
+    /// Images that teachers look at once, and whose logits are kept.
+    pub taught_once: f64,
+    /// Test images, at which network and teachers look at the end.
+    pub test: f64,
+}
+
+impl Looks {
+    fn of(config: &RunConfig, card: &Card) -> Self {
+        let RunSettings { training, data, .. } = config.settings();
+        let held_out = training.held_out(data.train_images);
+        let evaluated = held_out + if training.evaluates_test_each_epoch() { card.test } else { 0 };
+        let epochs = training.epochs as f64;
+        let trained = epochs * (data.train_images - held_out) as f64;
+        // Teachers look at every form of the images once, or at every batch.
+        let (once, live) = match training.forms() {
+            Some(forms) => ((forms * data.train_images) as f64, 0.0),
+            None => (0.0, trained),
+        };
+        Self {
+            trained,
+            evaluated: epochs * evaluated as f64,
+            taught_live: live,
+            taught_once: once,
+            test: card.test as f64,
+        }
+    }
+
+    /// What they cost, if the network costs so much for an image that it is `trained` on and for one that it is `shown`, and its
+    /// teachers together for one that they are shown.
+    pub fn cost(&self, trained: f64, shown: f64, teachers: f64) -> Cost {
+        Cost {
+            training: self.trained * trained + self.evaluated * shown + self.taught_live * teachers,
+            teacher_logits: self.taught_once * teachers,
+            test: self.test * (shown + teachers),
+        }
+    }
+}
+
+/// What a run takes, in multiplications or in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     /// Of its epochs: training, teachers that look at every batch, evaluation.
@@ -108,12 +157,28 @@ impl Plan {
     pub fn merged(plans: &[Self]) -> Self {
         let mut builder = Builder::default();
         for Self { runs, cells } in plans {
-            for PlannedRun { config, path, cost, .. } in runs {
-                builder.add(path.clone(), *cost, config.clone());
+            for PlannedRun { config, path, looks, cost, .. } in runs {
+                builder.add(path.clone(), *looks, *cost, config.clone());
             }
             builder.plan.cells.extend(cells.iter().cloned());
         }
         builder.plan
+    }
+
+    /// For each run, whether all the logits that it is taught by are kept by a run before it in the plan: they are computed once.
+    pub fn shares_logits(&self) -> Vec<bool> {
+        let mut kept = HashSet::new();
+        let shares = |run: &PlannedRun| {
+            let training = &run.config.training;
+            let Some(forms) = training.forms() else { return false };
+            let teachers = run.config.teachers();
+            let new = teachers
+                .iter()
+                .filter(|teacher| kept.insert(((*teacher).clone(), forms, training.augmentation)))
+                .count();
+            !teachers.is_empty() && new == 0
+        };
+        self.runs.iter().map(shares).collect()
     }
 
     /// The run of this id.
@@ -173,7 +238,12 @@ impl Builder {
                 })?;
                 let path = path.up_to(stage, name);
                 let teachers: Vec<ModelSpec> = path.teachers().iter().map(|name| name.spec(classes)).collect();
-                let id = self.add(path.clone(), cost(&config, &teachers, card), config);
+                let looks = Looks::of(&config, card);
+                let forward = |model: ModelSpec| model.multiply_adds(classes) as f64;
+                // Forward, and backward to the weights and to the images.
+                let (own, teaching) = (forward(model), teachers.into_iter().map(forward).sum());
+                let cost = looks.cost(3.0 * own, own, teaching);
+                let id = self.add(path.clone(), looks, cost, config);
                 planned.add(path, SeedRun { seed, run: id.clone() });
                 taught.push(id);
             }
@@ -183,10 +253,10 @@ impl Builder {
     }
 
     /// The run of a configuration, added unless it is there.
-    fn add(&mut self, path: DistillationPath, cost: Cost, config: RunConfig) -> RunId {
+    fn add(&mut self, path: DistillationPath, looks: Looks, cost: Cost, config: RunConfig) -> RunId {
         let id = config.id();
         self.places.entry(id.clone()).or_insert_with(|| {
-            self.plan.runs.push(PlannedRun { id: id.clone(), config, path, cost });
+            self.plan.runs.push(PlannedRun { id: id.clone(), config, path, looks, cost });
             self.plan.runs.len() - 1
         });
         id
@@ -200,27 +270,5 @@ impl PlannedCell {
             Some(planned) => planned.runs.push(run),
             None => self.paths.push(PlannedPath { path, runs: vec![run] }),
         }
-    }
-}
-
-/// Multiplications of a run: three times the forward pass for an image trained on, once for one evaluated.
-fn cost(config: &RunConfig, teachers: &[ModelSpec], card: &Card) -> Cost {
-    let classes = card.class_names.len();
-    let forward = |model: ModelSpec| model.multiply_adds(classes) as f64;
-    let RunSettings { training, data, .. } = config.settings();
-    let held_out = training.held_out(data.train_images);
-    let evaluated = held_out + if training.evaluates_test_each_epoch() { card.test } else { 0 };
-    let trained = data.train_images - held_out;
-    let epoch = forward(config.model) * (3 * trained + evaluated) as f64;
-    let of_teachers: f64 = teachers.iter().map(|&teacher| forward(teacher)).sum();
-    // Teachers look at every form of the images once, or at every batch.
-    let (kept, live) = match training.forms() {
-        Some(forms) => (forms * data.train_images, 0),
-        None => (0, trained),
-    };
-    Cost {
-        training: (epoch + of_teachers * live as f64) * training.epochs as f64,
-        teacher_logits: of_teachers * kept as f64,
-        test: (forward(config.model) + of_teachers) * card.test as f64,
     }
 }

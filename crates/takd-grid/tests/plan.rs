@@ -187,6 +187,25 @@ fn teacher_that_is_deleted_or_damaged_meanwhile_is_trained_again_for_all_its_stu
 }
 
 #[test]
+fn logits_of_a_teacher_are_computed_for_the_first_that_it_teaches() {
+    let recipe = |training: &str| {
+        format!(
+            "title = \"shared\"\n[[cell]]\nname = \"plain\"\ndata = \"shapes10\"\n{training}\n\
+             paths = [\"plane4 -> {{plane2, plane6}}\", \"plane4 + plane6 -> plane2\", \"plane4 + plane6 -> plane8\"]"
+        )
+    };
+    let shares = |training: &str| {
+        let plan = plan_of(&recipe(training), &Changes::default());
+        let shares = plan.shares_logits();
+        let named = plan.runs.iter().zip(shares).filter(|(_, shares)| *shares);
+        named.map(|(run, _)| run.path.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(shares(""), ["plane4 → plane6", "plane4 + plane6 → plane8"]);
+    // Where images look new in every epoch, nothing is kept.
+    assert_eq!(shares("training = { plain = { augmentation = \"crop-flip\" } }"), [""; 0]);
+}
+
+#[test]
 fn plan_whose_runs_are_all_finished_asks_for_no_image() {
     let plan = plan("plane4 -> plane2", 1, &[31]);
     let (_folder, runs) = runs();

@@ -68,7 +68,7 @@ fn teachers(cell: &CellReport, student: &Student<'_>) -> Option<String> {
         (_, true) => "By the means the largest teacher is the best: the student does not fall with its teacher's size.",
         (true, false) => "By the means the smallest teacher is the best: the student falls with its teacher's size.",
         (false, false) => {
-            "By the means the student rises with its teacher's size, and then falls, as the paper has it."
+            "By the means the best teacher stands between the smallest and the largest, as in the paper's figure."
         }
     };
     Some(format!("{best} {shape}"))
