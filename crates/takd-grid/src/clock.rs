@@ -242,7 +242,7 @@ mod tests {
     fn time_left_goes_by_the_pace_of_the_same_kind() {
         let runs: Vec<(f64, &[usize])> = (0..3).flat_map(|_| [(100.0, &[][..]), (1.0, &[][..])]).collect();
         let (mut clock, mut now) = clock(1, &runs);
-        let takes = |index: usize| if index % 2 == 0 { 100 } else { 10 };
+        let takes = |index: usize| if index.is_multiple_of(2) { 100 } else { 10 };
         for index in 0..runs.len() {
             clock.tell(index, &started(0, 10), now);
             now = after(now, takes(index) / 2);
