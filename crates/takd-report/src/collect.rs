@@ -1,12 +1,11 @@
 //! From the folder of runs to a report.
 
-use crate::choice::{self, Spent};
+use crate::choice::Spent;
 use crate::comparison::Comparer;
 use crate::error::{Error, Result};
-use crate::report::{
-    CellReport, MissingCellReport, MissingPathReport, PathReport, PublishedReport, Report, RunReport, RunState,
-};
-use crate::{comparisons, file_stem, findings, legend};
+use crate::report::{CellReport, MissingCellReport, MissingPathReport, PathReport, PublishedReport, Report};
+use crate::run::{RunReport, RunState};
+use crate::{choose, comparisons, file_stem, findings, legend};
 use std::collections::{BTreeSet, HashMap};
 use takd_distill::{RunConfig, Runs};
 use takd_grid::path::DistillationPath;
@@ -115,7 +114,7 @@ impl<'a> Collected<'a> {
             landscapes: Vec::new(),
         };
         if layout == Layout::Assistants {
-            report.choices = choice::of(&report, |paths| self.spent(paths));
+            report.choices = choose::of(&report, |paths| self.spent(paths));
         }
         Ok(report)
     }

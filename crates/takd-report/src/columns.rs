@@ -2,7 +2,8 @@
 
 use crate::comparison::{Comparison, OverImages};
 use crate::number::{self, GLUE, dash, percent};
-use crate::report::{CellReport, PathReport, Report, RunState};
+use crate::report::{CellReport, PathReport, Report};
+use crate::run::RunState;
 use crate::statistics::Summary;
 use crate::table::{Column, Entry, Table};
 

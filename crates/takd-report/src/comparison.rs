@@ -6,7 +6,7 @@
 //! difference is the mean of what each image adds, whose standard error is that of a paired comparison; for a single seed its
 //! variance is McNemar's (Psychometrika 12, 1947).
 
-use crate::report::{RunReport, RunState};
+use crate::run::{RunReport, RunState};
 use crate::statistics::{Interval, Summary, normal_quantile, t_quantile, t_two_sided};
 use serde::Serialize;
 use std::collections::HashMap;

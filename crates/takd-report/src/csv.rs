@@ -1,6 +1,7 @@
 //! A report as comma-separated values, for spreadsheets and programs.
 
-use crate::report::{Measurements, Report};
+use crate::report::Report;
+use crate::run::Measurements;
 use serde::Serialize;
 use takd_store::RunId;
 

@@ -3,8 +3,8 @@
 use crate::by_student::Student;
 use crate::columns::joined;
 use crate::file_stem;
-use crate::landscapes::PathLandscape;
 use crate::number::{GLUE, percent};
+use crate::path_landscape::PathLandscape;
 use crate::report::{CellReport, Method, PathReport, Report};
 use crate::statistics::Summary;
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
 //! What a reader has to know about the numbers, in lines.
 
 use crate::number::{self, percent};
-use crate::report::{CellReport, Measurements, MissingCellReport, PathReport, RunState};
+use crate::report::{CellReport, MissingCellReport, PathReport};
+use crate::run::{Measurements, RunState};
 use std::collections::BTreeSet;
 use takd_distill::{Augment, DecayOn, HoldOut, KlReduction, LrFrom, Pick, Protocol, Scale, Training};
 use takd_grid::recipe::{Layout, PerStep};

@@ -58,6 +58,7 @@
 mod assistants;
 mod by_student;
 mod choice;
+mod choose;
 mod collect;
 mod columns;
 mod comparison;
@@ -75,8 +76,10 @@ mod markdown;
 mod methods;
 mod number;
 mod page;
+mod path_landscape;
 mod paths;
 mod report;
+mod run;
 mod sections;
 mod statistics;
 mod students;
@@ -88,10 +91,10 @@ pub use choice::{Candidate, Choice, Spent};
 pub use comparison::{Comparison, OverImages, Verdict};
 pub use error::{Error, Result};
 pub use figures::Figure;
-pub use landscapes::{PathLandscape, SeedLandscape};
+pub use path_landscape::{PathLandscape, SeedLandscape};
 pub use report::{
-    CellReport, Measurements, Method, MissingCellReport, MissingPathReport, PathComparison, PathReport,
-    PublishedReport, Report, RunReport, RunState,
+    CellReport, Method, MissingCellReport, MissingPathReport, PathComparison, PathReport, PublishedReport, Report,
 };
+pub use run::{Measurements, RunReport, RunState};
 pub use statistics::{Interval, Summary};
 pub use text::Style;

@@ -2,7 +2,8 @@
 
 use crate::columns::{self, has_paper, joined};
 use crate::number::{self, GLUE, dash, percent};
-use crate::report::{CellReport, Measurements, MissingPathReport, PathReport, Report, RunReport, RunState};
+use crate::report::{CellReport, MissingPathReport, PathReport, Report};
+use crate::run::{Measurements, RunReport, RunState};
 use crate::table::{Column, Entry, Section};
 
 /// Columns that are left out of a narrow table, one after the other; all are in the forms for programs.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::report::Measurements;
+use crate::run::Measurements;
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 use rand::RngExt;
 use rand_distr::{Beta, Distribution, Normal};

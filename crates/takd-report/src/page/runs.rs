@@ -3,7 +3,8 @@
 use super::text;
 use crate::columns::{accuracy, joined};
 use crate::number::{GLUE, dash, duration, percent};
-use crate::report::{CellReport, PathReport, Report, RunReport, RunState};
+use crate::report::{CellReport, PathReport, Report};
+use crate::run::{RunReport, RunState};
 use maud::{Markup, html};
 use takd_distill::Runs;
 use takd_store::{Configuration, RunId, date};
