@@ -1,8 +1,8 @@
 //! The commands that reproduce a table or a figure of the paper: each is a recipe that comes with takd.
 
 use crate::common::Common;
-use crate::recipe;
 use crate::run::{self, Choice};
+use crate::{recipe, values};
 use anyhow::Result;
 use clap::Subcommand;
 use indicatif::MultiProgress;
@@ -74,11 +74,11 @@ Examples:
   takd paths --preset quick
       on built-in images, minutes on a laptop, nothing to download
   takd paths --cells plain/cifar100 --data-dir ~/data
-  takd report paths --preset quick --budget 1e13
-      the best path whose runs take at most so many multiplications
+  takd paths --preset quick --budget 1e13
+      and the best path whose runs take at most so many multiplications
 
 Exit status: 0 if the table is complete, 1 on an error or if a run diverged, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
-    Paths(Args),
+    Paths(PathsArgs),
     /// Set a teacher assistant beside the published numbers of other ways to teach (Figure 6, right)
     ///
     /// The same as `takd run versus`: teacher ResNet-26, 80 epochs. The other methods are not run; their numbers are those published.
@@ -108,9 +108,26 @@ pub(crate) struct Args {
     pub common: Common,
 }
 
+/// What `takd paths` can be told besides.
+#[derive(clap::Args)]
+pub(crate) struct PathsArgs {
+    /// Name the best path whose runs, all that lead to it included, take at most so many multiplications, such as 2.5e14
+    #[arg(long, value_name = "MULTIPLY-ADDS", value_parser = values::multiply_adds, allow_negative_numbers = true)]
+    budget: Option<f64>,
+    #[command(flatten)]
+    args: Args,
+}
+
 impl Command {
     pub(crate) fn args(&self) -> &Args {
         self.parts().2
+    }
+
+    fn budget(&self) -> Option<f64> {
+        match self {
+            Self::Paths(PathsArgs { budget, .. }) => *budget,
+            _ => None,
+        }
     }
 
     /// The command's name, that of its recipe, its arguments.
@@ -120,7 +137,7 @@ impl Command {
             Self::SweepTa(args) => ("sweep-ta", "sweep-ta", args),
             Self::SweepTeacher(args) => ("sweep-teacher", "sweep-teacher", args),
             Self::SweepStudent(args) => ("sweep-student", "sweep-student", args),
-            Self::Paths(args) => ("paths", "paths", args),
+            Self::Paths(PathsArgs { args, .. }) => ("paths", "paths", args),
             Self::Versus(args) => ("versus", "versus", args),
         }
     }
@@ -132,5 +149,9 @@ pub(crate) fn run(command: &Command, screen: &MultiProgress) -> Result<()> {
         args.common.no_data_dir(name, "--preset quick")?;
     }
     let recipe = recipe::open(recipe)?;
-    run::train(name, &recipe, &args.choice, &args.common, screen)
+    run::train(name, &recipe, &args.choice, &args.common, screen, |report| {
+        if let Some(budget) = command.budget() {
+            report.add_best_within(budget);
+        }
+    })
 }

@@ -10,6 +10,7 @@ use indicatif::MultiProgress;
 use takd_distill::DeviceType;
 use takd_grid::recipe::{PerStep, Recipe, Settings};
 use takd_grid::{Changes, Experiment, ExperimentError, Preset};
+use takd_report::Report;
 
 /// Train what a recipe asks for and print its table.
 ///
@@ -76,16 +77,17 @@ impl Args {
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let recipe = open(&args.recipe)?;
-    train("run", &recipe, &args.choice, &args.common, screen)
+    train("run", &recipe, &args.choice, &args.common, screen, |_| ())
 }
 
-/// Trains what the recipe asks for, as `command` was told to change it.
+/// Trains what the recipe asks for, as `command` was told to change it. The report is finished before it is printed.
 pub(crate) fn train(
     command: &'static str,
     recipe: &Recipe,
     choice: &Choice,
     common: &Common,
     screen: &MultiProgress,
+    mut finish: impl FnMut(&mut Report),
 ) -> Result<()> {
     let changes = choice.changes(&common.asked);
     // Checked here, so that what does not fit the recipe is refused as an argument.
@@ -93,5 +95,9 @@ pub(crate) fn train(
         ExperimentError::Recipe(_) => error.into(),
         error => WrongArgument::error(command, ErrorKind::ValueValidation, error),
     })?;
-    experiment::run(common, screen, |device| Ok(vec![Experiment::new(recipe, &changes, device)?]))
+    let experiments = |device| Ok(vec![Experiment::new(recipe, &changes, device)?]);
+    experiment::run_and(common, screen, experiments, |report, _| {
+        finish(report);
+        Ok(())
+    })
 }

@@ -49,6 +49,9 @@ fn sweeps_share_their_runs_and_reports_need_nothing_but_them() {
     let poor = text(&run(&mut report("paths", out.path(), &["--budget", "1"]), 0).stdout);
     assert!(poor.contains("No path that has a result takes at most 1.00e0"), "{poor}");
 
+    let budget = text(&run(&mut small("paths", out.path(), &["--budget", "1e13"]), 0).stdout);
+    assert!(budget.contains("For at most 1.00e13 multiply-adds the best path"), "{budget}");
+
     // Figures are files.
     let figures = out.path().join("figures");
     let mut command = report("sweep-ta", out.path(), &["--figures"]);
@@ -58,7 +61,7 @@ fn sweeps_share_their_runs_and_reports_need_nothing_but_them() {
     for figure in written.iter().filter(|path| path.extension().is_some_and(|ending| ending == "svg")) {
         assert!(fs::read_to_string(figure).expect("a figure").starts_with("<svg"), "{}", figure.display());
     }
-    assert_eq!(tables(out.path(), "html").len(), 3);
+    assert_eq!(tables(out.path(), "html").len(), 4);
 }
 
 #[test]

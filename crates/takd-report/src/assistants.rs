@@ -8,7 +8,8 @@ use crate::report::{CellReport, PathReport, Report};
 use crate::table::{Column, Section, Table};
 
 /// What is left out of a narrow table of assistants, one after the other.
-const LEAVE_OUT: [&str; 6] = ["KL", "agreement %", "entropy", columns::BY_IMAGES, "student", "less BLKD"];
+const LEAVE_OUT: [&str; 7] =
+    ["calibration %", "KL", "agreement %", "entropy", columns::BY_IMAGES, "student", "less BLKD"];
 
 /// The tables of a report.
 pub(crate) fn sections(report: &Report) -> Vec<Section> {
@@ -45,7 +46,7 @@ fn assistants(report: &Report) -> Section {
                 let direct = student.direct_of(path);
                 let comparison = direct.and_then(|direct| cell.compared(path, direct));
                 row.extend(compared(cell, comparison.map(|found| &found.comparison)));
-                row.extend(columns::of_teacher(path));
+                row.extend(columns::of_teacher(cell, path));
                 columns::add(&mut table, report, &cell.name, row);
             }
         }

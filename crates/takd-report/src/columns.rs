@@ -84,15 +84,19 @@ pub(crate) fn compared(cell: &CellReport, comparison: Option<&Comparison>) -> [E
 }
 
 /// The titles of [`of_teacher`]: what the paper explains the teachers' effect by.
-pub(crate) const OF_TEACHER: [&str; 3] = ["entropy", "agreement %", "KL"];
+pub(crate) const OF_TEACHER: [&str; 4] = ["entropy", "agreement %", "KL", "calibration %"];
 
-/// Over the seeds, of the runs that are taught: the entropy of the soft targets, agreement, KL.
-pub(crate) fn of_teacher(path: &PathReport) -> [Entry; 3] {
+/// Of the runs that are taught, over the seeds: the entropy of the soft targets, agreement, KL; and of those that teach them the
+/// calibration error.
+pub(crate) fn of_teacher(cell: &CellReport, path: &PathReport) -> [Entry; 4] {
     let nats = |summary: Option<Summary>| summary.map_or_else(dash, |summary| format!("{:.4}", summary.mean));
+    let share = |summary: Option<Summary>| summary.map_or_else(dash, |summary| percent(summary.mean));
+    let teacher = path.stages.split_last().and_then(|(_, teachers)| cell.path(teachers));
     [
         nats(path.summary(|result| result.soft_target_entropy)),
-        path.summary(|result| result.agreement).map_or_else(dash, |summary| percent(summary.mean)),
+        share(path.summary(|result| result.agreement)),
         nats(path.summary(|result| result.kl)),
+        share(teacher.and_then(|teacher| teacher.summary(|result| Some(result.calibration_error)))),
     ]
     .map(Entry::from)
 }

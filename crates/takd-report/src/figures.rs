@@ -103,8 +103,8 @@ fn published(path: Option<&PathReport>) -> Option<Point> {
     Some(Point { value: 100.0 * path?.paper_accuracy?, bar: None })
 }
 
-/// Ours and the paper's points of some paths; the paper's are left out if it has none.
-fn ours_and_papers(name: &str, paths: &[Option<&PathReport>]) -> Vec<Series> {
+/// Ours and the paper's points of some paths; the paper's are left out if it has none, or if ours are of other images.
+fn ours_and_papers(cell: &CellReport, name: &str, paths: &[Option<&PathReport>]) -> Vec<Series> {
     let ours = Series {
         name: name.to_owned(),
         joined: true,
@@ -117,7 +117,8 @@ fn ours_and_papers(name: &str, paths: &[Option<&PathReport>]) -> Vec<Series> {
         published: true,
         points: paths.iter().map(|path| published(*path)).collect(),
     };
-    let has_paper = papers.points.iter().any(Option::is_some);
+    // Numbers of other images are no points beside ours.
+    let has_paper = cell.stands_for.is_none() && papers.points.iter().any(Option::is_some);
     std::iter::once(ours).chain(has_paper.then_some(papers)).collect()
 }
 
@@ -133,7 +134,10 @@ fn methods(cell: &CellReport) -> Figure {
         description: in_words(&paths),
         y_label: ACCURACY.to_owned(),
         names: Method::ALL.iter().map(ToString::to_string).collect(),
-        series: ours_and_papers(OURS, &paths).into_iter().map(|series| Series { joined: false, ..series }).collect(),
+        series: ours_and_papers(cell, OURS, &paths)
+            .into_iter()
+            .map(|series| Series { joined: false, ..series })
+            .collect(),
         ..LineFigure::default()
     };
     let caption = format!("The student by each method.{}", bars(cell));
@@ -150,7 +154,7 @@ fn teachers(cell: &CellReport, student: &Student<'_>) -> Option<Figure> {
         x_label: "teacher".to_owned(),
         y_label: format!("{ACCURACY}, of the student"),
         names: student.direct.iter().map(|path| joined(&path.stages[..1]).replace(GLUE, " ")).collect(),
-        series: ours_and_papers(OURS, &paths),
+        series: ours_and_papers(cell, OURS, &paths),
         guides: student
             .alone
             .and_then(|alone| alone.test_accuracy)
@@ -170,8 +174,8 @@ fn students(cell: &CellReport) -> Option<Figure> {
     let first = students.first()?.direct.first()?;
     let taught: Vec<Option<&PathReport>> = students.iter().map(|student| student.direct.first().copied()).collect();
     let alone: Vec<Option<&PathReport>> = students.iter().map(|student| student.alone).collect();
-    let mut series = ours_and_papers(&format!("taught by {}", first.stages[0].join(" + ")), &taught);
-    series.extend(ours_and_papers("alone", &alone));
+    let mut series = ours_and_papers(cell, &format!("taught by {}", first.stages[0].join(" + ")), &taught);
+    series.extend(ours_and_papers(cell, "alone", &alone));
     let figure = LineFigure {
         title: format!("{}: students alone and taught", cell.name),
         description: in_words(&taught),
@@ -209,7 +213,7 @@ fn assistants(cell: &CellReport) -> Vec<Figure> {
             x_label: "assistant".to_owned(),
             y_label: format!("{ACCURACY}, of the student"),
             names: by_size.iter().map(|candidate| candidate.assistant.clone()).collect(),
-            series: ours_and_papers(OURS, &paths),
+            series: ours_and_papers(cell, OURS, &paths),
             guides: guide(direct, "without an assistant (BLKD)").into_iter().collect(),
         };
         let caption = format!("The student by the assistant between it and {}.{}", choice.teacher, bars(cell));
@@ -229,7 +233,7 @@ fn assistants(cell: &CellReport) -> Vec<Figure> {
             x_label: "network".to_owned(),
             y_label: format!("{ACCURACY}, alone"),
             names,
-            series: ours_and_papers("alone", &sizes),
+            series: ours_and_papers(cell, "alone", &sizes),
             guides: line.into_iter().collect(),
         };
         let caption = format!(

@@ -237,16 +237,16 @@ fn columns(layout: Layout, cells: &[CellReport]) -> Vec<String> {
         Layout::Teachers => {
             lines.push(format!(
                 "Alone: the teacher without a teacher of its own. Less alone: the student less the same student without a \
-                 teacher. Calibration: expected calibration error of the teacher.{}",
+                 teacher.{}{OF_WHO_TEACHES}",
                 third_force(cells)
             ));
         }
         Layout::Students => lines.push(format!(
-            "Alone: the student without a teacher. Gain: taught less alone.{}",
+            "Alone: the student without a teacher. Gain: taught less alone.{}{OF_WHO_TEACHES}",
             third_force(cells)
         )),
         Layout::Assistants => {
-            lines.push(format!("{methods}{}", third_force(cells)));
+            lines.push(format!("{methods}{}{OF_WHO_TEACHES}", third_force(cells)));
             lines.push(
                 "The heuristic (the paper's Section 4.2, Figure 4) trains every size alone and takes as assistant the one whose \
                  accuracy is nearest to the mean of student and teacher. Runs and multiply-adds (two FLOP each) are those of all \
@@ -293,6 +293,9 @@ fn differences(layout: Layout, cells: &[CellReport]) -> String {
     }
     text
 }
+
+/// What a table says of the calibration that stands beside those who are taught.
+const OF_WHO_TEACHES: &str = " Calibration: expected calibration error of who teaches.";
 
 /// What teachers give, by which the paper explains their effect.
 fn third_force(cells: &[CellReport]) -> String {

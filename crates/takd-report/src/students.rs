@@ -6,7 +6,8 @@ use crate::report::Report;
 use crate::table::{Column, Section};
 
 /// What is left out of a narrow table, one after the other.
-const LEAVE_OUT: [&str; 6] = ["KL", "agreement %", "entropy", columns::BY_IMAGES, "teacher", "alone %"];
+const LEAVE_OUT: [&str; 7] =
+    ["calibration %", "KL", "agreement %", "entropy", columns::BY_IMAGES, "teacher", "alone %"];
 
 /// The tables of a report.
 pub(crate) fn sections(report: &Report) -> Vec<Section> {
@@ -33,7 +34,7 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
                 }
                 let comparison = student.alone.and_then(|alone| cell.compared(path, alone));
                 row.extend(columns::compared(cell, comparison.map(|found| &found.comparison)));
-                row.extend(columns::of_teacher(path));
+                row.extend(columns::of_teacher(cell, path));
                 columns::add(&mut table, report, &cell.name, row);
             }
         }

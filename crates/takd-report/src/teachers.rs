@@ -2,7 +2,7 @@
 
 use crate::by_student::Student;
 use crate::columns::{self, OF_TEACHER, accuracy, accuracy_of, joined};
-use crate::number::{dash, percent};
+use crate::number::dash;
 use crate::report::{CellReport, PathReport, Report};
 use crate::table::{Column, Section, Table};
 
@@ -19,7 +19,6 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
     }
     titles.extend(columns::comparison("less alone"));
     titles.extend(OF_TEACHER.map(Column::number));
-    titles.push(Column::number("calibration %"));
     let mut table = columns::table(report, titles);
     for cell in &report.cells {
         for student in Student::all(cell).iter().filter(|student| !student.direct.is_empty()) {
@@ -33,7 +32,6 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
 fn add(table: &mut Table, report: &Report, cell: &CellReport, student: &Student<'_>, path: &PathReport) {
     let teachers = &path.stages[..path.stages.len() - 1];
     let teacher = cell.path(teachers).filter(|_| !teachers.is_empty());
-    let calibration = teacher.and_then(|teacher| teacher.summary(|result| Some(result.calibration_error)));
     let mut row = vec![
         path.student().join(" + ").into(),
         if teachers.is_empty() { dash() } else { joined(teachers) }.into(),
@@ -45,7 +43,6 @@ fn add(table: &mut Table, report: &Report, cell: &CellReport, student: &Student<
     }
     let comparison = student.alone.and_then(|alone| cell.compared(path, alone));
     row.extend(columns::compared(cell, comparison.map(|found| &found.comparison)));
-    row.extend(columns::of_teacher(path));
-    row.push(calibration.map_or_else(dash, |summary| percent(summary.mean)).into());
+    row.extend(columns::of_teacher(cell, path));
     columns::add(table, report, &cell.name, row);
 }

@@ -49,7 +49,7 @@ impl Report {
                     ul.findings { @for line in &self.findings { li { (text(line)) } } }
                 }
             }
-            @for figure in &self.figures() { (self.figure(figure)) }
+            div.figures { @for figure in &self.figures() { (self.figure(figure)) } }
             @for section in sections::of(self) {
                 section {
                     h2 { (section.heading) }
@@ -60,7 +60,7 @@ impl Report {
             @if !curves.is_empty() {
                 section {
                     h2 { "Learning curves" }
-                    @for figure in &curves { (self.figure(figure)) }
+                    div.figures { @for figure in &curves { (self.figure(figure)) } }
                 }
             }
             section {
