@@ -42,7 +42,7 @@ impl<'a> Student<'a> {
         self.direct.iter().find(|direct| direct.stages[0] == path.stages[0]).copied()
     }
 
-    /// All paths to it, those that are asked for most rarely last: alone, direct, by way of assistants.
+    /// All paths to it: alone, direct, by way of assistants.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &'a PathReport> {
         self.alone.iter().chain(&self.direct).chain(&self.assisted).copied()
     }
