@@ -149,8 +149,11 @@ fn text(compared: &Compared) -> String {
         line("diverged", &diverged.join(", "));
     }
     line("difference", &format!("{} points of test accuracy", points(comparison.test_accuracy.mean)));
-    let over_seeds = comparison.test_accuracy.interval_95.map_or("unknown of a single seed".to_owned(), interval);
-    line("over seeds", &format!("{over_seeds} (95 %, Student's t)"));
+    let over_seeds = comparison.test_accuracy.interval_95.map_or_else(
+        || "unknown: there is a single seed".to_owned(),
+        |over_seeds| format!("{} (95 %, Student's t)", interval(over_seeds)),
+    );
+    line("over seeds", &over_seeds);
     let over_images = comparison.over_images.map_or_else(
         || "unknown: it is not kept which test images these runs get right".to_owned(),
         |images| format!("{} (95 %, paired over {} test images)", interval(images.interval_95), images.images),
