@@ -37,7 +37,9 @@ pub(crate) fn run(command: &str, args: &[OsString]) -> Result<()> {
     build.arg(cargo::root().join("Cargo.toml"));
     let feature = match command {
         // Its device is what runs were trained on elsewhere; it opens none.
-        "report" => args.iter().any(|arg| arg == "--figures").then_some("png"),
+        "report" => {
+            args.iter().any(|arg| arg.to_str().is_some_and(|arg| arg.starts_with("--figures"))).then_some("png")
+        }
         _ => gpu::device_feature(args),
     };
     gpu::check_feature(feature)?;

@@ -54,8 +54,9 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     };
     let wrong = |error: &dyn std::fmt::Display| WrongArgument::error("all", ErrorKind::ValueValidation, error);
     let (names, _) = experiments(DeviceType::Cpu).map_err(|error| wrong(&error))?;
-    if names.is_empty() {
-        return Err(wrong(&format!("no recipe has a cell `{}`", changes.cells.join("` or `"))));
+    let known = |name: &String| recipes.iter().any(|recipe| recipe.cells.iter().any(|cell| cell.name == *name));
+    if let Some(unknown) = changes.cells.iter().find(|name| !known(name)) {
+        return Err(wrong(&format!("no recipe has a cell `{unknown}`")));
     }
     let landscape_at = names.iter().position(|name| *name == landscape::RECIPE);
     experiment::run_and(

@@ -52,7 +52,7 @@ pub(crate) fn run_and(
     }
     let compute = common.place.device.open()?;
     let experiments = experiments(DeviceType::of(&compute))?;
-    reports::check(&common.printed, experiments.len())?;
+    reports::check("all", &common.printed, experiments.len())?;
     let drawn = experiments.first().map(|experiment| experiment.drawn).unwrap_or_default();
     ensure!(
         experiments.iter().all(|experiment| experiment.drawn == drawn),
@@ -74,6 +74,8 @@ pub(crate) fn run_and(
     let mut made = Vec::new();
     for (place, (experiment, plan)) in experiments.iter().zip(&plans).enumerate() {
         let mut report = Report::new(experiment, plan, &runs)?;
+        // What is there is kept, whatever becomes of what is still to be done.
+        reports::keep(&common.place, &report, &runs)?;
         finish(
             &mut report,
             &Workplace { catalog: &catalog, runs: &runs, compute: &compute, plan, place, stop: &stop },

@@ -58,7 +58,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    reports::check(&args.printed, args.recipes.len())?;
+    reports::check("report", &args.printed, args.recipes.len())?;
     let folder = args.out.join("runs");
     ensure!(
         folder.is_dir(),

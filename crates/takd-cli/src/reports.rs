@@ -1,18 +1,20 @@
 //! What came of experiments, printed and kept.
 
 use crate::common::{Format, Place, Printed};
+use crate::exit::WrongArgument;
 use crate::output;
-use anyhow::{Result, ensure};
+use anyhow::Result;
+use clap::error::ErrorKind;
 use takd_distill::Runs;
 use takd_report::Report;
 
 /// Refuses, before anything is trained, what could not be printed.
-pub(crate) fn check(printed: &Printed, reports: usize) -> Result<()> {
-    ensure!(
-        reports == 1 || printed.format() != Format::Html,
-        "several reports are several pages: they are kept in the folder `tables` of --out; name one recipe to print its page"
-    );
-    Ok(())
+pub(crate) fn check(command: &'static str, printed: &Printed, reports: usize) -> Result<()> {
+    if reports == 1 || printed.format() != Format::Html {
+        return Ok(());
+    }
+    let message = "several reports are several pages: they are kept in the folder `tables` of --out; name one recipe to print its page";
+    Err(WrongArgument::error(command, ErrorKind::ArgumentConflict, message))
 }
 
 /// Prints the reports one after the other; as JSON, several are a list.

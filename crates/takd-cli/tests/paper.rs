@@ -76,7 +76,7 @@ fn report_of_what_is_not_there_says_what_is_missing() {
     assert!(refused(&mut report("table2", out.path(), &[]), 1).contains("table1, sweep-ta"));
     assert!(refused(&mut report("table1", out.path(), &["--budget", "-1"]), 2).contains("2.5e14"));
     let mut two_pages = report("table1", out.path(), &["--format", "html"]);
-    assert!(refused(two_pages.arg("paths"), 1).contains("several pages"));
+    assert!(refused(two_pages.arg("paths"), 2).contains("several pages"));
 }
 
 #[test]
@@ -92,6 +92,9 @@ fn everything_of_a_cell_is_one_plan_and_each_recipe_has_its_table() {
     assert_eq!(run_folders(out.path()).len(), runs.len());
     let refused = text(&run(takd(&["all", "--cells", "plain/cifar11", "--out"]).arg(out.path()), 2).stderr);
     assert!(refused.contains("no recipe has a cell `plain/cifar11`"), "{refused}");
+    let cells = "plain/cifar10,plain/cifar1O";
+    let refused = text(&run(takd(&["all", "--preset", "quick", "--cells", cells, "--out"]).arg(out.path()), 2).stderr);
+    assert!(refused.contains("no recipe has a cell `plain/cifar1O`"), "{refused}");
 }
 
 #[test]

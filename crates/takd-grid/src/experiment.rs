@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::{fmt, str::FromStr};
 use takd_datasets::{DatasetName, Drawn};
 use takd_distill::{DeviceType, KlReduction, LrFrom, Protocol, Training};
-use takd_models::{Family, ModelSpec};
+use takd_models::{Family, ModelName, ModelSpec};
 
 /// An experiment whose names are resolved and whose settings are checked: what a [`Plan`](crate::Plan) is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +42,8 @@ pub struct Cell {
     pub dataset: DatasetName,
     /// The data set of the recipe, if the quick form has put another in its place.
     pub stands_for: Option<String>,
+    /// Networks that the quick form has put in place of others: each with the one that it stands for.
+    pub networks: Vec<StandIn>,
     /// How many training images are used; all without a limit.
     pub limit: Option<usize>,
     /// Whose rules it follows.
@@ -65,6 +67,15 @@ pub struct Cell {
     epochs: Option<usize>,
     replays: Option<NonZeroUsize>,
     training: TrainingByFamily,
+}
+
+/// A network in place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandIn {
+    /// The network.
+    pub network: ModelName,
+    /// The one of the recipe.
+    pub stands_for: ModelName,
 }
 
 /// A cell that cannot be run yet: its table has the paper's numbers alone.
@@ -258,6 +269,7 @@ impl Cell {
             name: name.to_owned(),
             dataset,
             stands_for: None,
+            networks: Vec::new(),
             limit: settings.limit,
             protocol,
             seeds: settings.seeds.unwrap_or(SEEDS.to_vec()),
@@ -345,6 +357,7 @@ fn resolve(
         None => paths.to_vec(),
     };
     Ok(Cell {
+        networks: quick.map(|quick| stand_ins(quick, cell)).unwrap_or_default(),
         stands_for: stand_in.map(|_| cell.data.value.clone()),
         paper_source: cell.paper_source.clone(),
         note: cell.note.clone(),
@@ -353,13 +366,25 @@ fn resolve(
     })
 }
 
+/// The quick form's networks that stand in the cell's paths for others.
+fn stand_ins(quick: &Quick, cell: &crate::recipe::RecipeCell) -> Vec<StandIn> {
+    let is_used = |network: ModelName| {
+        cell.known_paths().iter().any(|path| path.path.stages().iter().any(|stage| stage.contains(&network)))
+    };
+    let used = quick.networks.iter().filter(|(of, network)| of != network && is_used(**of));
+    used.map(|(of, network)| StandIn { network: *network, stands_for: *of }).collect()
+}
+
 /// The paths with the quick form's networks. Those that become the same are one, the first.
 fn quick_paths(quick: &Quick, paths: &[CellPath<DistillationPath>]) -> Vec<CellPath<DistillationPath>> {
     let mut once: Vec<CellPath<DistillationPath>> = Vec::new();
     for path in paths {
         let path = CellPath { path: quick.path(&path.path), ..path.clone() };
-        if !once.iter().any(|known| known.path == path.path) {
-            once.push(path);
+        match once.iter_mut().find(|known| known.path == path.path) {
+            // Its number was that of another network, and now there are several.
+            Some(known) if known.paper != path.paper => known.paper = None,
+            Some(_) => {}
+            None => once.push(path),
         }
     }
     once

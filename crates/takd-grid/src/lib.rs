@@ -48,6 +48,6 @@ pub mod recipe;
 
 pub use clock::TimeLeft;
 pub use execute::{Data, Outcome, PlanEvent, Trained, execute};
-pub use experiment::{Cell, Changes, Experiment, ExperimentError, MissingCell, Preset};
+pub use experiment::{Cell, Changes, Experiment, ExperimentError, MissingCell, Preset, StandIn};
 pub use path::DistillationPath;
 pub use plan::{Cost, Looks, Plan, PlannedCell, PlannedPath, PlannedRun, SeedRun};

@@ -45,7 +45,7 @@ fn assistants(report: &Report) -> Section {
                 }
                 let direct = student.direct_of(path);
                 let comparison = direct.and_then(|direct| cell.compared(path, direct));
-                row.extend(compared(cell, comparison.map(|found| &found.comparison)));
+                row.extend(compared(cell, comparison));
                 row.extend(columns::of_teacher(cell, path));
                 columns::add(&mut table, report, &cell.name, row);
             }
@@ -63,7 +63,7 @@ fn best(report: &Report) -> Section {
         for found in cell.comparisons.iter().filter(|found| found.best_of_several) {
             let between = |path: &str| cell.named(path).map_or_else(|| path.to_owned(), assistant);
             let mut row = vec![between(&found.path).into(), between(&found.minus).into()];
-            row.extend(compared(cell, Some(&found.comparison)));
+            row.extend(compared(cell, Some(found)));
             columns::add(&mut table, report, &cell.name, row);
         }
     }

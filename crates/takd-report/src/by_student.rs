@@ -37,6 +37,24 @@ impl<'a> Student<'a> {
         }
     }
 
+    /// The teachers from which paths by way of assistants begin.
+    pub(crate) fn teachers(&self) -> Vec<&'a [String]> {
+        let mut teachers: Vec<&[String]> = Vec::new();
+        for path in &self.assisted {
+            if !teachers.contains(&path.stages[0].as_slice()) {
+                teachers.push(&path.stages[0]);
+            }
+        }
+        teachers
+    }
+
+    /// The paths from a teacher by way of one assistant alone.
+    pub(crate) fn by_assistant(&self, teacher: &[String]) -> Vec<&'a PathReport> {
+        let one =
+            |path: &&&PathReport| path.stages[0] == *teacher && path.stages.len() == 3 && path.stages[1].len() == 1;
+        self.assisted.iter().filter(one).copied().collect()
+    }
+
     /// The path from the same teacher straight to the student.
     pub(crate) fn direct_of(&self, path: &PathReport) -> Option<&'a PathReport> {
         self.direct.iter().find(|direct| direct.stages[0] == path.stages[0]).copied()

@@ -5,7 +5,9 @@
 
 use crate::by_student::Student;
 use crate::choice::{Candidate, Choice, Spent};
+use crate::comparison::{best, common_means};
 use crate::report::{CellReport, PathReport};
+use crate::run::RunReport;
 
 /// The choices of a cell: one for each pair of teacher and student with assistants of one network each between them.
 ///
@@ -13,13 +15,7 @@ use crate::report::{CellReport, PathReport};
 pub(crate) fn of(cell: &CellReport, spent: impl Fn(&[&PathReport]) -> Spent) -> Vec<Choice> {
     let mut choices = Vec::new();
     for student in Student::all(cell) {
-        let mut teachers: Vec<&[String]> = Vec::new();
-        for path in &student.assisted {
-            if !teachers.contains(&path.stages[0].as_slice()) {
-                teachers.push(&path.stages[0]);
-            }
-        }
-        choices.extend(teachers.into_iter().filter_map(|teacher| choice(cell, &student, teacher, &spent)));
+        choices.extend(student.teachers().into_iter().filter_map(|teacher| choice(cell, &student, teacher, &spent)));
     }
     choices
 }
@@ -31,32 +27,31 @@ fn choice(
     spent: &impl Fn(&[&PathReport]) -> Spent,
 ) -> Option<Choice> {
     let alone = |network: &[String]| cell.path(&[network.to_vec()]);
-    let mean = |path: &PathReport| path.test_accuracy.map(|summary| summary.mean);
-    let one_between = |path: &&&PathReport| path.stages.len() == 3 && path.stages[1].len() == 1;
-    let paths = student.assisted.iter().filter(|path| path.stages[0] == *teacher).filter(one_between);
-    let paths: Vec<&PathReport> = paths.copied().collect();
+    let paths = student.by_assistant(teacher);
     let first = paths.first()?;
-    let line =
-        student.alone.and_then(mean).zip(alone(teacher).and_then(mean)).map(|(low, high)| f64::midpoint(low, high));
-    let above = |path: &PathReport| Some(alone(&path.stages[1]).and_then(mean)? - line?);
-    let candidates = paths.iter().map(|path| Candidate {
+    // All sizes alone, by the seeds that all of them have: student, teacher, assistants.
+    let sizes: Vec<Option<&PathReport>> = std::iter::once(student.alone)
+        .chain([alone(teacher)])
+        .chain(paths.iter().map(|path| alone(&path.stages[1])))
+        .collect();
+    let sets: Vec<&[RunReport]> = sizes.iter().map(|path| path.map_or(&[][..], |path| &path.runs)).collect();
+    let means = common_means(&sets).unwrap_or_else(|| vec![None; sets.len()]);
+    let line = means[0].zip(means[1]).map(|(low, high)| f64::midpoint(low, high));
+    let above = |place: usize| Some(means[2 + place]? - line?);
+    let candidates = paths.iter().enumerate().map(|(place, path)| Candidate {
         path: path.path.clone(),
         assistant: path.stages[1].join(" + "),
-        above_line: above(path),
+        above_line: above(place),
     });
     let candidates: Vec<Candidate> = candidates.collect();
-    let nearest = |one: &&PathReport, other: &&PathReport| {
-        let distance = |path| above(path).map_or(f64::INFINITY, f64::abs);
-        distance(one).total_cmp(&distance(other))
-    };
+    let distance = |place: usize| above(place).map_or(f64::INFINITY, f64::abs);
     // As long as a size has no result, nobody knows which is nearest, or best.
     let all = candidates.iter().all(|candidate| candidate.above_line.is_some());
-    let by_heuristic = paths.iter().copied().min_by(nearest).filter(|_| all);
+    let nearest = (0..paths.len()).min_by(|&one, &other| distance(one).total_cmp(&distance(other)));
+    let by_heuristic = nearest.filter(|_| all).map(|place| paths[place]);
     let tried = paths.iter().all(|path| path.test_accuracy.is_some());
-    let by_trying = paths.iter().copied().filter(|_| tried).max_by(|one, other| {
-        let accuracy = |path| mean(path).unwrap_or(0.0);
-        accuracy(one).total_cmp(&accuracy(other))
-    });
+    let runs: Vec<&[RunReport]> = paths.iter().map(|path| path.runs.as_slice()).collect();
+    let by_trying = best(&runs).filter(|_| tried).map(|place| paths[place]);
     let mut sizes: Vec<&PathReport> = student.alone.into_iter().chain(alone(teacher)).collect();
     sizes.extend(paths.iter().filter_map(|path| alone(&path.stages[1])));
     sizes.extend(by_heuristic);

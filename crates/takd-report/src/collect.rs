@@ -6,11 +6,11 @@ use crate::error::{Error, Result};
 use crate::report::{CellReport, MissingCellReport, MissingPathReport, PathReport, PublishedReport, Report};
 use crate::run::{RunReport, RunState};
 use crate::{choose, comparisons, file_stem, findings, legend};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use takd_distill::{RunConfig, Runs};
 use takd_grid::path::DistillationPath;
 use takd_grid::recipe::{CellPath, Layout, Published};
-use takd_grid::{Cell, Experiment, MissingCell, Plan, PlannedCell, PlannedPath};
+use takd_grid::{Cell, Cost, Experiment, MissingCell, Plan, PlannedCell, PlannedPath};
 use takd_store::RunId;
 
 impl Report {
@@ -58,7 +58,7 @@ struct Collected<'a> {
 
 struct Collection<'a> {
     config: &'a RunConfig,
-    multiply_adds: f64,
+    cost: Cost,
     state: RunState,
 }
 
@@ -73,8 +73,7 @@ impl<'a> Collected<'a> {
                 }
                 state => state,
             };
-            let multiply_adds = run.cost.total();
-            collected.runs.insert(&run.id, Collection { config: &run.config, multiply_adds, state });
+            collected.runs.insert(&run.id, Collection { config: &run.config, cost: run.cost, state });
         }
         collected
     }
@@ -126,9 +125,22 @@ impl<'a> Collected<'a> {
         let runs = || ids.iter().filter_map(|id| self.runs.get(id));
         Spent {
             runs: ids.len(),
-            multiply_adds: runs().map(|run| run.multiply_adds).sum(),
+            multiply_adds: self.multiply_adds(&ids),
             seconds: runs().map(|run| Some(run.state.measurements()?.seconds)).sum(),
         }
+    }
+
+    /// The multiplications of some runs; logits that are kept for several of them count once.
+    fn multiply_adds(&self, ids: &BTreeSet<RunId>) -> f64 {
+        let mut kept = HashSet::new();
+        let runs = ids.iter().filter_map(|id| self.runs.get(id));
+        let cost = runs.map(|Collection { config, cost, .. }| {
+            let (forms, augmentation) = (config.training.forms(), config.training.augmentation);
+            let new = config.teachers().iter().filter(|teacher| kept.insert((*teacher, forms, augmentation))).count();
+            let share = new as f64 / config.teachers().len().max(1) as f64;
+            cost.training + cost.test + share * cost.teacher_logits
+        });
+        cost.sum()
     }
 
     /// Adds a run and all that lead to it.
@@ -142,10 +154,9 @@ impl<'a> Collected<'a> {
     fn path(&self, cell: &Cell, planned: &PlannedPath) -> Result<PathReport> {
         let first = planned.runs.first();
         let first = first.ok_or_else(|| Error::OtherPlan(format!("its path {} has no runs", planned.path)))?;
-        let &Collection { config, multiply_adds, .. } = self.get(&first.run)?;
+        let &Collection { config, cost, .. } = self.get(&first.run)?;
         let mut leading = BTreeSet::new();
         self.add_with_teachers(&first.run, &mut leading);
-        let leading = leading.iter().filter_map(|id| self.runs.get(id));
         let teachers = config.teachers().iter().map(|teacher| Ok(self.get(teacher)?.config.model));
         let runs = planned.runs.iter().map(|run| {
             let state = self.get(&run.run)?.state.clone();
@@ -158,8 +169,8 @@ impl<'a> Collected<'a> {
             teachers: teachers.collect::<Result<_>>()?,
             requested: cell.paths.iter().any(|known| student_paths(&known.path).any(|path| path == planned.path)),
             epochs: config.training.epochs,
-            multiply_adds,
-            path_multiply_adds: leading.map(|run| run.multiply_adds).sum(),
+            multiply_adds: cost.total(),
+            path_multiply_adds: self.multiply_adds(&leading),
             lambda: config.distillation.as_ref().map(|kd| kd.lambda),
             temperature: config.distillation.as_ref().map(|kd| kd.temperature),
             paper_accuracy: paper(cell, &planned.path).map(share),

@@ -1,8 +1,8 @@
 //! Columns that tables of several layouts have.
 
-use crate::comparison::{Comparison, OverImages};
+use crate::comparison::OverImages;
 use crate::number::{self, GLUE, dash, percent};
-use crate::report::{CellReport, PathReport, Report};
+use crate::report::{CellReport, PathComparison, PathReport, Report};
 use crate::run::RunState;
 use crate::statistics::Summary;
 use crate::table::{Column, Entry, Table};
@@ -72,15 +72,20 @@ pub(crate) const BY_IMAGES: &str = "images";
 pub(crate) const VERDICT: &str = "better?";
 
 /// A difference with its interval over the seeds, the half width of that over the images, the verdict.
-pub(crate) fn compared(cell: &CellReport, comparison: Option<&Comparison>) -> [Entry; 3] {
-    let Some(comparison) = comparison else { return [dash(), dash(), dash()].map(Entry::from) };
+pub(crate) fn compared(cell: &CellReport, found: Option<&PathComparison>) -> [Entry; 3] {
+    let Some(PathComparison { path, comparison, .. }) = found else { return [dash(), dash(), dash()].map(Entry::from) };
     let half =
         |images: OverImages| format!("±{GLUE}{}", percent((images.interval_95.high - images.interval_95.low) / 2.0));
     let mut difference = number::difference(&comparison.test_accuracy, cell.seeds.len());
     if !comparison.diverged.is_empty() {
         difference += &format!(" ({}{GLUE}diverged)", comparison.diverged.len());
     }
-    [difference, comparison.over_images.map_or_else(dash, half), comparison.in_words()].map(Entry::from)
+    let first = cell.named(path).and_then(|path| path.runs.first());
+    [
+        Entry { text: difference, of: first.map(|run| run.run.clone()) },
+        comparison.over_images.map_or_else(dash, half).into(),
+        comparison.in_words().into(),
+    ]
 }
 
 /// The titles of [`of_teacher`]: what the paper explains the teachers' effect by.

@@ -20,6 +20,9 @@ const LEVEL: f64 = 0.05;
 /// The most seeds that are worth an estimate.
 const MOST_SEEDS: usize = 1000;
 
+/// Differences of accuracies that are as small as this are the same but for rounding.
+const ROUNDING: f64 = 8.0 * f64::EPSILON;
+
 /// How much better some runs are than others: test accuracy less the others', seed by seed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
@@ -101,31 +104,26 @@ impl<'a> Comparer<'a> {
         self.compare(better, worse, LEVEL)
     }
 
-    /// The best of several by mean accuracy, first, and how much better it is than each other one, corrected for all pairs
-    /// that could have come out as the largest difference (Holm, Scandinavian Journal of Statistics 6, 1979). Sets without a
-    /// result are left out; their places are those in `sets`.
+    /// The best of several, and how much better it is than each other one, corrected for all pairs that could have come out as the
+    /// largest difference (Holm, Scandinavian Journal of Statistics 6, 1979). Sets without a result are left out; places are
+    /// those in `sets`. Nothing without a seed that all others have.
     pub(crate) fn best_of(&mut self, sets: &[&[RunReport]]) -> Option<(usize, Vec<(usize, Comparison)>)> {
-        let mean = |set: &[RunReport]| {
-            let accuracies: Vec<f64> = set.iter().filter_map(accuracy).collect();
-            Summary::of(&accuracies).map(|summary| summary.mean)
+        let best = best(sets)?;
+        let with_result: Vec<usize> =
+            (0..sets.len()).filter(|&place| sets[place].iter().any(|run| accuracy(run).is_some())).collect();
+        let p = |one: usize, other: usize| {
+            let (_, differences) = paired(sets[one], sets[other]);
+            Summary::of(&differences).and_then(|summary| p_value(&summary)).unwrap_or(1.0)
         };
-        let means: Vec<(usize, f64)> =
-            sets.iter().enumerate().filter_map(|(place, set)| Some((place, mean(set)?))).collect();
-        let &(best, _) = means.iter().reduce(|best, other| if other.1 > best.1 { other } else { best })?;
-        let mut pairs = Vec::new();
-        for (at, &(one, _)) in means.iter().enumerate() {
-            for &(other, _) in &means[at + 1..] {
-                let (_, differences) = paired(sets[one], sets[other]);
-                pairs.push(Summary::of(&differences).and_then(|summary| p_value(&summary)).unwrap_or(1.0));
-            }
+        let mut all = Vec::new();
+        for (at, &one) in with_result.iter().enumerate() {
+            all.extend(with_result[at + 1..].iter().map(|&other| p(one, other)));
         }
-        let level = holm_level(&pairs);
-        let others = means.iter().filter(|(place, _)| *place != best);
-        let others = others.filter_map(|&(place, _)| {
-            let own = |p: f64| level(p);
-            let (_, differences) = paired(sets[best], sets[place]);
-            let p = Summary::of(&differences).and_then(|summary| p_value(&summary)).unwrap_or(1.0);
-            Some((place, self.compare(sets[best], sets[place], own(p))?))
+        let level = holm_level(&all);
+        let others = with_result.into_iter().filter(|&place| place != best);
+        let others = others.filter_map(|place| {
+            let level = level(p(best, place));
+            Some((place, self.compare(sets[best], sets[place], level)?))
         });
         Some((best, others.collect()))
     }
@@ -218,6 +216,31 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// The mean accuracy of each set that has a result, over the seeds that all of these have; nothing without such a seed. What
+/// is chosen by its mean is chosen by these, as some sets may have seeds that are easier than others.
+pub(crate) fn common_means(sets: &[&[RunReport]]) -> Option<Vec<Option<f64>>> {
+    let results = |set: &[RunReport]| -> HashMap<u64, f64> {
+        set.iter().filter_map(|run| Some((run.seed, accuracy(run)?))).collect()
+    };
+    let results: Vec<HashMap<u64, f64>> = sets.iter().map(|set| results(set)).collect();
+    let with_result = || results.iter().filter(|set| !set.is_empty());
+    let mut common: Vec<u64> = with_result().next()?.keys().copied().collect();
+    common.retain(|seed| with_result().all(|set| set.contains_key(seed)));
+    common.sort_unstable();
+    let mean = |set: &HashMap<u64, f64>| {
+        let sum: f64 = common.iter().filter_map(|seed| set.get(seed)).sum();
+        (!set.is_empty()).then(|| sum / common.len() as f64)
+    };
+    (!common.is_empty()).then(|| results.iter().map(mean).collect())
+}
+
+/// The place of the best by [`common_means`], the first of equals.
+pub(crate) fn best(sets: &[&[RunReport]]) -> Option<usize> {
+    let means = common_means(sets)?;
+    let means = means.iter().enumerate().filter_map(|(place, mean)| Some((place, (*mean)?)));
+    means.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(place, _)| place)
+}
+
 /// The pairs of runs of one seed that both have a result, and the differences of their accuracies.
 fn paired<'a>(better: &'a [RunReport], worse: &'a [RunReport]) -> (Vec<(&'a RunReport, &'a RunReport)>, Vec<f64>) {
     let others: HashMap<u64, (&RunReport, f64)> =
@@ -241,10 +264,8 @@ fn is_lost(run: &RunReport) -> bool {
 fn verdict(differences: &Summary, level: f64) -> Verdict {
     let Summary { n, mean, standard_deviation, .. } = *differences;
     let Some(deviation) = standard_deviation else { return Verdict::Unknown };
-    // Of accuracies that are the same but for rounding.
-    let nothing = f64::EPSILON * 8.0;
-    if deviation <= nothing {
-        return if mean.abs() <= nothing { Verdict::Equal } else { Verdict::Unknown };
+    if deviation <= ROUNDING {
+        return if mean.abs() <= ROUNDING { Verdict::Equal } else { Verdict::Unknown };
     }
     let decides = |n: usize| {
         let half = t_quantile(n as f64 - 1.0, level).map(|quantile| quantile * deviation / (n as f64).sqrt());
@@ -259,12 +280,10 @@ fn verdict(differences: &Summary, level: f64) -> Verdict {
     Verdict::Undecided { more_seeds: more.get(place).copied() }
 }
 
-/// How likely a mean at least as far from 0 is, if there is no difference.
+/// How likely a mean at least as far from 0 is, if there is no difference; nothing if nothing is known of the spread.
 fn p_value(differences: &Summary) -> Option<f64> {
-    let standard_error = differences.standard_deviation? / (differences.n as f64).sqrt();
-    if standard_error == 0.0 {
-        return None;
-    }
+    let deviation = differences.standard_deviation.filter(|deviation| *deviation > ROUNDING)?;
+    let standard_error = deviation / (differences.n as f64).sqrt();
     t_two_sided(differences.mean / standard_error, differences.n as f64 - 1.0)
 }
 

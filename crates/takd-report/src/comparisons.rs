@@ -18,7 +18,9 @@ pub(crate) fn of(layout: Layout, cell: &CellReport, comparer: &mut Comparer<'_>)
         Layout::Assistants => {
             for student in Student::all(cell).iter().filter(|student| !student.assisted.is_empty()) {
                 comparisons.with_direct(student);
-                comparisons.best_of(&student.assisted);
+                for teacher in student.teachers() {
+                    comparisons.best_of(&student.by_assistant(teacher));
+                }
             }
         }
         Layout::Teachers => {

@@ -2,10 +2,12 @@
 
 use crate::by_student::Student;
 use crate::columns::joined;
+use crate::comparison::best;
 use crate::file_stem;
 use crate::number::{GLUE, percent};
 use crate::path_landscape::PathLandscape;
 use crate::report::{CellReport, Method, PathReport, Report};
+use crate::run::RunReport;
 use crate::statistics::Summary;
 use std::collections::BTreeMap;
 use takd_distill::{Landscape, Record, Runs};
@@ -162,7 +164,7 @@ fn teachers(cell: &CellReport, student: &Student<'_>) -> Option<Figure> {
             .into_iter()
             .collect(),
     };
-    let caption = format!("The student by its teacher, as in the paper's Figure 2.{}", bars(cell));
+    let caption = format!("The student by its teacher, in the form of Figure 2 of arXiv 1902.03393.{}", bars(cell));
     Some(Figure::new(cell, &format!("teachers of {}", first.student().join(" and ")), Drawing::Line(figure), caption))
 }
 
@@ -185,7 +187,7 @@ fn students(cell: &CellReport) -> Option<Figure> {
         series,
         ..LineFigure::default()
     };
-    let caption = format!("Each student alone and taught, as in the paper's Figure 3.{}", bars(cell));
+    let caption = format!("Each student alone and taught, in the form of Figure 3 of arXiv 1902.03393.{}", bars(cell));
     Some(Figure::new(cell, "students", Drawing::Line(figure), caption))
 }
 
@@ -217,7 +219,12 @@ fn assistants(cell: &CellReport) -> Vec<Figure> {
             guides: guide(direct, "without an assistant (BLKD)").into_iter().collect(),
         };
         let caption = format!("The student by the assistant between it and {}.{}", choice.teacher, bars(cell));
-        drawn.push(Figure::new(cell, &format!("assistants of {}", choice.student), Drawing::Line(figure), caption));
+        drawn.push(Figure::new(
+            cell,
+            &format!("assistants from {} to {}", choice.teacher, choice.student),
+            Drawing::Line(figure),
+            caption,
+        ));
 
         let mut names = vec![choice.student.clone()];
         names.extend(by_size.iter().map(|candidate| candidate.assistant.clone()));
@@ -237,10 +244,15 @@ fn assistants(cell: &CellReport) -> Vec<Figure> {
             guides: line.into_iter().collect(),
         };
         let caption = format!(
-            "Every size alone, as in the paper's Figure 4: its heuristic takes the assistant that is nearest to the line.{}",
+            "Every size alone, in the form of Figure 4 of arXiv 1902.03393: its heuristic takes the assistant that is nearest to the line.{}",
             bars(cell)
         );
-        drawn.push(Figure::new(cell, &format!("sizes alone to {}", choice.student), Drawing::Line(figure), caption));
+        drawn.push(Figure::new(
+            cell,
+            &format!("sizes from {} to {}", choice.teacher, choice.student),
+            Drawing::Line(figure),
+            caption,
+        ));
     }
     drawn
 }
@@ -263,8 +275,9 @@ fn graph(cell: &CellReport) -> Figure {
         paths.sort_by_key(|path| teacher(path).map(|at| (at.column, at.node)));
         paths.extend(student.alone);
         let mean = |path: &PathReport| path.test_accuracy.map(|summary| summary.mean);
-        let best = paths.iter().filter_map(|path| mean(path)).fold(f64::NEG_INFINITY, f64::max);
-        let nodes = paths.iter().map(|path| PathNode {
+        let runs: Vec<&[RunReport]> = paths.iter().map(|path| path.runs.as_slice()).collect();
+        let best = best(&runs).filter(|_| paths.len() > 1);
+        let nodes = paths.iter().enumerate().map(|(place, path)| PathNode {
             path: path.path.clone(),
             value: mean(path).map_or_else(|| "–".to_owned(), percent),
             kind: match path.stages.len() {
@@ -272,7 +285,7 @@ fn graph(cell: &CellReport) -> Figure {
                 2 => PathKind::Direct,
                 _ => PathKind::Assisted,
             },
-            best: paths.len() > 1 && mean(path) == Some(best),
+            best: best == Some(place),
             taught_by: if path.stages.len() > 1 { teacher(path) } else { None },
         });
         columns.push(PathColumn { name: paths[0].student().join(" + "), nodes: nodes.collect() });
@@ -280,7 +293,7 @@ fn graph(cell: &CellReport) -> Figure {
     }
     let all: Vec<Option<&PathReport>> = cell.paths.iter().map(Some).collect();
     let figure = PathGraph { title: format!("{}: every path", cell.name), description: in_words(&all), columns };
-    let caption = "Every path, as in the paper's Figure 5: mean test accuracy in %, an arrow from each teacher to what it teaches.";
+    let caption = "Every path, in the form of Figure 5 of arXiv 1902.03393: mean test accuracy in %, an arrow from each teacher to what it teaches.";
     Figure::new(cell, "paths", Drawing::Paths(figure), caption.to_owned())
 }
 
@@ -354,7 +367,8 @@ fn landscapes(cell: &CellReport) -> Vec<Figure> {
             colours: Some(Bar { low, high }),
             numbers: false,
         };
-        let caption = format!("The loss around {}, seed {}, as in the paper's Figure 7.", of.path, seed.seed);
+        let caption =
+            format!("The loss around {}, seed {}, in the form of Figure 7 of arXiv 1902.03393.", of.path, seed.seed);
         Some(Figure::new(cell, &format!("landscape of {}", of.path), Drawing::Map(figure), caption))
     };
     cell.landscapes.iter().filter_map(figure).collect()
@@ -388,27 +402,28 @@ fn curves_of(cell: &CellReport, runs: &Runs) -> Option<Figure> {
         curves,
     };
     let caption = format!(
-        "Accuracy on the held-out images (or, where there are none, on the test images), mean over the seeds.{more}"
+        "Accuracy on the held-out images (or, where there are none, on the test images), mean over the seeds that are finished.{more}"
     );
     Some(Figure::new(cell, "learning curves", Drawing::Curves(figure), caption))
 }
 
-/// The mean over the seeds, of the epochs that all of them have.
+/// The mean over the seeds that are finished.
 fn curve(path: &PathReport, runs: &Runs) -> Vec<CurvePoint> {
     let mut sums: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
+    let finished = path.runs.iter().filter(|run| run.state.measurements().is_some());
     let mut read = 0;
-    for run in &path.runs {
+    for run in finished {
         let Ok(records) = runs.records(&run.run) else { continue };
-        let epochs = records.iter().filter_map(|record| match record {
+        let mut epochs = records.iter().filter_map(|record| match record {
             Record::Epoch(epoch) => Some((epoch.epoch, epoch.held_out.or(epoch.test)?.accuracy)),
             Record::Step(_) => None,
         });
-        let before = sums.len();
-        for (epoch, accuracy) in epochs {
+        let first = epochs.next();
+        read += usize::from(first.is_some());
+        for (epoch, accuracy) in first.into_iter().chain(epochs) {
             let (sum, count) = sums.entry(epoch).or_default();
             (*sum, *count) = (*sum + accuracy, *count + 1);
         }
-        read += usize::from(before > 0 || !sums.is_empty());
     }
     let of_all = sums.into_iter().filter(|(_, (_, count))| *count == read);
     of_all.map(|(epoch, (sum, count))| CurvePoint { x: epoch as f64, y: 100.0 * sum / count as f64 }).collect()

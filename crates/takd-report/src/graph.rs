@@ -39,7 +39,7 @@ fn add(table: &mut Table, report: &Report, cell: &CellReport, student: &Student<
         row.push(columns::paper(path));
     }
     let comparison = student.direct_of(path).and_then(|direct| cell.compared(path, direct));
-    row.extend(columns::compared(cell, comparison.map(|found| &found.comparison)));
+    row.extend(columns::compared(cell, comparison));
     row.push(number::count(path.path_multiply_adds).into());
     columns::add(table, report, &cell.name, row);
 }
@@ -56,7 +56,7 @@ fn best(report: &Report) -> Section {
             let Some(found) = cell.best_less(path) else { continue };
             let stages = |name: &str| cell.named(name).map_or_else(dash, |path| joined(&path.stages));
             let mut row = vec![stages(&found.path).into(), stages(&found.minus).into()];
-            row.extend(columns::compared(cell, Some(&found.comparison)));
+            row.extend(columns::compared(cell, Some(found)));
             columns::add(&mut table, report, &cell.name, row);
         }
     }

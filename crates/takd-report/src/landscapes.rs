@@ -21,8 +21,13 @@ impl Report {
             let line = flattest(cell).map(|line| if several { format!("{}: {line}", cell.name) } else { line });
             self.findings.extend(line);
         }
-        if self.cells.iter().any(|cell| !cell.landscapes.is_empty()) {
-            let Plane { points, reach, images, .. } = plane;
+        let Plane { points, reach, images, .. } = plane;
+        if self.cells.iter().all(|cell| cell.landscapes.is_empty()) {
+            self.legend.push(format!(
+                "The loss around the networks was not looked at yet, at least not at {points} × {points} points up to {reach} \
+                 by {images} images."
+            ));
+        } else {
             self.legend.push(format!(
                 "The loss around a network: mean cross-entropy of the first {images} training images, nats, at {points} × {points} \
                  points of a plane through the network. Its two directions are random, filter by filter as long as the network's own \

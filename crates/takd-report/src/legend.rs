@@ -26,6 +26,7 @@ pub(crate) fn lines(experiment: &Experiment, cells: &[CellReport], missing: &[Mi
     lines.extend(columns(experiment.layout, cells));
     lines.extend(paper(experiment, cells, missing));
     lines.extend(stand_ins(cells));
+    lines.extend(by_cell(experiment, cells, |cell, _| networks(cell)));
     lines.extend(chance(cells));
     lines.extend(failed(cells));
     lines.extend(unfinished(cells));
@@ -329,6 +330,16 @@ fn paper(experiment: &Experiment, cells: &[CellReport], missing: &[MissingCellRe
         (None, false) => format!("\"paper\": {}.", sources.join("; ")),
         (None, true) => "\"paper\": the number that the recipe gives.".to_owned(),
     })
+}
+
+/// That some networks are not those of the experiment.
+fn networks(cell: &Cell) -> String {
+    let networks: Vec<String> =
+        cell.networks.iter().map(|network| format!("{} for {}", network.network, network.stands_for)).collect();
+    if networks.is_empty() {
+        return String::new();
+    }
+    format!("Smaller networks in place of others: {}. The paper's numbers are the others'.", networks.join(", "))
 }
 
 /// That some data are not those of the experiment.

@@ -135,7 +135,7 @@ fn differences(report: &Report) -> Section {
     for cell in &report.cells {
         for [method, minus] in METHODS {
             let (Some(path), Some(other)) = (cell.method(method), cell.method(minus)) else { continue };
-            let comparison = cell.compared(path, other).map(|found| &found.comparison);
+            let comparison = cell.compared(path, other);
             let mut row = vec![format!("{method}{GLUE}-{GLUE}{minus}").into()];
             row.extend(columns::compared(cell, comparison));
             columns::add(&mut table, report, &cell.name, row);

@@ -33,7 +33,7 @@ pub(crate) fn sections(report: &Report) -> Vec<Section> {
                     row.push(columns::paper(path));
                 }
                 let comparison = student.alone.and_then(|alone| cell.compared(path, alone));
-                row.extend(columns::compared(cell, comparison.map(|found| &found.comparison)));
+                row.extend(columns::compared(cell, comparison));
                 row.extend(columns::of_teacher(cell, path));
                 columns::add(&mut table, report, &cell.name, row);
             }

@@ -42,7 +42,7 @@ fn add(table: &mut Table, report: &Report, cell: &CellReport, student: &Student<
         row.push(columns::paper(path));
     }
     let comparison = student.alone.and_then(|alone| cell.compared(path, alone));
-    row.extend(columns::compared(cell, comparison.map(|found| &found.comparison)));
+    row.extend(columns::compared(cell, comparison));
     row.extend(columns::of_teacher(cell, path));
     columns::add(table, report, &cell.name, row);
 }

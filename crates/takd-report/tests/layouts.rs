@@ -132,6 +132,45 @@ fn teachers_are_laid_out_with_what_they_give() {
     );
 }
 
+/// With the largest teachers missing nobody knows whether the student falls again.
+#[test]
+fn where_the_best_teacher_stands_is_said_only_when_all_have_a_result() {
+    let paths = "\"{plane2, plane4, plane6, plane10}\", \"{plane4, plane6, plane10} -> plane2\"";
+    let recipe = recipe("teachers", paths).replace("paper = { \"plane10 -> plane4 -> plane2\" = 73.51 }\n", "");
+    let mut accuracies = vec![("plane2", 70.0), ("plane4 -> plane2", 71.0), ("plane6 -> plane2", 73.0)];
+    let [so_far] = <[String; 1]>::try_from(world(&recipe, &accuracies).report().findings).unwrap();
+    assert!(
+        so_far.starts_with("The best teacher for plane2 is plane6") && !so_far.contains("By the means"),
+        "{so_far}"
+    );
+    accuracies.push(("plane10 -> plane2", 74.0));
+    let [whole] = <[String; 1]>::try_from(world(&recipe, &accuracies).report().findings).unwrap();
+    assert!(whole.contains("no teacher is better than the largest"), "{whole}");
+}
+
+/// Equal assistants: the same one is the best everywhere, and the heuristic's sentence is there.
+#[test]
+fn tie_between_assistants_is_broken_in_one_way() {
+    let paths = "\"{plane2, plane4, plane6, plane10}\", \"plane10 -> {plane4, plane6} -> plane2\"";
+    let world = World::with_seeds(&recipe("assistants", paths), &[31]);
+    for (path, accuracy) in [
+        ("plane2", 0.70),
+        ("plane4", 0.79),
+        ("plane6", 0.84),
+        ("plane10", 0.90),
+        ("plane10 -> plane4 -> plane2", 0.72),
+        ("plane10 -> plane6 -> plane2", 0.72),
+    ] {
+        world.finish("plain", path, 31, accuracy);
+    }
+    let report = world.report();
+    let choice = &report.cells[0].choices[0];
+    let best: Vec<_> = report.cells[0].comparisons.iter().filter(|found| found.best_of_several).collect();
+    assert_eq!((best.len(), Some(&best[0].path)), (1, choice.by_trying.as_ref()));
+    assert!(report.findings.iter().any(|line| line.contains("chooses plane4")), "{:?}", report.findings);
+    assert!(report.findings[0].contains("a single seed does not tell"), "{:?}", report.findings);
+}
+
 #[test]
 fn students_are_laid_out_with_their_gain() {
     let paths = "\"{plane2, plane4, plane8}\", \"plane10 -> {plane2, plane4, plane8}\"";

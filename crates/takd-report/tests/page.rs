@@ -87,6 +87,22 @@ fn figures_have_names_for_files_and_the_pages_own_words() {
     assert!(has_papers_number);
 }
 
+/// A seed that has not come to an end neither cuts a curve nor takes it away.
+#[test]
+fn curves_are_of_the_seeds_that_are_finished() {
+    let recipe = RECIPE.replace("LAYOUT", "methods").replace("\"{plane2, plane4, plane10}\"", "\"plane2\"");
+    let world = World::new(&recipe, &Changes::default());
+    let cell = world.experiment.cells[0].name.clone();
+    world.finish_after(&cell, "plane10 -> plane2", 20, &[0.5, 0.6, 0.7]);
+    world.finish_after(&cell, "plane10 -> plane2", 31, &[0.5, 0.6, 0.7]);
+    world.finish_after(&cell, "plane2", 20, &[0.4, 0.5, 0.6]);
+    world.begin(&cell, "plane2", 31, &[0.4]);
+    let [figure] = <[takd_report::Figure; 1]>::try_from(world.report().learning_curves(&world.runs)).unwrap();
+    let svg = figure.to_svg(&takd_figures::Palette::LIGHT);
+    let points = svg.split("points=\"").skip(1).map(|part| part.split('"').next().unwrap().split(' ').count());
+    assert_eq!(points.collect::<Vec<_>>(), [3, 3], "{svg}");
+}
+
 #[test]
 fn page_without_a_result_has_no_figure_and_says_what_is_missing() {
     let world = World::new(&RECIPE.replace("LAYOUT", "graph"), &Changes::default());

@@ -6,7 +6,7 @@ use crate::output;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::fmt::Write;
-use takd_distill::Runs;
+use takd_distill::{RunConfig, Runs};
 use takd_grid::path::DistillationPath;
 use takd_report::{Comparison, Interval, RunReport, RunState};
 use takd_store::RunId;
@@ -52,6 +52,9 @@ struct Side {
     runs: Vec<RunReport>,
     #[serde(skip)]
     dataset: String,
+    /// The configuration that all of them have but for their seeds.
+    #[serde(skip)]
+    like: Option<RunConfig>,
 }
 
 #[derive(Serialize)]
@@ -67,8 +70,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let listed = Listing::of(&runs)?.summaries(&runs);
     let [first, second] = [&args.first, &args.second].map(|name| side(name, &listed, &runs, args));
     let (first, second) = (first?, second?);
+    let data = |side: &Side| side.like.as_ref().map(|config| config.data.checksum.clone());
     ensure!(
-        first.dataset == second.dataset,
+        data(&first) == data(&second),
         "{} was trained on {}, and {} on {}: accuracies on different images cannot be compared",
         first.name,
         first.dataset,
@@ -114,7 +118,7 @@ fn side(name: &str, listed: &[Summary], runs: &Runs, args: &Args) -> Result<Side
     };
     let name = path.map_or_else(|_| name.to_owned(), |path| path.to_string());
     ensure!(!wanted.is_empty(), "there are no runs of {name} here; `takd runs ls` lists what there is");
-    let mut side = Side { name, runs: Vec::new(), dataset: String::new() };
+    let mut side = Side { name, runs: Vec::new(), dataset: String::new(), like: None };
     for run in wanted {
         let Some((seed, dataset)) = run.seed.zip(run.dataset.clone()) else {
             bail!("the configuration of run {} cannot be read; `takd runs verify` says why", run.id)
@@ -127,11 +131,36 @@ fn side(name: &str, listed: &[Summary], runs: &Runs, args: &Args) -> Result<Side
                 run.id
             );
         }
+        let config = runs.config(&run.id)?.with_context(|| format!("the run {} was deleted meanwhile", run.id))?;
+        match &side.like {
+            None => side.like = Some(config),
+            Some(like) if same_but_for_seed(like, &config) => {}
+            Some(_) => bail!(
+                "the runs {} and {} of {} differ in more than their seeds: `takd runs show` says in what; choose by --dataset and \
+                 --epochs, or name the runs by their ids",
+                side.runs[0].run,
+                run.id,
+                side.name
+            ),
+        }
         side.dataset = dataset;
         side.runs.push(RunReport { seed, run: run.id.clone(), state: RunState::of(runs, &run.id) });
     }
     side.runs.sort_by_key(|run| run.seed);
     Ok(side)
+}
+
+/// Whether two runs differ in nothing but their seeds, and with these in the runs that taught them.
+fn same_but_for_seed(one: &RunConfig, other: &RunConfig) -> bool {
+    let without = |config: &RunConfig| {
+        let mut settings = config.settings().clone();
+        settings.seed = 0;
+        if let Some(distillation) = &mut settings.distillation {
+            distillation.teachers.clear();
+        }
+        settings
+    };
+    without(one) == without(other)
 }
 
 fn text(compared: &Compared) -> String {

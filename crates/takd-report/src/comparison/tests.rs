@@ -261,3 +261,29 @@ fn best_of_several_is_found_where_there_is_one() {
     assert!(matches!(verdicts[1], (3, Verdict::Undecided { .. })), "{verdicts:?}");
     assert_eq!(Comparer::new(&runs).best_of(&[]), None);
 }
+
+/// One with a single easy seed is not the best for that.
+#[test]
+fn best_is_chosen_by_the_seeds_that_all_have() {
+    let (_folder, runs) = folder();
+    let early = vec![run("early", 1, 0.80)];
+    let mut whole = runs_of("whole", &[0.82, 0.70, 0.71]);
+    let lost = vec![unfinished("lost", 1, RunState::Diverged { reason: "the loss is NaN".to_owned() })];
+    let sets = [early.as_slice(), &whole, &lost];
+    let (best, others) = Comparer::new(&runs).best_of(&sets).unwrap();
+    assert_eq!((best, others.len(), others[0].0), (1, 1, 0));
+    assert!(others[0].1.test_accuracy.mean > 0.0);
+    // Equal ones: the first. None in common: no best.
+    assert_eq!(super::best(&[&whole, &whole]), Some(0));
+    whole.remove(0);
+    assert_eq!(Comparer::new(&runs).best_of(&[early.as_slice(), &whole]), None);
+}
+
+/// Differences that are the same but for rounding count as no knowledge in Holm's order either.
+#[test]
+fn differences_that_are_equal_but_for_rounding_are_no_small_p_value() {
+    let (better, worse) = (runs_of("better", &[0.3, 0.7]), runs_of("worse", &[0.1, 0.5]));
+    let (_, differences) = paired(&better, &worse);
+    assert_ne!(differences[0], differences[1]);
+    assert_eq!(p_value(&Summary::of(&differences).unwrap()), None);
+}

@@ -6,6 +6,7 @@ use crate::number::{GLUE, dash, duration, percent};
 use crate::report::{CellReport, PathReport, Report};
 use crate::run::{RunReport, RunState};
 use maud::{Markup, html};
+use std::collections::HashSet;
 use takd_distill::Runs;
 use takd_store::{Configuration, RunId, date};
 
@@ -16,25 +17,28 @@ pub(super) fn anchor(run: &RunId) -> String {
 
 /// Every run of every path.
 pub(super) fn of(report: &Report, runs: &Runs) -> Markup {
+    let mut anchors = HashSet::new();
     html! {
         section {
             h2 { "Runs" }
             p { "What stands behind each number: one run for each seed, with all that its outcome depends on." }
             @for cell in &report.cells {
                 h3 { (text(&cell.name)) }
-                @for path in &cell.paths { (of_path(cell, path, runs)) }
+                @for path in &cell.paths { (of_path(cell, path, runs, &mut anchors)) }
             }
         }
     }
 }
 
-fn of_path(cell: &CellReport, path: &PathReport, runs: &Runs) -> Markup {
+fn of_path(cell: &CellReport, path: &PathReport, runs: &Runs, anchors: &mut HashSet<RunId>) -> Markup {
     let is_taught = path.stages.len() > 1;
     let first = path.runs.first();
+    // Within the details, so that a link to it opens them. Runs that several cells have are found in the first.
+    let anchor = first.filter(|run| anchors.insert(run.run.clone())).map(|run| anchor(&run.run));
     html! {
-        details.runs id=[first.map(|run| anchor(&run.run))] {
+        details.runs {
             summary { (text(&joined(&path.stages))) " " span.mean { (text(&accuracy(path).text)) } }
-            p { (described(cell, path)) }
+            p id=[anchor] { (described(cell, path)) }
             div.table tabindex="0" {
                 table {
                     thead { tr {

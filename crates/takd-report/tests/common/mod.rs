@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use takd_datasets::{Card, DatasetName, Normalization};
-use takd_distill::{DeviceType, Evaluation, RunResult, Runs, TeacherComparison};
+use takd_distill::{
+    DeviceType, EpochRecord, Evaluation, Losses, Record, RunResult, Runs, TeacherComparison, TrainRecord,
+};
 use takd_grid::recipe::{Recipe, Settings};
 use takd_grid::{Changes, Experiment, Plan};
 use takd_report::Report;
-use takd_store::{Ending, Extent, RunId};
+use takd_store::{Claim, Ending, Extent, Journal, RunId};
 use tempfile::TempDir;
 
 /// An experiment and its folder of runs.
@@ -47,23 +49,20 @@ impl World {
 
     /// A run that is finished with this test accuracy.
     pub fn finish(&self, cell: &str, path: &str, seed: u64, accuracy: f64) {
-        let teachers = TeacherComparison { agreement: 0.875, kl: 0.25, soft_target_entropy: 1.5 };
-        let images = |accuracy| Evaluation {
-            loss: 1.25,
-            accuracy,
-            top5_accuracy: 0.96875,
-            calibration_error: 0.0625,
-            images: 10_000,
-        };
-        let result = RunResult {
-            epoch: 150,
-            test: images(accuracy),
-            held_out: Some(images(accuracy + 0.0078125)),
-            teachers: path.contains("->").then_some(teachers),
-            parameters: 13_082,
-            seconds: 61.4,
-        };
-        self.end(&self.id(cell, path, seed), &Ending::Finished(result));
+        self.end(&self.id(cell, path, seed), &Ending::Finished(result(path, accuracy)));
+    }
+
+    /// The same, with a journal of these accuracies on the held-out images, epoch by epoch.
+    pub fn finish_after(&self, cell: &str, path: &str, seed: u64, epochs: &[f64]) {
+        let claim = self.runs.claim(&self.id(cell, path, seed)).unwrap().unwrap();
+        let extent = journal(&claim, epochs);
+        let ending = Ending::Finished(result(path, *epochs.last().unwrap()));
+        claim.end(&ending, &extent, &[]).unwrap();
+    }
+
+    /// A journal of a run that has not come to an end.
+    pub fn begin(&self, cell: &str, path: &str, seed: u64, epochs: &[f64]) {
+        journal(&self.runs.claim(&self.id(cell, path, seed)).unwrap().unwrap(), epochs);
     }
 
     pub fn diverge(&self, cell: &str, path: &str, seed: u64, reason: &str) {
@@ -100,4 +99,30 @@ pub fn card(name: DatasetName) -> Card {
         checksum: "0".repeat(64),
         notes: Vec::new(),
     }
+}
+
+fn images(accuracy: f64) -> Evaluation {
+    Evaluation { loss: 1.25, accuracy, top5_accuracy: 0.96875, calibration_error: 0.0625, images: 10_000 }
+}
+
+fn result(path: &str, accuracy: f64) -> RunResult {
+    let teachers = TeacherComparison { agreement: 0.875, kl: 0.25, soft_target_entropy: 1.5 };
+    RunResult {
+        epoch: 150,
+        test: images(accuracy),
+        held_out: Some(images(accuracy + 0.0078125)),
+        teachers: path.contains("->").then_some(teachers),
+        parameters: 13_082,
+        seconds: 61.4,
+    }
+}
+
+fn journal(claim: &Claim, accuracies: &[f64]) -> Extent {
+    let mut journal = Journal::begin(claim).unwrap();
+    for (&accuracy, epoch) in accuracies.iter().zip(1..) {
+        let train = TrainRecord { loss: Losses::default(), accuracy: 0.5 };
+        let held_out = Some(images(accuracy));
+        journal.add(&Record::Epoch(EpochRecord { epoch, step: epoch, lr: 0.1, train, held_out, test: None })).unwrap();
+    }
+    journal.extent().unwrap()
 }
