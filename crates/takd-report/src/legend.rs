@@ -250,7 +250,7 @@ fn columns(layout: Layout, cells: &[CellReport]) -> Vec<String> {
             lines.push(format!("{methods}{}{OF_WHO_TEACHES}", third_force(cells)));
             lines.push(
                 "The heuristic (the paper's Section 4.2, Figure 4) trains every size alone and takes as assistant the one whose \
-                 accuracy is nearest to the mean of student and teacher. Runs and multiply-adds (two FLOP each) are those of all \
+                 accuracy is nearest to the mean of student and teacher, the line, all by the seeds that every size has. Runs and multiply-adds (two FLOP each) are those of all \
                  seeds, with every run that leads to them: of every size alone and the chosen path, or of every assistant's path."
                     .to_owned(),
             );
