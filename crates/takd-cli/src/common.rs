@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use takd_datasets::{Catalog, Drawn, Sources};
 use takd_distill::{Protocol, Retry, Runs};
-use takd_grid::recipe::{Settings, parse_seeds};
+use takd_grid::recipe::{Epochs, Settings, parse_seeds};
 use takd_store::Start;
 
 /// The results folder, unless another is named.
@@ -49,9 +49,9 @@ pub(crate) struct Asked {
     /// the text, but nothing is chosen by the test set [default: sound]
     #[arg(long, value_name = "code|paper|sound")]
     pub protocol: Option<Protocol>,
-    /// Epochs of every run [default: the protocol's 150 or 160]
-    #[arg(long, value_parser = values::epochs, allow_negative_numbers = true)]
-    pub epochs: Option<usize>,
+    /// Epochs of every run, or of some networks and the rest, as in plane2=150,20 [default: the protocol's 150 or 160]
+    #[arg(long, value_parser = values::epochs, value_name = "EPOCHS", allow_negative_numbers = true)]
+    pub epochs: Option<Epochs>,
     /// Seeds, with commas between, or a range such as 1..5; everything is trained once for each [default: 31]
     #[arg(long, value_name = "SEED,…", value_parser = |text: &str| parse_seeds(text).map(Seeds), allow_negative_numbers = true)]
     pub seeds: Option<Seeds>,
@@ -162,7 +162,7 @@ impl Asked {
         Settings {
             protocol: self.protocol,
             seeds: self.seeds.as_ref().map(|Seeds(seeds)| seeds.clone()),
-            epochs: self.epochs,
+            epochs: self.epochs.clone(),
             limit: self.limit,
             ..Settings::default()
         }

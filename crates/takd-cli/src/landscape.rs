@@ -25,7 +25,7 @@ pub(crate) const RECIPE: &str = "landscape";
 /// `tables` of --out has it as maps with contour lines.
 #[derive(clap::Args)]
 #[command(
-    mut_arg("epochs", |arg| arg.help("Epochs of every run [default: those of the preset and the protocol]")),
+    mut_arg("epochs", |arg| arg.help("Epochs of every run, or of some networks and the rest, as in plane2=150,20 [default: the preset's]")),
     mut_arg("seeds", |arg| {
         arg.help("Seeds, with commas between, or a range such as 1..5 [default: 20,31,55; 31 for the quick preset]")
     }),

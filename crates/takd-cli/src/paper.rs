@@ -96,7 +96,7 @@ Exit status: 0 if the table is complete, 1 on an error or if a run diverged, 2 o
 /// where it was. Several of these commands may work in one --out at the same time: they share the runs among them.
 #[derive(clap::Args)]
 #[command(
-    mut_arg("epochs", |arg| arg.help("Epochs of every run [default: those of the preset and the protocol]")),
+    mut_arg("epochs", |arg| arg.help("Epochs of every run, or of some networks and the rest, as in plane2=150,20 [default: the preset's]")),
     mut_arg("seeds", |arg| {
         arg.help("Seeds, with commas between, or a range such as 1..5 [default: 20,31,55; 31 for the quick preset]")
     }),

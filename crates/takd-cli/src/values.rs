@@ -1,13 +1,34 @@
 //! Values of flags, refused in words that say what is right.
 
-use takd_grid::recipe::PerStep;
+use std::collections::BTreeMap;
+use takd_grid::recipe::{Epochs, PerStep};
+use takd_models::{ModelName, UnknownModel};
 
 /// The most epochs or images that are counted.
 const MOST: u64 = 1_000_000_000;
 
-/// A number of epochs.
-pub(crate) fn epochs(text: &str) -> Result<usize, String> {
-    whole(text, "a number of epochs is a whole number of 1 or more, as in 160")
+/// A number of epochs for all networks, or one for each of some and another for the rest: `plane2=150,20`.
+pub(crate) fn epochs(text: &str) -> Result<Epochs, String> {
+    const EXPECTED: &str =
+        "a number of epochs is a whole number of 1 or more, as in 160, or one for some networks, as in plane2=150,20";
+
+    if !text.contains(['=', ',']) {
+        return whole(text, EXPECTED).map(Epochs::All);
+    }
+    let (mut networks, mut others) = (BTreeMap::new(), None);
+    for part in text.split(',') {
+        let before = match part.split_once('=') {
+            Some((name, epochs)) => {
+                let name: ModelName = name.trim().parse().map_err(|unknown: UnknownModel| unknown.to_string())?;
+                networks.insert(name, whole(epochs.trim(), EXPECTED)?)
+            }
+            None => others.replace(whole(part.trim(), EXPECTED)?),
+        };
+        if before.is_some() {
+            return Err(format!("`{part}` is the second number of epochs for the same networks"));
+        }
+    }
+    if networks.is_empty() { Err(EXPECTED.to_owned()) } else { Ok(Epochs::ByNetwork { networks, others }) }
 }
 
 /// A number of images.

@@ -80,6 +80,28 @@ fn wrong_paths_are_refused_with_the_nearest_name_or_the_place() {
 }
 
 #[test]
+fn epochs_may_be_said_for_each_network() {
+    let out = folder();
+    let epochs = |value: &str| {
+        let command = &mut distill(&["plane4", "plane2"], out.path(), &["--dry-run", "--json", "--epochs", value]);
+        let listed = json(&run(command, 0).stdout);
+        listed["runs"].as_array().expect("runs").iter().map(|run| run["epochs"].as_u64()).collect::<Vec<_>>()
+    };
+    assert_eq!(epochs("plane2=3,2"), [Some(2), Some(3)]);
+    assert_eq!(epochs("plane2=3"), [Some(150), Some(3)]);
+    for (wrong, expected) in [
+        ("plane3=2", "did you mean `plane2`"),
+        ("plane2=0", "whole number"),
+        ("plane2=3,plane2=4", "second number"),
+        ("3,4", "second number"),
+        ("plane2=", "whole number"),
+    ] {
+        let said = text(&run(&mut distill(&["plane2"], out.path(), &["--epochs", wrong]), 2).stderr);
+        assert!(said.contains(expected), "{wrong}: {said}");
+    }
+}
+
+#[test]
 fn arrow_may_be_a_word_of_its_own() {
     let out = folder();
     let plan = |path: &[&str]| {

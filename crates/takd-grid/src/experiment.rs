@@ -2,13 +2,14 @@
 
 use crate::path::DistillationPath;
 use crate::recipe::{
-    CellPath, CellPaths, Layout, PerStep, Published, Quick, Recipe, RecipeError, Settings, Span, TrainingByFamily,
+    CellPath, CellPaths, Epochs, Layout, PerStep, Published, Quick, Recipe, RecipeError, Settings, Span,
+    TrainingByFamily,
 };
 use std::num::NonZeroUsize;
 use std::{fmt, str::FromStr};
 use takd_datasets::{DatasetName, Drawn};
 use takd_distill::{DeviceType, KlReduction, LrFrom, Protocol, Training};
-use takd_models::{Family, ModelName, ModelSpec};
+use takd_models::{ModelName, ModelSpec};
 
 /// An experiment whose names are resolved and whose settings are checked: what a [`Plan`](crate::Plan) is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +65,7 @@ pub struct Cell {
     pub note: Option<String>,
     /// What others reached with the same student, by other methods.
     pub published: Vec<Published>,
-    epochs: Option<usize>,
+    epochs: Option<Epochs>,
     replays: Option<NonZeroUsize>,
     training: TrainingByFamily,
 }
@@ -289,7 +290,7 @@ impl Cell {
     /// How a network of this cell is trained: as its protocol says, with what the experiment changes.
     pub fn training(&self, model: ModelSpec) -> Training {
         let family = model.family();
-        let epochs = self.epochs(family);
+        let epochs = self.epochs(model);
         let own = self.protocol.training(family, epochs);
         let changes = self.training.of(family);
         let lr = changes
@@ -312,9 +313,10 @@ impl Cell {
         }
     }
 
-    /// The epochs of a network of this family.
-    pub fn epochs(&self, family: Family) -> usize {
-        self.epochs.unwrap_or_else(|| self.protocol.epochs(family))
+    /// The epochs of a network.
+    pub fn epochs(&self, model: ModelSpec) -> usize {
+        let own = self.epochs.as_ref().and_then(|epochs| epochs.of(model, self.dataset.classes()));
+        own.unwrap_or_else(|| self.protocol.epochs(model.family()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::slice::from_ref;
 use takd_distill::{Error, Event, LrFrom, Result, Retry, RunConfig, RunSettings, Runs};
-use takd_grid::recipe::{Settings, shipped};
+use takd_grid::recipe::{Epochs, Settings, shipped};
 use takd_grid::{Changes, Outcome, Plan, PlanEvent, Preset, Trained, execute};
 use takd_store::RunId;
 
@@ -24,7 +24,7 @@ fn teachers<'a>(plan: &'a Plan, id: &RunId) -> &'a [RunId] {
 #[test]
 fn each_run_stands_in_the_plan_once_and_after_its_teacher() {
     let cells = ["plain/cifar10", "resnet/cifar100"].map(String::from).to_vec();
-    let settings = Settings { epochs: Some(1), seeds: Some(vec![31, 55]), ..Settings::default() };
+    let settings = Settings { epochs: Some(Epochs::All(1)), seeds: Some(vec![31, 55]), ..Settings::default() };
     let plan = table1(Changes { cells, settings, ..Changes::default() });
     // Teacher, assistant, and the student three times, for each cell and seed.
     assert_eq!(plan.runs.len(), 2 * 2 * 5);

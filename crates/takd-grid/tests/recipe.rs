@@ -1,12 +1,13 @@
 //! Recipes: what is read, and what is refused with its line.
 
 use proptest::prelude::*;
-use takd_distill::{Augment, KlReduction, Protocol};
+use takd_distill::{Augment, DeviceType, KlReduction, Protocol};
 use takd_grid::recipe::{
-    CellPaths, DrawnImages, Layout, MAX_SEED, PerStep, RateFrom, Recipe, RecipeError, RecipeProblem, SeedsError,
-    parse_seeds, shipped,
+    CellPaths, DrawnImages, Epochs, Layout, MAX_SEED, PerStep, RateFrom, Recipe, RecipeError, RecipeProblem,
+    SeedsError, Settings, parse_seeds, shipped,
 };
-use takd_models::Family;
+use takd_grid::{Changes, Experiment};
+use takd_models::{Family, ModelName};
 
 const TABLE_1: &str = include_str!("../recipes/table1.toml");
 const ASSISTANTS: &str = include_str!("recipes/assistants.toml");
@@ -108,7 +109,7 @@ fn table_1_in_its_quick_form_is_small() {
     assert_eq!(quick.drawn, Some(DrawnImages { train: 2500, test: 1000 }));
 
     let settings = quick.settings.or(&recipe.settings(&recipe.cells[0]));
-    assert_eq!((settings.seeds, settings.epochs), (Some(vec![31]), Some(6)));
+    assert_eq!((settings.seeds, settings.epochs), (Some(vec![31]), Some(Epochs::All(6))));
     assert_eq!((settings.protocol, settings.lambda), (Some(Protocol::Sound), Some(PerStep::All(0.5))));
     for (family, batch_size, rate) in [(Family::Plain, 128, 0.01), (Family::Resnet, 32, 0.02)] {
         let training = settings.training.of(family);
@@ -156,7 +157,7 @@ training.plain.momentum = 0
 "#;
     let recipe = read(text);
     let settings = recipe.settings(&recipe.cells[0]);
-    assert_eq!((settings.epochs, settings.limit), (Some(50), Some(1000)));
+    assert_eq!((settings.epochs.clone(), settings.limit), (Some(Epochs::All(50)), Some(1000)));
     assert_eq!(settings.seeds, Some(vec![1, 2, 3, 7]));
     assert_eq!(settings.kl_reduction, Some(KlReduction::Mean));
     let lambda = settings.lambda.clone().unwrap();
@@ -166,7 +167,7 @@ training.plain.momentum = 0
     assert_eq!(settings.training.resnet.batch_size, Some(32));
 
     let quick = recipe.quick.as_ref().unwrap().settings.or(&settings);
-    assert_eq!((quick.epochs, quick.limit), (Some(1), Some(1000)));
+    assert_eq!((quick.epochs, quick.limit), (Some(Epochs::All(1)), Some(1000)));
     assert_eq!((quick.training.plain.batch_size, quick.training.plain.momentum), (Some(64), Some(0.0)));
 }
 
@@ -510,5 +511,34 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in any::<String>()) {
         let _ = Recipe::parse(&text, "mine.toml").map_err(|error| error.to_string());
+    }
+}
+
+#[test]
+fn epochs_may_differ_by_network() {
+    let with = |epochs: &str| {
+        let text = format!(
+            "title = \"t\"\n[[cell]]\nname = \"c\"\ndata = \"shapes100\"\nepochs = {epochs}\npaths = [\"plane10 -> plane2\"]\n"
+        );
+        Recipe::parse(&text, "mine.toml")
+    };
+    let epochs = |text: &str, changes: &Changes| {
+        let experiment = Experiment::new(&with(text).unwrap(), changes, DeviceType::Cpu).unwrap();
+        ["plane10", "plane2"].map(|name| experiment.cells[0].epochs(name.parse::<ModelName>().unwrap().spec(100)))
+    };
+    let as_it_is = Changes::default();
+    assert_eq!(epochs("{ plane2 = 150, others = 20 }", &as_it_is), [20, 150]);
+    assert_eq!(epochs("{ plane2 = 7 }", &as_it_is), [150, 7]);
+    // A number on the command line is for all.
+    let settings = Settings { epochs: Some(Epochs::All(3)), ..Settings::default() };
+    assert_eq!(epochs("{ plane2 = 7 }", &Changes { settings, ..Changes::default() }), [3, 3]);
+    for (wrong, expected) in [
+        ("{ plane3 = 7 }", "did you mean `plane2`"),
+        ("{ others = 7 }", "{ plane2 = 150, others = 20 }"),
+        ("{ plane2 = 0 }", "a whole number"),
+        ("[7, 8]", "a whole number"),
+    ] {
+        let message = with(wrong).unwrap_err().to_string();
+        assert!(message.starts_with("mine.toml:5:") && message.contains(expected), "{message}");
     }
 }

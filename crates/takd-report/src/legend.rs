@@ -80,19 +80,26 @@ fn protocol(protocol: Protocol) -> &'static str {
 
 /// What differs from the protocol's training.
 fn changes(cell: &Cell, report: &CellReport) -> String {
-    let mut families: Vec<ModelSpec> = Vec::new();
-    for path in &report.paths {
-        if !families.iter().any(|known| known.family() == path.network.family()) {
-            families.push(path.network);
+    // Networks of a family are trained alike but for their epochs.
+    let mut trainings: Vec<(Family, Training, Vec<ModelSpec>)> = Vec::new();
+    for network in report.paths.iter().map(|path| path.network) {
+        let training = cell.training(network);
+        match trainings.iter_mut().find(|(family, known, _)| *family == network.family() && *known == training) {
+            Some((.., networks)) if networks.contains(&network) => {}
+            Some((.., networks)) => networks.push(network),
+            None => trainings.push((network.family(), training, vec![network])),
         }
     }
     let mut changes = Vec::new();
-    for network in families {
-        let (family, training) = (network.family(), cell.training(network));
-        let differences = training_changes(&training, cell.protocol, family);
-        if !differences.is_empty() {
-            changes.push(format!("{} ({})", differences.join(", "), family_name(family)));
+    for (family, training, networks) in &trainings {
+        let differences = training_changes(training, cell.protocol, *family);
+        if differences.is_empty() {
+            continue;
         }
+        let alone = trainings.iter().filter(|(other, ..)| other == family).count() == 1;
+        let names = || networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let who = if alone { family_name(*family).to_owned() } else { names() };
+        changes.push(format!("{} ({who})", differences.join(", ")));
     }
     if cell.kl_reduction != cell.protocol.kl_reduction() && has_steps(report) {
         changes.push(match cell.kl_reduction {

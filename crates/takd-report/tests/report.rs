@@ -3,7 +3,7 @@
 mod common;
 
 use common::World;
-use takd_grid::recipe::Settings;
+use takd_grid::recipe::{Epochs, Settings};
 use takd_grid::{Changes, Preset};
 use takd_report::{Error, Report, RunState, Style};
 use takd_store::{Ending, names};
@@ -212,7 +212,7 @@ fn every_experiment_has_a_file_name_of_its_own_that_stays() {
     let others = [
         changed(&|changes| changes.cells = vec!["plain/cifar10".into()]),
         changed(&|changes| changes.preset = Preset::Quick),
-        changed(&|changes| changes.settings.epochs = Some(1)),
+        changed(&|changes| changes.settings.epochs = Some(Epochs::All(1))),
         changed(&|changes| changes.settings.seeds = Some(vec![20, 31])),
         changed(&|changes| changes.settings.limit = Some(1_000)),
         changed(&|changes| changes.settings.temperature = Some(takd_grid::recipe::PerStep::All(4.0))),

@@ -45,7 +45,7 @@
 //! | `lambda` | λ, the teachers' share of the loss, 0 to 1; a list has one for each step of a path |
 //! | `temperature` | τ, what logits are divided by, above 0; a list likewise |
 //! | `kl_reduction` | how the KL term is averaged: `"batch-mean"` or `"mean"` |
-//! | `epochs` | how often each training image is seen |
+//! | `epochs` | how often each training image is seen; a table such as `{ plane2 = 150, others = 20 }` says it for each network |
 //! | `limit` | use only so many training images |
 //! | `replays` | draw so many augmented forms of each image once, and see them in turn |
 //!
@@ -102,5 +102,5 @@ pub use error::{Located, RecipeError, RecipeProblem, Span};
 pub use keys::{Advice, TableKind};
 pub use read::MAX_BYTES;
 pub use seeds::{MAX_SEED, MAX_SEEDS, SeedsError, parse_seeds};
-pub use settings::{PerStep, RateFrom, Settings, TrainingByFamily, TrainingChanges};
+pub use settings::{Epochs, PerStep, RateFrom, Settings, TrainingByFamily, TrainingChanges};
 pub use shipped::{Shipped, shipped};

@@ -3,10 +3,11 @@
 use super::error::{RecipeProblem, Span};
 use super::keys::TableKind;
 use super::seeds::{MAX_SEED, check_seeds, parse_seeds};
-use super::table::{Item, Result, Table};
+use super::table::{Entry, Item, Result, Table};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use takd_distill::{Augment, DecayOn, HoldOut, KlReduction, Pick, Protocol, Scale};
-use takd_models::Family;
+use takd_models::{Family, ModelName, ModelSpec};
 
 /// The largest count in a recipe: of epochs, of images.
 const MOST: u64 = 1_000_000_000;
@@ -24,14 +25,41 @@ pub struct Settings {
     pub temperature: Option<PerStep>,
     /// How the KL term is averaged.
     pub kl_reduction: Option<KlReduction>,
-    /// How often each training image is seen, 1 or more.
-    pub epochs: Option<usize>,
+    /// How often each training image is seen.
+    pub epochs: Option<Epochs>,
     /// How many training images are used, 1 or more.
     pub limit: Option<usize>,
     /// How many augmented forms of each image are drawn once and seen in turn.
     pub replays: Option<NonZeroUsize>,
     /// What differs from the protocol's training.
     pub training: TrainingByFamily,
+}
+
+/// How often a network sees each training image, 1 or more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Epochs {
+    /// So often for every network.
+    All(usize),
+    /// So often for some networks.
+    ByNetwork {
+        /// These, by their names.
+        networks: BTreeMap<ModelName, usize>,
+        /// The others; the protocol's if it is absent.
+        others: Option<usize>,
+    },
+}
+
+impl Epochs {
+    /// That of a network of so many classes, if it is said.
+    pub fn of(&self, model: ModelSpec, classes: usize) -> Option<usize> {
+        match self {
+            Self::All(epochs) => Some(*epochs),
+            Self::ByNetwork { networks, others } => {
+                let own = networks.iter().find(|(name, _)| name.spec(classes) == model);
+                own.map(|(_, epochs)| *epochs).or(*others)
+            }
+        }
+    }
 }
 
 /// A setting of the teaching: the same for all steps of a path, or one for each.
@@ -116,7 +144,7 @@ impl Settings {
             lambda: self.lambda.clone().or_else(|| others.lambda.clone()),
             temperature: self.temperature.clone().or_else(|| others.temperature.clone()),
             kl_reduction: self.kl_reduction.or(others.kl_reduction),
-            epochs: self.epochs.or(others.epochs),
+            epochs: self.epochs.clone().or_else(|| others.epochs.clone()),
             limit: self.limit.or(others.limit),
             replays: self.replays.or(others.replays),
             training: TrainingByFamily {
@@ -157,7 +185,7 @@ pub(super) fn read(table: &Table<'_>) -> Result<Settings> {
             .get("kl_reduction")
             .map(|item| item.word(KlReduction::ALL, KlReduction::as_str))
             .transpose()?,
-        epochs: count(table, "epochs")?,
+        epochs: table.get("epochs").map(|item| epochs(&item)).transpose()?,
         limit: count(table, "limit")?,
         replays: count(table, "replays")?.and_then(NonZeroUsize::new),
         training: table.get("training").map(|item| training(&item, &table.kind)).transpose()?.unwrap_or_default(),
@@ -172,6 +200,29 @@ struct NumberRange {
 
 const LAMBDA: NumberRange = NumberRange { expected: "a number from 0 to 1", contains: |v| (0.0..=1.0).contains(&v) };
 const TEMPERATURE: NumberRange = NumberRange { expected: "a finite number above 0", contains: |v| v > 0.0 };
+
+/// A number for all networks, or a table with one for each of some.
+fn epochs(item: &Item<'_>) -> Result<Epochs> {
+    const EXPECTED: &str = "a table such as { plane2 = 150, others = 20 }";
+
+    if !item.is_table() {
+        return whole(item).map(Epochs::All);
+    }
+    let (mut networks, mut others) = (BTreeMap::new(), None);
+    for Entry { key, key_at, value } in item.entries(EXPECTED)? {
+        let epochs = whole(&value)?;
+        if key == "others" {
+            others = Some(epochs);
+            continue;
+        }
+        let unknown = |unknown| item.source.error(key_at, RecipeProblem::Network(unknown));
+        networks.insert(key.parse::<ModelName>().map_err(unknown)?, epochs);
+    }
+    if networks.is_empty() {
+        return Err(item.expected(EXPECTED));
+    }
+    Ok(Epochs::ByNetwork { networks, others })
+}
 
 fn count(table: &Table<'_>, key: &'static str) -> Result<Option<usize>> {
     table.get(key).map(|item| whole(&item)).transpose()

@@ -177,6 +177,10 @@ impl<'t> Item<'t> {
         }
     }
 
+    pub(super) fn is_table(&self) -> bool {
+        self.value.as_table().is_some()
+    }
+
     /// The text at `key`, if this is a table that has one; for messages about the table.
     pub(super) fn text_at(&self, key: &str) -> Option<String> {
         self.value.as_table()?.get(key)?.get_ref().as_str().map(str::to_owned)

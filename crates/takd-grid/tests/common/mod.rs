@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use takd_datasets::{Card, Dataset, DatasetName, Drawn, Sources, load};
 use takd_distill::{DataConfig, DeviceType, Result, Retry, Runs, Session};
-use takd_grid::recipe::{PerStep, Recipe, Settings};
+use takd_grid::recipe::{Epochs, PerStep, Recipe, Settings};
 use takd_grid::{Changes, Experiment, Plan};
 use takd_ops::Compute;
 use takd_store::Start;
@@ -39,7 +39,7 @@ pub fn plan_of(recipe: &str, changes: &Changes) -> Plan {
 pub fn plan(path: &str, epochs: usize, seeds: &[u64]) -> Plan {
     let settings = Settings {
         protocol: Some(takd_distill::Protocol::Code),
-        epochs: Some(epochs),
+        epochs: Some(Epochs::All(epochs)),
         seeds: Some(seeds.to_vec()),
         temperature: Some(PerStep::All(4.0)),
         ..Settings::default()
