@@ -56,15 +56,12 @@ fn assistants(report: &Report) -> Section {
 
 /// The best assistant less each other one.
 fn best(report: &Report) -> Section {
-    let mut titles = vec![Column::text("best by mean"), Column::text("other")];
-    titles.extend(columns::comparison("best less other"));
-    let mut table = columns::table(report, titles);
+    let mut table = columns::table(report, columns::best());
     for cell in &report.cells {
-        for found in cell.comparisons.iter().filter(|found| found.best_of_several) {
-            let between = |path: &str| cell.named(path).map_or_else(|| path.to_owned(), assistant);
-            let mut row = vec![between(&found.path).into(), between(&found.minus).into()];
-            row.extend(compared(cell, Some(found)));
-            columns::add(&mut table, report, &cell.name, row);
+        for student in Student::all(cell) {
+            for teacher in student.teachers() {
+                columns::add_best(&mut table, report, cell, &student.by_assistant(teacher), assistant);
+            }
         }
     }
     Section::new("The best assistant, against each other one", table, &[columns::BY_IMAGES])

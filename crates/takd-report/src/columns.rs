@@ -88,6 +88,33 @@ pub(crate) fn compared(cell: &CellReport, found: Option<&PathComparison>) -> [En
     ]
 }
 
+/// The titles of [`add_best`].
+pub(crate) fn best() -> [Column; 5] {
+    let [difference, images, verdict] = comparison("best less other");
+    [Column::text("best by mean"), Column::text("other"), difference, images, verdict]
+}
+
+/// Adds a row for each of some paths but the best of them: how much better the best is. A path without a seed to compare is there
+/// too, and why.
+pub(crate) fn add_best(
+    table: &mut Table,
+    report: &Report,
+    cell: &CellReport,
+    paths: &[&PathReport],
+    name: fn(&PathReport) -> String,
+) {
+    let Some(best) = paths.iter().find_map(|path| cell.named(&cell.best_less(path)?.path)) else { return };
+    for path in paths.iter().filter(|path| path.path != best.path) {
+        let mut row = vec![name(best).into(), name(path).into()];
+        let found = cell.best_less(path);
+        row.extend(compared(cell, found));
+        if found.is_none() && path.test_accuracy.is_none() {
+            row[4] = accuracy(path);
+        }
+        add(table, report, &cell.name, row);
+    }
+}
+
 /// The titles of [`of_teacher`]: what the paper explains the teachers' effect by.
 pub(crate) const OF_TEACHER: [&str; 4] = ["entropy", "agreement %", "KL", "calibration %"];
 

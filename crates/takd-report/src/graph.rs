@@ -2,7 +2,7 @@
 
 use crate::by_student::Student;
 use crate::columns::{self, accuracy, joined};
-use crate::number::{self, dash};
+use crate::number;
 use crate::report::{CellReport, PathReport, Report};
 use crate::table::{Column, Section, Table};
 
@@ -46,18 +46,10 @@ fn add(table: &mut Table, report: &Report, cell: &CellReport, student: &Student<
 
 /// The best path to the smallest student less each other one.
 fn best(report: &Report) -> Section {
-    let mut titles = vec![Column::text("best by mean"), Column::text("other")];
-    titles.extend(columns::comparison("best less other"));
-    let mut table = columns::table(report, titles);
+    let mut table = columns::table(report, columns::best());
     for cell in &report.cells {
-        let students = Student::all(cell);
-        let Some(smallest) = students.last() else { continue };
-        for path in smallest.taught() {
-            let Some(found) = cell.best_less(path) else { continue };
-            let stages = |name: &str| cell.named(name).map_or_else(dash, |path| joined(&path.stages));
-            let mut row = vec![stages(&found.path).into(), stages(&found.minus).into()];
-            row.extend(columns::compared(cell, Some(found)));
-            columns::add(&mut table, report, &cell.name, row);
+        if let Some(smallest) = Student::all(cell).last() {
+            columns::add_best(&mut table, report, cell, &smallest.taught(), |path| joined(&path.stages));
         }
     }
     Section::new("The best path to the smallest student, against each other one", table, &[columns::BY_IMAGES])

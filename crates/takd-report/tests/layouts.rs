@@ -171,6 +171,23 @@ fn tie_between_assistants_is_broken_in_one_way() {
     assert!(report.findings[0].contains("a single seed does not tell"), "{:?}", report.findings);
 }
 
+/// An assistant all of whose runs diverged is a row of every table of assistants.
+#[test]
+fn assistant_that_diverged_is_shown_among_the_others() {
+    let paths = "\"{plane2, plane4, plane6, plane10}\", \"plane10 -> {plane4, plane6, plane8} -> plane2\"";
+    let world = world(
+        &recipe("assistants", paths),
+        &[("plane10 -> plane4 -> plane2", 72.0), ("plane10 -> plane6 -> plane2", 71.0)],
+    );
+    for seed in SEEDS {
+        world.diverge("plain", "plane10 -> plane8 -> plane2", seed, "the loss is NaN in epoch 3");
+    }
+    let text = world.report().to_text(Some(160), Style::Plain);
+    let best = text.split("against each other one").nth(1).unwrap();
+    let row = best.lines().find(|line| line.starts_with("plane4 ") && line.contains("plane8")).unwrap();
+    assert!(row.trim_end().ends_with("diverged"), "{row}");
+}
+
 #[test]
 fn students_are_laid_out_with_their_gain() {
     let paths = "\"{plane2, plane4, plane8}\", \"plane10 -> {plane2, plane4, plane8}\"";
