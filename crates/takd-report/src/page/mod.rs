@@ -49,13 +49,11 @@ impl Report {
                     ul.findings { @for line in &self.findings { li { (text(line)) } } }
                 }
             }
+            // The table that answers the recipe's question, its figures, and what else is known.
+            @let sections = sections::of(self);
+            @for section in sections.iter().take(1) { (tables::section(section)) }
             div.figures { @for figure in &self.figures() { (self.figure(figure)) } }
-            @for section in sections::of(self) {
-                section {
-                    h2 { (section.heading) }
-                    (tables::table(section.whole()))
-                }
-            }
+            @for section in sections.iter().skip(1) { (tables::section(section)) }
             @let curves = self.learning_curves(runs);
             @if !curves.is_empty() {
                 section {

@@ -2,11 +2,21 @@
 
 use super::{runs, text};
 use crate::columns::VERDICT;
-use crate::table::{Alignment, Entry, Table};
+use crate::table::{Alignment, Entry, Section, Table};
 use maud::{Markup, html};
 
+/// The table under its heading.
+pub(super) fn section(section: &Section) -> Markup {
+    html! {
+        section {
+            h2 { (section.heading) }
+            (table(section.whole()))
+        }
+    }
+}
+
 /// A table in a box of its own that scrolls where the page is too narrow for it.
-pub(super) fn table(table: &Table) -> Markup {
+fn table(table: &Table) -> Markup {
     let is_number = |place: usize| table.columns[place].alignment == Alignment::Right;
     html! {
         div.table tabindex="0" {
