@@ -30,8 +30,10 @@ pub(crate) struct Clock {
 /// How far one run has come.
 struct Progress {
     cost: Cost,
-    /// Cost of what is not done yet.
+    /// Cost of what its own network has not done yet.
     left: f64,
+    /// Cost of what its teachers have not done yet before it begins.
+    logits_left: f64,
     /// Since when its steps are taken here, and what was left of its cost then.
     began: Option<Began>,
     /// What was done here, and how long it took.
@@ -83,6 +85,7 @@ impl Clock {
             // Waiting, and the teachers' logits before, say nothing of how long the steps will take.
             Event::Started { done, total } => {
                 run.left = rest(training, done, total) + test;
+                run.logits_left = 0.0;
                 run.began = Some(Began { at: now, left: run.left });
             }
             Event::Step { done, total, .. } => {
@@ -90,7 +93,7 @@ impl Clock {
                 run.measure(now);
             }
             Event::Pass { pass: Pass::TeacherLogits, done, total } if run.began.is_none() => {
-                run.left = training + test + rest(teacher_logits, done, total);
+                run.logits_left = rest(teacher_logits, done, total);
             }
             // The last look at the test images, after all steps.
             Event::Pass { pass: Pass::Test, done, total } if run.left <= test => {
@@ -103,7 +106,7 @@ impl Clock {
 
     /// A run is over.
     pub(crate) fn leave(&mut self, index: usize) {
-        self.runs[index].left = 0.0;
+        (self.runs[index].left, self.runs[index].logits_left) = (0.0, 0.0);
     }
 
     /// All of it will take as long as its work does when it is shared out evenly, but never less than the longest chain of
@@ -117,10 +120,14 @@ impl Clock {
             (*took, all) = (took.and(run.took), all.and(run.took));
         }
         // Several at once slow each other down, which these seconds include.
+        let pace = |known: &[Took]| {
+            let known = known.iter().find(|took| took.cost > 0.0);
+            known.map_or(0.0, |Took { cost, seconds }| seconds / cost)
+        };
         let seconds = |index: usize| {
-            let own = self.runs[index].took;
-            let known = [own, of_kind[&self.kinds[index]], all].into_iter().find(|took| took.cost > 0.0);
-            known.map_or(0.0, |Took { cost, seconds }| self.runs[index].left * seconds / cost)
+            let run = &self.runs[index];
+            let teacher = self.teachers[index].first().map_or(all, |&teacher| of_kind[&self.kinds[teacher]]);
+            run.left * pace(&[run.took, of_kind[&self.kinds[index]], all]) + run.logits_left * pace(&[teacher, all])
         };
         let work: f64 = (0..self.runs.len()).map(seconds).sum();
         let longest = chains(&self.teachers, seconds).into_iter().fold(0.0, f64::max);
@@ -131,7 +138,13 @@ impl Clock {
 
 impl Progress {
     fn new(cost: Cost) -> Self {
-        Self { cost, left: cost.total(), began: None, took: Took::default() }
+        Self {
+            cost,
+            left: cost.training + cost.test,
+            logits_left: cost.teacher_logits,
+            began: None,
+            took: Took::default(),
+        }
     }
 
     fn measure(&mut self, now: Instant) {
@@ -287,6 +300,22 @@ mod tests {
         assert_eq!(seconds(clock.left(0)), (2.0, 2.0));
         clock.tell(0, &Event::Pass { pass: Pass::Test, done: 1, total: 2 }, after(now, 11));
         assert_eq!(seconds(clock.left(0)), (1.0, 1.0));
+    }
+
+    /// A large teacher looks at images at its own pace, not at that of its small student.
+    #[test]
+    fn logits_are_timed_by_the_pace_of_the_teacher() {
+        let (mut clock, now) = clock(1, &[(100.0, &[]), (1.0, &[]), (1.0, &[0])]);
+        clock.runs[2] = Progress::new(Cost { training: 1.0, teacher_logits: 50.0, test: 0.0 });
+        for (index, takes) in [(0, 10), (1, 20)] {
+            clock.tell(index, &started(0, 10), now);
+            clock.tell(index, &step(10, 10), after(now, takes));
+            clock.leave(index);
+        }
+        // 20 s for its own step, as the other student took, and a tenth of a second for each of the teacher's 50.
+        assert_eq!(seconds(clock.left(2)), (25.0, 25.0));
+        clock.tell(2, &Event::Pass { pass: Pass::TeacherLogits, done: 1, total: 2 }, now);
+        assert_eq!(seconds(clock.left(2)), (22.5, 22.5));
     }
 
     #[test]
