@@ -78,7 +78,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let plan = Plan::new(&experiment, &cards(&experiment, &args.out)?)?;
         let mut report = Report::new(&experiment, &plan, &runs)?;
         if name == landscape::RECIPE {
-            report.add_landscapes(&runs, landscape::usual_plane(args.choice.preset));
+            let kept = report.kept_plane(&runs);
+            report.add_landscapes(&runs, kept.unwrap_or_else(|| landscape::usual_plane(args.choice.preset)));
         }
         if let Some(budget) = args.budget {
             report.add_best_within(budget);

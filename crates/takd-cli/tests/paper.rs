@@ -121,6 +121,10 @@ fn loss_around_students_is_looked_at_once_and_reported() {
     let cell = &json(&again.stdout)["cells"][0];
     assert_eq!(cell["landscapes"].as_array().map(Vec::len), Some(3));
     assert_eq!(cell["landscapes"][0]["seeds"][0]["landscape"]["losses"].as_array().map(Vec::len), Some(9));
+    // A report finds it, whatever the plane.
+    let mut report = takd(&["report", "landscape"]);
+    let report = json(&run(report.args(arguments).arg(out.path()).arg("--json"), 0).stdout);
+    assert_eq!(report["cells"][0]["landscapes"], cell["landscapes"]);
     // A plane that makes no sense is refused before anything is trained.
     let refused = text(&run(&mut look(&["--points", "4"]), 2).stderr);
     assert!(refused.contains("odd number"), "{refused}");

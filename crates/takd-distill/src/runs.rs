@@ -175,6 +175,15 @@ impl Runs {
         landscape::read(&self.dir(&id).join(landscape::file(&plane)), &id)
     }
 
+    /// What was computed before of the loss around the network of a run, on whichever planes.
+    ///
+    /// # Errors
+    /// If a file cannot be read or is damaged.
+    pub fn kept_landscapes(&self, id: &RunId) -> Result<Vec<Landscape>> {
+        let kept = files(&self.dir(id), landscape::is_landscape)?;
+        kept.iter().filter_map(|path| landscape::read(path, id).transpose()).collect()
+    }
+
     /// Of each test image whether the network of a finished run gets it right; nothing if the run is not finished, or its file
     /// is gone.
     ///

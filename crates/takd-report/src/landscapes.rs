@@ -9,6 +9,20 @@ use crate::table::{Column, Section};
 use takd_distill::{Landscape, Plane, Runs};
 
 impl Report {
+    /// The plane on which the loss around most of the networks that the recipe asks for was computed before, the finest of several.
+    pub fn kept_plane(&self, runs: &Runs) -> Option<Plane> {
+        let paths = self.cells.iter().flat_map(|cell| cell.paths.iter().filter(|path| path.requested));
+        let kept = paths.flat_map(|path| &path.runs).flat_map(|run| runs.kept_landscapes(&run.run).unwrap_or_default());
+        let mut planes: Vec<(Plane, usize)> = Vec::new();
+        for Landscape { plane, .. } in kept {
+            match planes.iter_mut().find(|(known, _)| *known == plane) {
+                Some((_, count)) => *count += 1,
+                None => planes.push((plane, 1)),
+            }
+        }
+        planes.into_iter().max_by_key(|(plane, count)| (*count, plane.points)).map(|(plane, _)| plane)
+    }
+
     /// Adds the loss around the networks that the recipe asks for, as far as it was computed on this plane before
     /// ([`takd_distill::landscape`](fn@takd_distill::landscape)). What cannot be read counts as not computed.
     pub fn add_landscapes(&mut self, runs: &Runs, plane: Plane) {
