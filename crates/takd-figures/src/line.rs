@@ -36,6 +36,8 @@ pub struct Series {
     pub joined: bool,
     /// One for each name, if there is one.
     pub points: Vec<Option<Point>>,
+    /// Where each point leads on a page, if it leads anywhere; may be shorter.
+    pub links: Vec<Option<String>>,
 }
 
 /// A value and how sure it is.
@@ -112,21 +114,21 @@ impl LineFigure {
     fn draw(&self, frame: &mut Frame, series: &Series, place: usize, aside: f64, colour: &str, palette: &Palette) {
         let names = self.names.len();
         let finite = |point: &Point| point.value.is_finite();
-        let points: Vec<(Place, &Point)> = series
+        let points: Vec<(usize, Place, &Point)> = series
             .points
             .iter()
             .take(names)
             .enumerate()
             .filter_map(|(name, point)| {
                 let point = point.as_ref().filter(|point| finite(point))?;
-                Some((Place { x: frame.name_at(name, names) + aside, y: frame.y.at(point.value) }, point))
+                Some((name, Place { x: frame.name_at(name, names) + aside, y: frame.y.at(point.value) }, point))
             })
             .collect();
         if series.joined {
-            let places: Vec<Place> = points.iter().map(|(at, _)| *at).collect();
+            let places: Vec<Place> = points.iter().map(|(_, at, _)| *at).collect();
             frame.svg.polyline(&places, Stroke { colour, width: 1.8, dashes: marker::dashes(place) });
         }
-        for (at, point) in &points {
+        for (name, at, point) in &points {
             if let Some(bar) = point.bar.filter(|bar| bar.low.is_finite() && bar.high.is_finite()) {
                 let stroke = Stroke { colour, width: 1.4, dashes: "" };
                 let (low, high) = (frame.y.at(bar.low), frame.y.at(bar.high));
@@ -136,7 +138,10 @@ impl LineFigure {
                 }
             }
             let words = format!("{}: {:.2}", series.name, point.value);
-            frame.svg.titled(&words, |svg| marker::draw(svg, place, *at, colour, palette.ground, series.published));
+            let link = series.links.get(*name).and_then(Option::as_deref);
+            frame.svg.linked(&words, link, palette, |svg| {
+                marker::draw(svg, place, *at, colour, palette.ground, series.published);
+            });
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct PathNode {
     pub best: bool,
     /// The oval of its teacher.
     pub taught_by: Option<NodePlace>,
+    /// Where it leads on a page, if anywhere.
+    pub link: Option<String>,
 }
 
 /// Which oval.
@@ -127,7 +129,7 @@ impl PathGraph {
             );
             for (row, node) in nodes.nodes.iter().enumerate() {
                 let at = place(column, row);
-                svg.titled(&format!("{}: {}", node.path, node.value), |svg| {
+                svg.linked(&format!("{}: {}", node.path, node.value), node.link.as_deref(), palette, |svg| {
                     draw_oval(svg, at, oval, OVAL, node.kind, node.best, palette);
                     let font = Font { size: SIZE, bold: node.best, colour: palette.ink, anchor: Anchor::Middle };
                     svg.text(Place { x: at.x, y: at.y + 4.4 }, &node.value, font);

@@ -34,6 +34,8 @@ pub struct Costed {
     pub gives: Point,
     /// Whether nothing at most as costly gives more.
     pub on_front: bool,
+    /// Where it leads on a page, if anywhere.
+    pub link: Option<String>,
 }
 
 const SIZE: f64 = 11.5;
@@ -93,7 +95,9 @@ impl ScatterFigure {
                 frame.svg.line(Place { x: at.x, y: low }, Place { x: at.x, y: high }, Stroke::thin(colour));
             }
             let words = format!("{}: {:.2} for {:.2e}", point.name, point.gives.value, point.cost);
-            frame.svg.titled(&words, |svg| marker::draw(svg, 0, *at, colour, palette.ground, !point.on_front));
+            frame.svg.linked(&words, point.link.as_deref(), palette, |svg| {
+                marker::draw(svg, 0, *at, colour, palette.ground, !point.on_front);
+            });
         }
         self.labels(&mut frame, &points, &places, palette);
         frame.svg.finish(&self.title, &self.description, palette)

@@ -137,6 +137,18 @@ impl Svg {
         self.body.push_str("</g>\n");
     }
 
+    /// The same, and a link where there is one. A figure that stands alone has none: it knows no page.
+    pub(crate) fn linked(&mut self, title: &str, link: Option<&str>, palette: &Palette, draw: impl FnOnce(&mut Self)) {
+        match link.filter(|_| *palette == Palette::PAGE) {
+            Some(link) => {
+                let _ = write!(self.body, "<a href=\"{}\">", escaped(link));
+                self.titled(title, draw);
+                self.body.push_str("</a>\n");
+            }
+            None => self.titled(title, draw),
+        }
+    }
+
     /// The whole figure, with what it shows in words. On a page it lies on the page's ground; alone it has one of its own.
     pub(crate) fn finish(self, title: &str, description: &str, palette: &Palette) -> String {
         let ground = if *palette == Palette::PAGE {

@@ -32,7 +32,7 @@ fn check(svg: &str) {
 
 /// A series for a test.
 fn series(name: &str, points: Vec<Option<Point>>) -> Series {
-    Series { name: name.to_owned(), points, joined: true, published: false }
+    Series { name: name.to_owned(), points, joined: true, ..Series::default() }
 }
 
 fn small() -> LineFigure {
@@ -101,6 +101,7 @@ fn paths_have_an_oval_each_and_an_arrow_from_their_teacher() {
         kind,
         best: false,
         taught_by,
+        link: Some("#there".to_owned()),
     };
     let from = |column, node| Some(NodePlace { column, node });
     let columns = vec![
@@ -124,6 +125,12 @@ fn paths_have_an_oval_each_and_an_arrow_from_their_teacher() {
     check(&svg);
     assert_eq!(svg.matches("71.00</text>").count(), 7);
     assert_eq!(svg.matches("<path").count(), 3);
+    // Links are a page's; a figure alone knows none.
+    assert!(!svg.contains("href"));
+    let columns = vec![PathColumn { name: "4".to_owned(), nodes: vec![node("4", PathKind::Alone, None)] }];
+    let on_page = PathGraph { columns, ..PathGraph::default() }.to_svg(&Palette::PAGE);
+    check(&on_page);
+    assert_eq!(on_page.matches("<a href=\"#there\">").count(), 1);
 }
 
 #[test]
@@ -180,7 +187,7 @@ proptest! {
     fn points_of_any_cost_lie_within_the_figure(
         points in prop::collection::vec((number(), point(), any::<bool>()), 0..20),
     ) {
-        let costed = |(cost, gives, on_front)| Costed { name: "some".to_owned(), cost, gives, on_front };
+        let costed = |(cost, gives, on_front)| Costed { name: "some".to_owned(), cost, gives, on_front, link: None };
         let points = points.into_iter().map(costed).collect();
         check(&ScatterFigure { points, ..ScatterFigure::default() }.to_svg(&Palette::PAGE));
     }

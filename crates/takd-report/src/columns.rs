@@ -121,14 +121,20 @@ pub(crate) const OF_TEACHER: [&str; 4] = ["entropy", "agreement %", "KL", "calib
 /// Of the runs that are taught, over the seeds: the entropy of the soft targets, agreement, KL; and of those that teach them the
 /// calibration error.
 pub(crate) fn of_teacher(cell: &CellReport, path: &PathReport) -> [Entry; 4] {
-    let nats = |summary: Option<Summary>| summary.map_or_else(dash, |summary| format!("{:.4}", summary.mean));
-    let share = |summary: Option<Summary>| summary.map_or_else(dash, |summary| percent(summary.mean));
+    let entry = |path: Option<&PathReport>, text: Option<String>| match (path.and_then(|path| path.runs.first()), text)
+    {
+        (Some(run), Some(text)) => Entry { text, of: Some(run.run.clone()) },
+        _ => dash().into(),
+    };
+    let nats = |summary: Option<Summary>| entry(Some(path), summary.map(|summary| format!("{:.4}", summary.mean)));
+    let share =
+        |of: Option<&PathReport>, summary: Option<Summary>| entry(of, summary.map(|summary| percent(summary.mean)));
     let teacher = path.stages.split_last().and_then(|(_, teachers)| cell.path(teachers));
+    let calibration = teacher.and_then(|teacher| teacher.summary(|result| Some(result.calibration_error)));
     [
         nats(path.summary(|result| result.soft_target_entropy)),
-        share(path.summary(|result| result.agreement)),
+        share(Some(path), path.summary(|result| result.agreement)),
         nats(path.summary(|result| result.kl)),
-        share(teacher.and_then(|teacher| teacher.summary(|result| Some(result.calibration_error)))),
+        share(teacher, calibration),
     ]
-    .map(Entry::from)
 }

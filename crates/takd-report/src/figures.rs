@@ -9,6 +9,7 @@ use crate::path_landscape::PathLandscape;
 use crate::report::{CellReport, Method, PathReport, Report};
 use crate::run::RunReport;
 use crate::statistics::Summary;
+use crate::table::anchor;
 use std::collections::BTreeMap;
 use takd_distill::{Landscape, Record, Runs};
 use takd_figures::{
@@ -97,6 +98,11 @@ fn point(summary: Option<Summary>) -> Option<Point> {
     Some(Point { value: 100.0 * summary.mean, bar })
 }
 
+/// Where a page lists its runs.
+fn link(path: &PathReport) -> Option<String> {
+    path.runs.first().map(|run| format!("#{}", anchor(&run.run)))
+}
+
 fn measured(path: Option<&PathReport>) -> Option<Point> {
     point(path?.test_accuracy)
 }
@@ -112,12 +118,14 @@ fn ours_and_papers(cell: &CellReport, name: &str, paths: &[Option<&PathReport>])
         joined: true,
         published: false,
         points: paths.iter().map(|path| measured(*path)).collect(),
+        links: paths.iter().map(|path| link((*path)?)).collect(),
     };
     let papers = Series {
         name: if name == OURS { "the paper's".to_owned() } else { format!("{name}, the paper's") },
         joined: true,
         published: true,
         points: paths.iter().map(|path| published(*path)).collect(),
+        links: Vec::new(),
     };
     // Numbers of other images are no points beside ours.
     let has_paper = cell.stands_for.is_none() && papers.points.iter().any(Option::is_some);
@@ -287,6 +295,7 @@ fn graph(cell: &CellReport) -> Figure {
             },
             best: best == Some(place),
             taught_by: if path.stages.len() > 1 { teacher(path) } else { None },
+            link: link(path),
         });
         columns.push(PathColumn { name: paths[0].student().join(" + "), nodes: nodes.collect() });
         stages.push(paths.iter().map(|path| path.stages.as_slice()).collect());
@@ -312,6 +321,7 @@ fn front(cell: &CellReport) -> Figure {
             cost: path.path_multiply_adds,
             gives: point(path.test_accuracy)?,
             on_front: on_front.contains(&path.path.as_str()),
+            link: link(path),
         })
     });
     let all: Vec<Option<&PathReport>> = paths.iter().map(|path| Some(*path)).collect();

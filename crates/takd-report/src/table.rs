@@ -41,6 +41,11 @@ pub(crate) enum Alignment {
     Right,
 }
 
+/// Where a page lists the runs of a path, by the first of them.
+pub(crate) fn anchor(run: &RunId) -> String {
+    format!("run-{run}")
+}
+
 impl From<String> for Entry {
     fn from(text: String) -> Self {
         Self { text, of: None }

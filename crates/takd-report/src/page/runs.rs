@@ -5,15 +5,11 @@ use crate::columns::{accuracy, joined};
 use crate::number::{GLUE, dash, duration, percent};
 use crate::report::{CellReport, PathReport, Report};
 use crate::run::{RunReport, RunState};
+use crate::table::anchor;
 use maud::{Markup, html};
 use std::collections::HashSet;
 use takd_distill::Runs;
 use takd_store::{Configuration, RunId, date};
-
-/// Where the runs of a path are listed, by the first of them.
-pub(super) fn anchor(run: &RunId) -> String {
-    format!("run-{run}")
-}
 
 /// Every run of every path.
 pub(super) fn of(report: &Report, runs: &Runs) -> Markup {
@@ -34,11 +30,11 @@ fn of_path(cell: &CellReport, path: &PathReport, runs: &Runs, anchors: &mut Hash
     let is_taught = path.stages.len() > 1;
     let first = path.runs.first();
     // Within the details, so that a link to it opens them. Runs that several cells have are found in the first.
-    let anchor = first.filter(|run| anchors.insert(run.run.clone())).map(|run| anchor(&run.run));
+    let id = first.filter(|run| anchors.insert(run.run.clone())).map(|run| anchor(&run.run));
     html! {
         details.runs {
             summary { (text(&joined(&path.stages))) " " span.mean { (text(&accuracy(path).text)) } }
-            p id=[anchor] { (described(cell, path)) }
+            p id=[id] { (described(cell, path)) }
             div.table tabindex="0" {
                 table {
                     thead { tr {

@@ -1,8 +1,8 @@
 //! Tables of a page.
 
-use super::{runs, text};
+use super::text;
 use crate::columns::VERDICT;
-use crate::table::{Alignment, Entry, Section, Table};
+use crate::table::{Alignment, Entry, Section, Table, anchor};
 use maud::{Markup, html};
 
 /// The table under its heading.
@@ -40,7 +40,7 @@ fn table(table: &Table) -> Markup {
 fn shown(entry: &Entry) -> Markup {
     html! {
         @match &entry.of {
-            Some(run) => a href=(format!("#{}", runs::anchor(run))) { (text(&entry.text)) },
+            Some(run) => a href=(format!("#{}", anchor(run))) { (text(&entry.text)) },
             None => (text(&entry.text)),
         }
     }
