@@ -45,6 +45,7 @@ mod experiment;
 pub mod path;
 mod plan;
 pub mod recipe;
+pub mod study;
 
 pub use clock::TimeLeft;
 pub use execute::{Data, Outcome, PlanEvent, Trained, execute};

@@ -1,0 +1,194 @@
+//! Studies: which settings are best for a step of a path, found by trials.
+//!
+//! ```text
+//! Search (what, how) ─▶ Study ──scores of the runs so far──▶ Progress: trials, runs that are wanted now, the winner at the end
+//! ```
+//!
+//! Trial k is a pure function of the study's seed, k and the results of the trials before its *window*: a number of trials
+//! that are tried at once. So one worker and sixteen find the same, and a study that was broken off goes on, from the results
+//! alone. A trial ends at the last of its *rungs*, or at an earlier one if [`Pruning`] says so; what it is at a rung is what a run of
+//! so many epochs is, so that going on trains only what is new.
+//!
+//! ```
+//! use takd_grid::study::{Dimension, Pruning, Sampler, Search, Setting, Space, Study};
+//!
+//! let lambda = Dimension::stepped(Setting::Lambda, 0.05, 1.0, 0.05)?;
+//! let space = Space::new(vec![lambda])?;
+//! let search = Search { trials: 12, window: 4, sampler: Sampler::Random, pruning: Pruning::Halving, ..Search::of(space) };
+//! let study = Study::new(&search, 9)?;
+//! // A made-up objective: λ = 0.3 is best.
+//! let progress = study.look(|point, epochs| Some(epochs as f64 - (point.number(Setting::Lambda)? - 0.3).abs()));
+//! assert_eq!(progress.trials.len(), 12);
+//! assert!(progress.winner.is_some());
+//! # Ok::<(), takd_grid::study::SearchError>(())
+//! ```
+//!
+//! Invariant: knows scores, not what they are scores of; random numbers come from the study's seed alone.
+
+mod error;
+mod pruning;
+mod sampler;
+mod space;
+
+pub use error::SearchError;
+pub use pruning::Pruning;
+pub use sampler::{RANDOM_BEFORE, Sampler};
+pub use space::{Dimension, MOST_POINTS, Point, Setting, Space, Value, Values};
+
+/// What is searched, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    /// Which settings, and their values.
+    pub space: Space,
+    /// How many trials, 1 or more. A space with fewer points has each tried once.
+    pub trials: usize,
+    /// How many of them are tried at once, 1 or more.
+    pub window: usize,
+    /// How they choose their points.
+    pub sampler: Sampler,
+    /// How they end early.
+    pub pruning: Pruning,
+    /// Decides the points, together with the results.
+    pub seed: u64,
+}
+
+impl Search {
+    /// A search of this space as it is usually done: 40 trials of a Parzen estimator, 8 at once, with successive halving.
+    pub fn of(space: Space) -> Self {
+        Self { space, trials: 40, window: 8, sampler: Sampler::default(), pruning: Pruning::default(), seed: 0 }
+    }
+}
+
+/// A search of settings for one network that is trained for so many epochs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Study<'s> {
+    search: &'s Search,
+    trials: usize,
+    rungs: Vec<usize>,
+}
+
+/// How far a study has come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// The trials whose points are known.
+    pub trials: Vec<Trial>,
+    /// What is to be trained now: a trial, by its number, and the epochs after which it is looked at.
+    pub wanted: Vec<(usize, usize)>,
+    /// The best trial of those that were trained to the end, by its number; nothing before the study's end, or if all diverged.
+    pub winner: Option<usize>,
+}
+
+/// A point that is tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// What is tried.
+    pub point: Point,
+    /// Its score at each rung that it has come to; negative infinity where it diverged.
+    pub scores: Vec<f64>,
+    /// Whether it goes on no further.
+    pub ended: bool,
+}
+
+impl Trial {
+    fn last(&self) -> f64 {
+        self.scores.last().copied().unwrap_or(f64::NEG_INFINITY)
+    }
+}
+
+impl<'s> Study<'s> {
+    /// A study of a network that is trained for so many epochs, 1 or more.
+    ///
+    /// # Errors
+    /// If there are no trials, or it is a grid of too many points.
+    pub fn new(search: &'s Search, epochs: usize) -> Result<Self, SearchError> {
+        let Search { ref space, trials, window, sampler, pruning, .. } = *search;
+        if trials == 0 || window == 0 {
+            return Err(SearchError::NoTrials);
+        }
+        let points = space.points();
+        if sampler == Sampler::Grid {
+            match points {
+                None => return Err(SearchError::EndlessGrid),
+                Some(points) if points > trials => return Err(SearchError::LargeGrid { points, trials }),
+                Some(_) => {}
+            }
+        }
+        let trials = trials.min(points.unwrap_or(usize::MAX));
+        Ok(Self { search, trials, rungs: pruning.rungs(epochs, window) })
+    }
+
+    /// How many trials it has.
+    pub fn trials(&self) -> usize {
+        self.trials
+    }
+
+    /// The epochs after which its trials are looked at, the full number last.
+    pub fn rungs(&self) -> &[usize] {
+        &self.rungs
+    }
+
+    /// How far it has come, by the scores of the runs so far: more is better, negative infinity is what diverged, and nothing is
+    /// what is not trained yet. What is not a number counts as diverged.
+    pub fn look(&self, mut score: impl FnMut(&Point, usize) -> Option<f64>) -> Progress {
+        let Search { ref space, window, sampler, pruning, seed, .. } = *self.search;
+        let mut trials: Vec<Trial> = Vec::with_capacity(self.trials);
+        while trials.len() < self.trials {
+            let first = trials.len();
+            let ranks = ranks(&trials);
+            let mut points: Vec<Point> = trials.iter().map(|trial| trial.point.clone()).collect();
+            for number in first..self.trials.min(first + window) {
+                let point = sampler.propose(space, seed, number, &points, &ranks);
+                points.push(point.clone());
+                trials.push(Trial { point, scores: Vec::new(), ended: false });
+            }
+            let mut alive: Vec<usize> = (first..trials.len()).collect();
+            for (rung, &epochs) in self.rungs.iter().enumerate() {
+                let mut wanted = Vec::new();
+                for &number in &alive {
+                    match score(&trials[number].point, epochs) {
+                        Some(score) if score.is_nan() => trials[number].scores.push(f64::NEG_INFINITY),
+                        Some(score) => trials[number].scores.push(score),
+                        None => wanted.push((number, epochs)),
+                    }
+                }
+                if !wanted.is_empty() {
+                    return Progress { trials, wanted, winner: None };
+                }
+                let here: Vec<(usize, f64)> = alive.iter().map(|&number| (number, trials[number].last())).collect();
+                let earlier: Vec<f64> =
+                    trials[..first].iter().filter_map(|trial| trial.scores.get(rung).copied()).collect();
+                let kept = if rung + 1 == self.rungs.len() { Vec::new() } else { pruning.keep(&here, &earlier) };
+                for &number in &alive {
+                    trials[number].ended = !kept.contains(&number);
+                }
+                alive = kept;
+            }
+        }
+        let is_whole = |number: &usize| trials[*number].scores.len() == self.rungs.len();
+        let finite = |number: &usize| trials[*number].last() > f64::NEG_INFINITY;
+        let whole = (0..trials.len()).rev().filter(|number| is_whole(number) && finite(number));
+        // The earlier of equals.
+        let winner = whole.max_by(|&a, &b| trials[a].last().total_cmp(&trials[b].last()));
+        Progress { trials, wanted: Vec::new(), winner }
+    }
+}
+
+/// How trials that have ended rank, 0 is the best: those that came to a later rung before others, then by their score there. Scores of
+/// different rungs are not comparable; that a trial was let go on is.
+fn ranks(trials: &[Trial]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..trials.len()).collect();
+    let key = |number: usize| {
+        let trial: &Trial = &trials[number];
+        let diverged = trial.last() == f64::NEG_INFINITY;
+        (if diverged { 0 } else { trial.scores.len() }, trial.last())
+    };
+    order.sort_by(|&a, &b| {
+        let ((rung_a, score_a), (rung_b, score_b)) = (key(a), key(b));
+        rung_b.cmp(&rung_a).then(score_b.total_cmp(&score_a)).then(a.cmp(&b))
+    });
+    let mut ranks = vec![0; trials.len()];
+    for (rank, number) in order.into_iter().enumerate() {
+        ranks[number] = rank;
+    }
+    ranks
+}
