@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use takd_datasets::{Catalog, Drawn, Sources};
 use takd_distill::{Protocol, Retry, Runs};
-use takd_grid::recipe::{Epochs, Settings, parse_seeds};
+use takd_grid::recipe::{Epochs, SearchSettings, Settings, parse_seeds};
 use takd_store::Start;
 
 /// The results folder, unless another is named.
@@ -58,6 +58,27 @@ pub(crate) struct Asked {
     /// Use so many of the training images, the classes in their proportions [default: all]
     #[arg(long, value_name = "IMAGES", value_parser = values::images, allow_negative_numbers = true)]
     pub limit: Option<usize>,
+}
+
+/// Whether λ and τ are found by trials.
+#[derive(clap::Args)]
+pub(crate) struct Searched {
+    /// Find the settings of each step by trials before it is trained: those of the recipe's `search`, or else λ and τ among the paper's
+    /// values. Trials are judged by held-out images and have a seed of their own; under `--protocol code` and `paper` by the test
+    /// images, as published
+    #[arg(long)]
+    search: bool,
+    /// So many trials a step; with --search [default: the recipe's, or 40; 120 under `code` and `paper`]
+    #[arg(long, value_name = "TRIALS", value_parser = values::count, allow_negative_numbers = true)]
+    trials: Option<usize>,
+}
+
+impl Searched {
+    /// What is asked of the search, if one is asked for.
+    pub(crate) fn settings(&self) -> Option<SearchSettings> {
+        (self.search || self.trials.is_some())
+            .then(|| SearchSettings { trials: self.trials, ..SearchSettings::default() })
+    }
 }
 
 /// Where images, runs and tables are, and what is trained on.

@@ -1,6 +1,6 @@
 //! `takd distill`.
 
-use crate::common::Common;
+use crate::common::{Common, Searched};
 use crate::exit::WrongArgument;
 use crate::{experiment, output, values};
 use anyhow::Result;
@@ -31,6 +31,8 @@ Examples:
       plane2 taught by two networks together
   takd distill plane10 plane4 plane2 --lambda 0.3,0.7 --temperature 4
       plane4 taught with λ = 0.3, plane2 with λ = 0.7, both at τ = 4
+  takd distill plane10 plane2 --search --trials 20
+      λ and τ found by 20 trials, and plane2 trained afresh with the best
   takd distill plane2 --dataset shapes10 --epochs 5
       one network alone, on images drawn by code: seconds, nothing to download
 
@@ -60,6 +62,8 @@ pub(crate) struct Args {
     /// [default: fresh ones in every epoch, and the teacher at work in every step]
     #[arg(long, value_name = "FORMS", value_parser = values::count, allow_negative_numbers = true)]
     replays: Option<usize>,
+    #[command(flatten)]
+    searched: Searched,
     #[command(flatten)]
     pub common: Common,
 }
@@ -107,7 +111,10 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         ..common.asked.settings()
     };
     // Checked here, so that a list of the wrong length is refused as an argument.
-    Experiment::of_path(path.clone(), *dataset, &settings, DeviceType::Cpu)
+    let search = args.searched.settings();
+    Experiment::of_path(path.clone(), *dataset, &settings, search.as_ref(), DeviceType::Cpu)
         .map_err(|error| WrongArgument::error("distill", ErrorKind::WrongNumberOfValues, error))?;
-    experiment::run(common, screen, |device| Ok(vec![Experiment::of_path(path, *dataset, &settings, device)?]))
+    experiment::run(common, screen, |device| {
+        Ok(vec![Experiment::of_path(path, *dataset, &settings, search.as_ref(), device)?])
+    })
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use takd_datasets::{Card, DatasetName};
 use takd_distill::{Pace, PaceOf, Runs, Status, measure};
-use takd_grid::{Cost, Plan, PlannedRun};
+use takd_grid::{Cost, DistillationPath, Later, Looks, Plan, PlannedRun};
+use takd_models::ModelSpec;
 use takd_ops::Compute;
 
 /// How long each kind of network is measured.
@@ -21,6 +22,8 @@ struct DryRun {
     runs: Vec<Planned>,
     /// Seconds that the runs that are not done take here, one after the other.
     seconds: f64,
+    /// Seconds that runs are expected to take which searches name as they go on.
+    later_seconds: f64,
     /// Bytes that they add to the disk.
     bytes: u64,
 }
@@ -65,7 +68,10 @@ pub(crate) fn run(
             Err(_) => ("damaged", 1.0),
         };
         let seconds = if left > 0.0 {
-            let Cost { training, teacher_logits, test } = seconds(run, card, compute, &mut paces)?;
+            let Cost { training, teacher_logits, test } = {
+                let PlannedRun { config, path, looks, .. } = run;
+                seconds(path, config.model, config.training.batch_size, looks, card, compute, &mut paces)?
+            };
             left * training + test + if shares_logits { 0.0 } else { teacher_logits }
         } else {
             0.0
@@ -82,8 +88,14 @@ pub(crate) fn run(
             bytes: bytes(run, card, shares_logits),
         });
     }
+    let mut later_seconds = 0.0;
+    for Later { path, model, dataset, batch_size, looks, .. } in &plan.later {
+        let cost = seconds(path, *model, *batch_size, looks, &cards[dataset], compute, &mut paces)?;
+        later_seconds += cost.total();
+    }
     let left = planned.iter().filter(|run| run.seconds > 0.0);
     let dry_run = DryRun {
+        later_seconds,
         seconds: planned.iter().map(|run| run.seconds).sum(),
         bytes: left.map(|run| run.bytes).sum(),
         runs: planned,
@@ -103,11 +115,18 @@ pub(crate) fn run(
 }
 
 /// What the run takes by the paces of its network and its teachers.
-fn seconds(run: &PlannedRun, card: &Card, compute: &Compute, paces: &mut BTreeMap<PaceOf, Pace>) -> Result<Cost> {
-    let (config, classes) = (&run.config, card.classes());
-    let training = &config.training;
+fn seconds(
+    path: &DistillationPath,
+    model: ModelSpec,
+    batch_size: usize,
+    looks: &Looks,
+    card: &Card,
+    compute: &Compute,
+    paces: &mut BTreeMap<PaceOf, Pace>,
+) -> Result<Cost> {
+    let classes = card.classes();
     let mut pace = |model| -> Result<Pace> {
-        let of = PaceOf { model, classes, side: card.height, batch_size: training.batch_size };
+        let of = PaceOf { model, classes, side: card.height, batch_size };
         if let Some(pace) = paces.get(&of) {
             return Ok(*pace);
         }
@@ -115,12 +134,12 @@ fn seconds(run: &PlannedRun, card: &Card, compute: &Compute, paces: &mut BTreeMa
         paces.insert(of, pace);
         Ok(pace)
     };
-    let own = pace(config.model)?;
+    let own = pace(model)?;
     let mut teachers = 0.0;
-    for name in run.path.teachers() {
+    for name in path.teachers() {
         teachers += pace(name.spec(classes))?.forward_s;
     }
-    Ok(run.looks.cost(own.train_s, own.forward_s, teachers))
+    Ok(looks.cost(own.train_s, own.forward_s, teachers))
 }
 
 /// The network, and the logits of its teachers that are kept.
@@ -160,8 +179,16 @@ fn csv(dry_run: &DryRun) -> Result<String> {
 fn summary(dry_run: &DryRun) -> String {
     let left = dry_run.runs.iter().filter(|run| run.seconds > 0.0).count();
     let runs = if dry_run.runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", dry_run.runs.len()) };
+    let later = if dry_run.later_seconds > 0.0 {
+        format!(
+            "\nSearches name further runs as they go on, which take about {} more.",
+            duration(dry_run.later_seconds)
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "{runs}, {left} to train: about {} here, one after the other, and {} on the disk.\n\
+        "{runs}, {left} to train: about {} here, one after the other, and {} on the disk.{later}\n\
          (GMAC: 10⁹ multiply-adds of the whole run. The time is estimated from a short measurement of each network.)",
         duration(dry_run.seconds),
         indicatif::BinaryBytes(dry_run.bytes)

@@ -7,16 +7,16 @@ use crate::{dry_run, other_epochs, output, reports};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::MultiProgress;
 use signal_hook::flag;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use takd_datasets::Catalog;
-use takd_distill::{DeviceType, Runs, Session};
-use takd_grid::{Experiment, ExperimentError, Outcome, Plan, execute};
+use takd_distill::{DeviceType, RunResult, Runs, Session};
+use takd_grid::{Endings, Experiment, ExperimentError, Outcome, Plan, PlanEvent, PlannedRun, execute_growing};
 use takd_ops::Compute;
 use takd_report::Report;
-use takd_store::RunId;
+use takd_store::{Ending, RunId};
 
 /// What an experiment was trained with, for what is done with its networks afterwards.
 pub(crate) struct Workplace<'a> {
@@ -60,9 +60,13 @@ pub(crate) fn run_and(
     );
     let catalog = common.place.catalog(drawn);
     let cards = cards(common, &experiments, &catalog, screen)?;
-    let plans = experiments.iter().map(|experiment| Plan::new(experiment, &cards)).collect::<Result<Vec<_>, _>>()?;
-    let plan = Plan::merged(&plans);
     let runs = common.place.runs()?;
+    let planned = |ended: &Endings<'_>| {
+        experiments.iter().map(|experiment| Plan::new(experiment, &cards, ended)).collect::<Result<Vec<_>, _>>()
+    };
+    // By what has ended before; a run that diverged and is trained again has not.
+    let before = |id: &RunId| runs.ending(id).ok().flatten().filter(|ending| !(common.retry && is_failed(ending)));
+    let plan = Plan::merged(&planned(&before)?);
     if common.dry_run {
         return dry_run::run(common, &plan, &cards, &runs, &compute);
     }
@@ -70,7 +74,13 @@ pub(crate) fn run_and(
         output::note(&line);
     }
     let stop = stop_flag()?;
-    let outcomes = train(common, &plan, &catalog, &runs, &compute, &stop, screen)?;
+    let searches = experiments.iter().flat_map(|experiment| &experiment.cells).any(|cell| cell.search.is_some());
+    let grow = |outcomes: &HashMap<RunId, Outcome>| {
+        let ended = |id: &RunId| outcomes.get(id).map(ending);
+        if searches { planned(&ended).map(|plans| Some(Plan::merged(&plans))) } else { Ok(None) }
+    };
+    let (plan, outcomes) = train(common, plan, grow, &catalog, &runs, &compute, &stop, screen)?;
+    let plans = planned(&|id| outcomes.get(id).map(ending))?;
     let mut made = Vec::new();
     for (place, (experiment, plan)) in experiments.iter().zip(&plans).enumerate() {
         let mut report = Report::new(experiment, plan, &runs)?;
@@ -125,42 +135,70 @@ fn cards(
 }
 
 /// Trains what is not trained yet, while its progress is shown, until a signal.
+#[expect(clippy::too_many_arguments, reason = "each is another part of the workplace")]
 fn train(
     common: &Common,
-    plan: &Plan,
+    plan: Plan,
+    mut grow: impl FnMut(&HashMap<RunId, Outcome>) -> takd_distill::Result<Option<Plan>> + Send,
     catalog: &Catalog,
     runs: &Runs,
     compute: &Compute,
     stop: &AtomicBool,
     screen: &MultiProgress,
-) -> Result<HashMap<RunId, Outcome>> {
-    let sessions: Vec<Session> = for_each_job(compute, common.jobs, plan.runs.len())?
-        .into_iter()
-        .map(|compute| Session { compute, start: Common::start(), retry: common.retry() })
-        .collect();
-    let mut progress = Progress::new(plan, common.quiet, screen);
+) -> Result<(Plan, HashMap<RunId, Outcome>)> {
+    let sessions: Vec<Session> =
+        for_each_job(compute, common.jobs, if is_whole(&plan) { plan.runs.len() } else { usize::MAX })?
+            .into_iter()
+            .map(|compute| Session { compute, start: Common::start(), retry: common.retry() })
+            .collect();
+    let mut progress = Progress::new(&plan, common.quiet, screen);
     let data = |config: &takd_distill::DataConfig| {
         let load = |progress: &mut dyn FnMut(takd_datasets::Progress<'_>)| {
             catalog.load_limited(config.dataset, config.train_images, progress)
         };
         Ok(loading(common.quiet, screen, load)?)
     };
-    let outcomes = execute(plan, &data, runs, &sessions, &mut |index, run, event| {
+    let observer = &mut |index: usize, run: &PlannedRun, event: PlanEvent<'_>| {
         progress.show(index, run, &event);
         if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
+    };
+    let executed = execute_growing(plan, &mut grow, &data, runs, &sessions, observer);
     progress.end();
-    Ok(outcomes?)
+    Ok(executed?)
+}
+
+/// Whether the plan has all its runs.
+fn is_whole(plan: &Plan) -> bool {
+    plan.cells.iter().flat_map(|cell| &cell.studies).all(|study| study.ended)
+}
+
+fn ending(outcome: &Outcome) -> Ending<RunResult> {
+    match outcome {
+        Outcome::Finished(result) => Ending::Finished(result.clone()),
+        Outcome::Diverged(reason) => Ending::Failed(reason.clone()),
+        Outcome::NoTeacher => Ending::Failed("its teacher has no result".into()),
+    }
+}
+
+fn is_failed(ending: &Ending<RunResult>) -> bool {
+    matches!(ending, Ending::Failed(_))
 }
 
 /// An error that says which runs have no result, and why, if there are any.
 fn complete(plan: &Plan, outcomes: &HashMap<RunId, Outcome>) -> Result<()> {
-    let failures = plan.runs.iter().filter_map(|run| match outcomes.get(&run.id)? {
-        Outcome::Finished(_) => None,
-        Outcome::Diverged(reason) => Some(format!("\n  {}: {reason}", run.name())),
-        Outcome::NoTeacher => Some(format!("\n  {}: not begun, because its teacher has no result", run.name())),
-    });
-    let failures: String = failures.collect();
+    // A trial that diverges is a result of its search.
+    let studies = || plan.cells.iter().flat_map(|cell| &cell.studies);
+    let trials: HashSet<&RunId> =
+        studies().flat_map(|study| &study.trials).flat_map(|trial| trial.runs.iter().flatten()).collect();
+    let without = studies().filter(|study| study.ended && study.winner.is_none());
+    let without = without.map(|study| format!("\n  {}: all {} trials of its search diverged", study.path, study.size));
+    let failures =
+        plan.runs.iter().filter(|run| !trials.contains(&run.id)).filter_map(|run| match outcomes.get(&run.id)? {
+            Outcome::Finished(_) => None,
+            Outcome::Diverged(reason) => Some(format!("\n  {}: {reason}", run.name())),
+            Outcome::NoTeacher => Some(format!("\n  {}: not begun, because its teacher has no result", run.name())),
+        });
+    let failures: String = failures.chain(without).collect();
     if failures.is_empty() {
         return Ok(());
     }

@@ -19,6 +19,7 @@ mod report;
 mod reports;
 mod run;
 mod runs;
+mod study;
 mod values;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -71,6 +72,17 @@ Examples:
 Exit status: 0 if all went well, 1 if there is no such recipe, 2 on a wrong argument."
     )]
     Recipe(recipe::Command),
+    /// Look at searches: which settings were tried, and what is best
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  takd study show mine.toml
+      every trial of the searches of a recipe
+
+Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument."
+    )]
+    Study(study::Command),
     /// Look at what was trained, check it, delete it
     #[command(
         subcommand,
@@ -104,6 +116,7 @@ fn main() -> ExitCode {
         Command::All(args) => args.common.in_pool(|| all::run(args, &screen)),
         Command::Report(args) => report::run(args),
         Command::Recipe(command) => recipe::run(command),
+        Command::Study(command) => study::run(command),
         Command::Runs(command) => runs::run(command, &screen),
     });
     let Err(error) = ended else { return ExitCode::SUCCESS };

@@ -2,12 +2,12 @@
 
 use crate::output::{note, printable};
 use indicatif::{FormattedDuration, MultiProgress, ProgressBar, ProgressStyle};
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, HashSet, btree_map::Entry};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use takd_datasets::Stage;
 use takd_distill::{EpochRecord, Evaluation, Event, Losses, Pass};
-use takd_grid::{Outcome, Plan, PlanEvent, PlannedRun, Trained};
+use takd_grid::{Outcome, Plan, PlanEvent, PlannedRun, PlannedStudy, Trained};
 
 /// Without a terminal, how often a line is written within an epoch.
 const LINE_EVERY: Duration = Duration::from_secs(30);
@@ -107,6 +107,8 @@ pub(crate) struct Progress {
     kind: Kind,
     runs: usize,
     ended: usize,
+    /// What was said of the best trials.
+    best: HashSet<String>,
     /// What has begun and not ended, by its number in the plan.
     begun: BTreeMap<usize, Begun>,
 }
@@ -151,7 +153,7 @@ impl Progress {
         } else {
             Kind::Lines
         };
-        Self { kind, runs, ended: 0, begun: BTreeMap::new() }
+        Self { kind, runs, ended: 0, best: HashSet::new(), begun: BTreeMap::new() }
     }
 
     pub(crate) fn show(&mut self, index: usize, planned: &PlannedRun, event: &PlanEvent<'_>) {
@@ -209,6 +211,15 @@ impl Progress {
             PlanEvent::Training(Event::Waiting(id), _) => {
                 let text = || format!("{title}: waiting for another process, which works on the teacher's run {id}");
                 run.or_insert_with(new).aside(kind, Doing::Waiting, text);
+            }
+            PlanEvent::Grown(plan) => {
+                self.runs = plan.runs.len();
+                if let Kind::Bars { all, .. } = kind {
+                    all.set_length(self.runs as u64);
+                }
+                let best = plan.cells.iter().flat_map(|cell| &cell.studies).filter_map(best_so_far);
+                let new = best.filter(|line| self.best.insert(line.clone())).collect::<Vec<_>>();
+                new.iter().for_each(|line| self.kind.line(line));
             }
             PlanEvent::Waiting => {
                 let text = || format!("{title}: waiting for other processes, which work on it or on its teachers");
@@ -284,6 +295,17 @@ impl Begun {
         }
         self.aside = Some(Aside { told: aside.told || long, ..aside });
     }
+}
+
+/// Of a search the best trial of those that came furthest.
+fn best_so_far(study: &PlannedStudy) -> Option<String> {
+    let rung = study.trials.iter().map(|trial| trial.scores.len()).max()?.checked_sub(1)?;
+    let scored = study.trials.iter().filter_map(|trial| Some((trial, *trial.scores.get(rung)?)));
+    let (best, score) = scored.filter(|(_, score)| score.is_finite()).max_by(|a, b| a.1.total_cmp(&b.1))?;
+    // A loss is negative there, so that more is better.
+    let score = if score < 0.0 { format!("loss {:.4}", -score) } else { format!("{:.2} %", 100.0 * score) };
+    let epochs = study.rungs[rung];
+    Some(format!("{}: best so far {}, {score} after epoch {epochs}", study.path, best.point))
 }
 
 /// A loss, and the terms that it is made of if there are several.

@@ -15,6 +15,7 @@ use takd_distill::Runs;
 use takd_figures::Palette;
 use takd_grid::{Experiment, ExperimentError, Plan};
 use takd_report::{Figure, Report};
+use takd_store::RunId;
 
 /// Print what came of recipes, from the runs that there are. Nothing is trained, and no image is read.
 ///
@@ -34,19 +35,8 @@ Examples:
 
 Exit status: 0, finished or not; 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
 pub(crate) struct Args {
-    /// Files, or names of recipes that come with takd
-    #[arg(value_name = "RECIPE", required = true)]
-    recipes: Vec<String>,
     #[command(flatten)]
-    choice: Choice,
-    #[command(flatten)]
-    asked: Asked,
-    /// What the runs were trained on
-    #[arg(long, value_name = "auto|cpu|cuda|cuda-tf32|metal", default_value = "auto")]
-    device: DeviceKind,
-    /// Where the runs are kept
-    #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
-    out: PathBuf,
+    finished: Finished,
     /// Name the best path whose runs, all that lead to it included, take at most so many multiplications, such as 2.5e14
     #[arg(long, value_name = "MULTIPLY-ADDS", value_parser = values::multiply_adds, allow_negative_numbers = true)]
     budget: Option<f64>,
@@ -57,35 +47,65 @@ pub(crate) struct Args {
     printed: Printed,
 }
 
+/// Recipes, and where their finished runs are.
+#[derive(clap::Args)]
+pub(crate) struct Finished {
+    /// Files, or names of recipes that come with takd
+    #[arg(value_name = "RECIPE", required = true)]
+    pub recipes: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    asked: Asked,
+    /// What the runs were trained on
+    #[arg(long, value_name = "auto|cpu|cuda|cuda-tf32|metal", default_value = "auto")]
+    device: DeviceKind,
+    /// Where the runs are kept
+    #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Finished {
+    /// Their reports with the names of their recipes, as `command` was asked for them; and the runs.
+    pub(crate) fn reports(&self, command: &'static str) -> Result<(Runs, Vec<(&str, Report)>)> {
+        let folder = self.out.join("runs");
+        ensure!(
+            folder.is_dir(),
+            "there are no runs: {} does not exist; --out names another folder, takd run and its kin train into one",
+            folder.display()
+        );
+        let runs = Runs::open(&folder)?;
+        let mut made = Vec::new();
+        for name in &self.recipes {
+            let recipe = open(name)?;
+            let changes = self.choice.changes(&self.asked);
+            let experiment =
+                Experiment::new(&recipe, &changes, self.device.device_type()).map_err(|error| match error {
+                    ExperimentError::Recipe(_) => error.into(),
+                    error => WrongArgument::error(command, ErrorKind::ValueValidation, error),
+                })?;
+            let ended = |id: &RunId| runs.ending(id).ok().flatten();
+            let plan = Plan::new(&experiment, &cards(&experiment, &self.out)?, &ended)?;
+            made.push((name.as_str(), Report::new(&experiment, &plan, &runs)?));
+        }
+        Ok((runs, made))
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    reports::check("report", &args.printed, args.recipes.len())?;
-    let folder = args.out.join("runs");
-    ensure!(
-        folder.is_dir(),
-        "there are no runs: {} does not exist; --out names another folder, takd run and its kin train into one",
-        folder.display()
-    );
-    let runs = Runs::open(&folder)?;
-    let mut made = Vec::new();
-    for name in &args.recipes {
-        let recipe = open(name)?;
-        let changes = args.choice.changes(&args.asked);
-        let experiment =
-            Experiment::new(&recipe, &changes, args.device.device_type()).map_err(|error| match error {
-                ExperimentError::Recipe(_) => error.into(),
-                error => WrongArgument::error("report", ErrorKind::ValueValidation, error),
-            })?;
-        let plan = Plan::new(&experiment, &cards(&experiment, &args.out)?)?;
-        let mut report = Report::new(&experiment, &plan, &runs)?;
-        if name == landscape::RECIPE {
+    reports::check("report", &args.printed, args.finished.recipes.len())?;
+    let (runs, mut made) = args.finished.reports("report")?;
+    for (name, report) in &mut made {
+        if *name == landscape::RECIPE {
             let kept = report.kept_plane(&runs);
-            report.add_landscapes(&runs, kept.unwrap_or_else(|| landscape::usual_plane(args.choice.preset)));
+            let usual = landscape::usual_plane(args.finished.choice.preset);
+            report.add_landscapes(&runs, kept.unwrap_or(usual));
         }
         if let Some(budget) = args.budget {
             report.add_best_within(budget);
         }
-        made.push(report);
     }
+    let made: Vec<Report> = made.into_iter().map(|(_, report)| report).collect();
     if let Some(folder) = &args.figures {
         let figures = made.iter().flat_map(|report| {
             let named = |figure: Figure| (report.file_stem().to_owned(), figure);

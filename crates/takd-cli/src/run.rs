@@ -1,6 +1,6 @@
 //! `takd run`.
 
-use crate::common::{Asked, Common};
+use crate::common::{Asked, Common, Searched};
 use crate::exit::WrongArgument;
 use crate::recipe::open;
 use crate::{experiment, values};
@@ -58,13 +58,15 @@ pub(crate) struct Choice {
     /// [default: the recipe's, or 5]
     #[arg(long, value_parser = values::temperature, value_name = "τ", allow_negative_numbers = true)]
     pub temperature: Option<PerStep>,
+    #[command(flatten)]
+    pub searched: Searched,
 }
 
 impl Choice {
     pub(crate) fn changes(&self, asked: &Asked) -> Changes {
         let (lambda, temperature) = (self.lambda.clone(), self.temperature.clone());
         let settings = Settings { lambda, temperature, ..asked.settings() };
-        Changes { preset: self.preset, cells: self.cells.clone(), settings }
+        Changes { preset: self.preset, cells: self.cells.clone(), settings, search: self.searched.settings() }
     }
 }
 

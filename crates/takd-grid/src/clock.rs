@@ -1,6 +1,6 @@
 //! Estimates the time left from the pace so far.
 
-use crate::plan::{Cost, Plan, PlannedRun};
+use crate::plan::{Cost, Looks, Plan, PlannedRun};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use takd_datasets::DatasetName;
@@ -22,6 +22,9 @@ pub(crate) struct Clock {
     /// How many runs are trained at once.
     jobs: usize,
     runs: Vec<Progress>,
+    /// What is expected of runs that have no names yet, and their kinds.
+    later: Vec<Progress>,
+    kinds_later: Vec<usize>,
     /// Which runs keep the same pace: those of one network, alone or taught.
     kinds: Vec<usize>,
     teachers: Vec<Vec<usize>>,
@@ -59,12 +62,23 @@ impl Clock {
             Progress::new(Cost { teacher_logits, ..run.cost })
         };
         let runs = plan.runs.iter().zip(plan.shares_logits()).map(begin).collect();
-        Self { jobs, runs, kinds: kinds(plan), teachers: teachers(plan) }
+        let later = plan.later.iter().map(|later| Progress::new(later.cost)).collect();
+        let (kinds, kinds_later) = kinds(plan);
+        Self { jobs, runs, later, kinds, kinds_later, teachers: teachers(plan) }
     }
 
-    /// The runs that have ended already take no time; one of them that is damaged is found and trained later.
-    pub(crate) fn leave_ended(&mut self, plan: &Plan, runs: &Runs, retry: Retry) {
-        for (index, run) in plan.runs.iter().enumerate() {
+    /// The plan has more runs at its end.
+    pub(crate) fn grow(&mut self, plan: &Plan) {
+        let Self { runs, kinds, teachers, later, kinds_later, .. } = Self::new(plan, self.jobs);
+        let before = self.runs.len();
+        self.runs.extend(runs.into_iter().skip(before));
+        (self.kinds, self.teachers, self.later, self.kinds_later) = (kinds, teachers, later, kinds_later);
+    }
+
+    /// The runs that have ended already take no time; one of them that is damaged is found and trained later. Those before the `first`
+    /// are left as they are.
+    pub(crate) fn leave_ended(&mut self, plan: &Plan, runs: &Runs, retry: Retry, first: usize) {
+        for (index, run) in plan.runs.iter().enumerate().skip(first) {
             let over = match runs.ending(&run.id) {
                 Ok(Some(Ending::Finished(_))) => true,
                 Ok(Some(Ending::Failed(_))) => retry == Retry::Never,
@@ -129,7 +143,12 @@ impl Clock {
             let teacher = self.teachers[index].first().map_or(all, |&teacher| of_kind[&self.kinds[teacher]]);
             run.left * pace(&[run.took, of_kind[&self.kinds[index]], all]) + run.logits_left * pace(&[teacher, all])
         };
-        let work: f64 = (0..self.runs.len()).map(seconds).sum();
+        let later = self
+            .later
+            .iter()
+            .zip(&self.kinds_later)
+            .map(|(later, kind)| later.left * pace(&[of_kind.get(kind).copied().unwrap_or_default(), all]));
+        let work: f64 = (0..self.runs.len()).map(seconds).chain(later).sum();
         let longest = chains(&self.teachers, seconds).into_iter().fold(0.0, f64::max);
         let duration = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         TimeLeft { run: duration(seconds(index)), all: duration(longest.max(work / self.jobs as f64)) }
@@ -183,17 +202,21 @@ fn chains(teachers: &[Vec<usize>], each: impl Fn(usize) -> f64) -> Vec<f64> {
 }
 
 /// A number for each kind of run: its network, and whether it is taught while it is trained, which takes teachers along.
-fn kinds(plan: &Plan) -> Vec<usize> {
+fn kinds(plan: &Plan) -> (Vec<usize>, Vec<usize>) {
     let mut known: Vec<(ModelSpec, bool, DatasetName, usize)> = Vec::new();
-    let kind = |run: &PlannedRun| {
-        let (config, training) = (&run.config, &run.config.training);
-        let kind = (config.model, run.looks.taught_live > 0.0, config.data.dataset, training.batch_size);
+    let mut kind = |model, looks: &Looks, dataset, batch_size| {
+        let kind = (model, looks.taught_live > 0.0, dataset, batch_size);
         known.iter().position(|other| *other == kind).unwrap_or_else(|| {
             known.push(kind);
             known.len() - 1
         })
     };
-    plan.runs.iter().map(kind).collect()
+    let of_runs = plan.runs.iter().map(|PlannedRun { config, looks, .. }| {
+        kind(config.model, looks, config.data.dataset, config.training.batch_size)
+    });
+    let of_runs = of_runs.collect();
+    let later = plan.later.iter().map(|later| kind(later.model, &later.looks, later.dataset, later.batch_size));
+    (of_runs, later.collect())
 }
 
 /// The places of each run's teachers in the plan.
@@ -215,7 +238,8 @@ mod tests {
         // Runs of equal cost are of one kind.
         let kind = |(training, _): &(f64, _)| training.to_bits() as usize;
         let kinds = runs.iter().map(kind).collect();
-        (Clock { jobs, runs: runs.iter().map(begin).collect(), kinds, teachers }, Instant::now())
+        let (later, kinds_later) = (Vec::new(), Vec::new());
+        (Clock { jobs, runs: runs.iter().map(begin).collect(), later, kinds, kinds_later, teachers }, Instant::now())
     }
 
     fn seconds(left: TimeLeft) -> (f64, f64) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use takd_datasets::Dataset;
-use takd_distill::{DataConfig, Error, Event, Result, RunResult, Runs, Session, train};
+use takd_distill::{DataConfig, Error, Event, Result, Retry, RunResult, Runs, Session, train};
 use takd_store::RunId;
 
 /// How a run ended.
@@ -30,6 +30,8 @@ pub enum PlanEvent<'a> {
     Training(Event<'a>, TimeLeft),
     /// A run is over.
     Ended(&'a Outcome, Trained),
+    /// With what has ended, more runs have names; told of the run that ended.
+    Grown(&'a Plan),
     /// Other processes work on all that is left, or on its teachers; told again and again until one has ended. The run is
     /// the first that is left.
     Waiting,
@@ -82,12 +84,36 @@ pub fn execute(
     sessions: &[Session],
     observer: &mut (dyn FnMut(usize, &PlannedRun, PlanEvent<'_>) -> ControlFlow<()> + Send),
 ) -> Result<HashMap<RunId, Outcome>> {
+    Ok(execute_growing(plan.clone(), &mut |_| Ok(None), data, runs, sessions, observer)?.1)
+}
+
+/// The same for a plan with searches, which grows: after each run `grow` is asked what the plan is by all that has ended, and the runs
+/// that are new in it follow the others. Gives the plan that it has become too. (Any number of processes may share it, since what it
+/// grows by is a pure function of what has ended.)
+///
+/// # Errors
+/// Those of [`execute`] and of `grow`.
+///
+/// # Panics
+/// As [`execute`] does.
+pub fn execute_growing(
+    plan: Plan,
+    grow: &mut Grow<'_>,
+    data: &Data<'_>,
+    runs: &Runs,
+    sessions: &[Session],
+    observer: &mut (dyn FnMut(usize, &PlannedRun, PlanEvent<'_>) -> ControlFlow<()> + Send),
+) -> Result<(Plan, HashMap<RunId, Outcome>)> {
     assert!(!sessions.is_empty(), "no session to train in");
-    let mut clock = Clock::new(plan, sessions.len());
-    clock.leave_ended(plan, runs, sessions[0].retry);
+    let mut clock = Clock::new(&plan, sessions.len());
+    clock.leave_ended(&plan, runs, sessions[0].retry, 0);
     let state = State {
+        order: order(&plan, sessions.len()),
         plan,
-        order: if sessions.len() == 1 { (0..plan.runs.len()).collect() } else { longest_first(plan) },
+        grow,
+        runs,
+        jobs: sessions.len(),
+        retry: sessions[0].retry,
         outcomes: HashMap::new(),
         at_work: BTreeSet::new(),
         elsewhere: BTreeSet::new(),
@@ -97,22 +123,29 @@ pub fn execute(
         error: None,
         observer,
     };
-    let executor = Executor { plan, data, runs, state: Mutex::new(state), changed: Condvar::new() };
+    let executor = Executor { data, runs, state: Mutex::new(state), changed: Condvar::new() };
     match sessions {
         [session] => executor.work(session),
         sessions => executor.work_in_all(sessions)?,
     }
-    let State { outcomes, error, .. } = executor.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let State { plan, outcomes, error, .. } = executor.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     match error {
         Some(error) => Err(error),
         None if outcomes.len() < plan.runs.len() => Err(Error::Stopped),
-        None => Ok(outcomes),
+        None => Ok((plan, outcomes)),
     }
+}
+
+/// What the plan is by all that has ended; nothing if it is as it was.
+pub type Grow<'a> = dyn FnMut(&HashMap<RunId, Outcome>) -> Result<Option<Plan>> + Send + 'a;
+
+/// The order in which runs are begun.
+fn order(plan: &Plan, jobs: usize) -> Vec<usize> {
+    if jobs == 1 { (0..plan.runs.len()).collect() } else { longest_first(plan) }
 }
 
 /// What the threads of an execution share.
 struct Executor<'a> {
-    plan: &'a Plan,
     data: &'a Data<'a>,
     runs: &'a Runs,
     state: Mutex<State<'a>>,
@@ -122,7 +155,11 @@ struct Executor<'a> {
 
 /// How far the plan has come.
 struct State<'a> {
-    plan: &'a Plan,
+    plan: Plan,
+    grow: &'a mut Grow<'a>,
+    runs: &'a Runs,
+    jobs: usize,
+    retry: Retry,
     /// The order in which its runs are begun, as far as teachers allow.
     order: Vec<usize>,
     outcomes: HashMap<RunId, Outcome>,
@@ -192,11 +229,12 @@ impl<'a> Executor<'a> {
     fn work(&self, session: &Session) {
         let mut state = self.state();
         while state.goes_on() {
-            if let Some((index, teachers)) = state.take(self.runs) {
+            if let Some((index, teachers)) = state.take() {
+                let run = state.plan.runs[index].clone();
                 drop(state);
                 let ended = match teachers {
-                    Teachers::Lost => self.ended_before(index, session),
-                    _ => self.train(index, session),
+                    Teachers::Lost => self.ended_before(&run, session),
+                    _ => self.train(index, &run, session),
                 };
                 state = self.state();
                 if state.finish_run(index, ended) {
@@ -217,8 +255,8 @@ impl<'a> Executor<'a> {
     }
 
     /// The end of a run that cannot be taught: a student that had finished before stays finished.
-    fn ended_before(&self, index: usize, session: &Session) -> Ended {
-        let outcome = match self.runs.settled(&self.plan.runs[index].config, session.retry) {
+    fn ended_before(&self, run: &PlannedRun, session: &Session) -> Ended {
+        let outcome = match self.runs.settled(&run.config, session.retry) {
             Ok(Some(result)) => Outcome::Finished(result),
             Err(Error::DivergedBefore { reason, .. }) => Outcome::Diverged(reason),
             _ => Outcome::NoTeacher,
@@ -226,8 +264,7 @@ impl<'a> Executor<'a> {
         Ended::Outcome(outcome, Trained::Before)
     }
 
-    fn train(&self, index: usize, session: &Session) -> Ended {
-        let run = &self.plan.runs[index];
+    fn train(&self, index: usize, run: &PlannedRun, session: &Session) -> Ended {
         let mut trained = Trained::Before;
         let trained_now = &mut trained;
         let result = self.runs.settled(&run.config, session.retry).and_then(|settled| {
@@ -282,14 +319,14 @@ impl State<'_> {
     }
 
     /// A run to work on, if there is one at this moment.
-    fn take(&mut self, runs: &Runs) -> Option<(usize, Teachers)> {
+    fn take(&mut self) -> Option<(usize, Teachers)> {
         let mut order = self.order.iter().filter(|index| !self.at_work.contains(index));
         let found = order.find_map(|&index| {
             let run = &self.plan.runs[index];
             if self.elsewhere.contains(&index) || self.outcomes.contains_key(&run.id) {
                 return None;
             }
-            match self.teachers(run, runs) {
+            match self.teachers(run) {
                 Teachers::NotYet => None,
                 teachers => Some((index, teachers)),
             }
@@ -298,7 +335,7 @@ impl State<'_> {
         found
     }
 
-    fn teachers(&self, run: &PlannedRun, runs: &Runs) -> Teachers {
+    fn teachers(&self, run: &PlannedRun) -> Teachers {
         let mut all = Teachers::Ready;
         for teacher in run.config.teachers() {
             match self.outcomes.get(teacher) {
@@ -306,7 +343,7 @@ impl State<'_> {
                 Some(_) => return Teachers::Lost,
                 None if self.plan.runs.iter().any(|run| run.id == *teacher) => all = Teachers::NotYet,
                 // Nobody here will train it: it is finished, or never will be.
-                None if matches!(runs.finished(teacher), Ok(Some(_))) => {}
+                None if matches!(self.runs.finished(teacher), Ok(Some(_))) => {}
                 None => return Teachers::Lost,
             }
         }
@@ -323,6 +360,7 @@ impl State<'_> {
                 let run = &self.plan.runs[index];
                 let outcome = &*self.outcomes.entry(run.id.clone()).or_insert(outcome);
                 self.stopped |= (self.observer)(index, run, PlanEvent::Ended(outcome, trained)).is_break();
+                self.grow(index);
             }
             Ended::TeacherGone(id) => {
                 let teacher = self.plan.runs.iter().position(|run| run.id == id);
@@ -349,6 +387,30 @@ impl State<'_> {
             }
         }
         true
+    }
+
+    /// Adds what the plan has more now that a run has ended.
+    fn grow(&mut self, ended: usize) {
+        let grown = match (self.grow)(&self.outcomes) {
+            Ok(grown) => grown,
+            Err(error) => {
+                self.stopped = true;
+                self.error.get_or_insert(error);
+                None
+            }
+        };
+        let Some(Plan { runs, cells, later }) = grown else { return };
+        let known: BTreeSet<RunId> = self.plan.runs.iter().map(|run| run.id.clone()).collect();
+        let before = self.plan.runs.len();
+        self.plan.runs.extend(runs.into_iter().filter(|run| !known.contains(&run.id)));
+        (self.plan.cells, self.plan.later) = (cells, later);
+        if self.plan.runs.len() > before {
+            self.order = order(&self.plan, self.jobs);
+            self.clock.grow(&self.plan);
+            self.clock.leave_ended(&self.plan, self.runs, self.retry, before);
+            let event = PlanEvent::Grown(&self.plan);
+            self.stopped |= (self.observer)(ended, &self.plan.runs[ended], event).is_break();
+        }
     }
 
     fn tell(&mut self, index: usize, event: Event<'_>) -> ControlFlow<()> {

@@ -2,13 +2,14 @@
 
 use crate::path::DistillationPath;
 use crate::recipe::{
-    CellPath, CellPaths, Epochs, Layout, PerStep, Published, Quick, Recipe, RecipeError, Settings, Span,
-    TrainingByFamily,
+    CellPath, CellPaths, Epochs, Layout, PerStep, Published, Quick, Recipe, RecipeError, SearchSettings, Settings,
+    Span, TrainingByFamily,
 };
+use crate::study::{Search, SearchError, Setting, Study, Value, Values};
 use std::num::NonZeroUsize;
 use std::{fmt, str::FromStr};
 use takd_datasets::{DatasetName, Drawn};
-use takd_distill::{DeviceType, KlReduction, LrFrom, Protocol, Training};
+use takd_distill::{DeviceType, KlReduction, LrFrom, Pick, Protocol, Training};
 use takd_models::{ModelName, ModelSpec};
 
 /// An experiment whose names are resolved and whose settings are checked: what a [`Plan`](crate::Plan) is made of.
@@ -65,6 +66,8 @@ pub struct Cell {
     pub note: Option<String>,
     /// What others reached with the same student, by other methods.
     pub published: Vec<Published>,
+    /// What is found by trials for each step of its paths, if anything is.
+    pub search: Option<Search>,
     epochs: Option<Epochs>,
     replays: Option<NonZeroUsize>,
     training: TrainingByFamily,
@@ -109,6 +112,8 @@ pub struct Changes {
     pub cells: Vec<String>,
     /// Settings, which win over all of the recipe's.
     pub settings: Settings,
+    /// That there is a search, and what wins over the recipe's own.
+    pub search: Option<SearchSettings>,
 }
 
 /// Why a recipe makes no experiment.
@@ -148,6 +153,22 @@ pub enum ExperimentError {
         values: usize,
         /// The path.
         path: Box<DistillationPath>,
+    },
+    /// A search that cannot be made.
+    #[error("the search of the cell `{cell}`: {error}")]
+    Search {
+        /// The cell.
+        cell: String,
+        /// Why.
+        error: SearchError,
+    },
+    /// A search whose result nobody could trust.
+    #[error("the search of the cell `{cell}`: {problem}")]
+    Untrustworthy {
+        /// The cell.
+        cell: String,
+        /// Why.
+        problem: String,
     },
     /// A preset that does not exist.
     #[error("unknown preset `{0}`; there are: full, quick")]
@@ -192,7 +213,13 @@ impl Experiment {
                     missing.push(MissingCell { name, why, paths });
                 }
                 CellPaths::Known(paths) if changes.cells.is_empty() || changes.cells.contains(&cell.name) => {
-                    cells.push(resolve(recipe, cell, paths, quick, &changes.settings)?);
+                    let mut cell = resolve(recipe, cell, paths, quick, &changes.settings)?;
+                    let search = match (&changes.search, &recipe.search) {
+                        (Some(changes), Some(own)) => Some(changes.or(own)),
+                        (changes, own) => changes.as_ref().or(own.as_ref()).cloned(),
+                    };
+                    cell.set_search(search.as_ref())?;
+                    cells.push(cell);
                 }
                 CellPaths::Known(_) => {}
             }
@@ -215,18 +242,21 @@ impl Experiment {
         })
     }
 
-    /// The experiment of a single path on a data set, trained on a device.
+    /// The experiment of a single path on a data set, trained on a device; with a search, its steps are searched.
     ///
     /// # Errors
-    /// If λ or τ is a list of another length than the path.
+    /// If λ or τ is a list of another length than the path, or the search cannot be made.
     pub fn of_path(
         path: DistillationPath,
         dataset: DatasetName,
         settings: &Settings,
+        search: Option<&SearchSettings>,
         device: DeviceType,
     ) -> Result<Self, ExperimentError> {
         let title = format!("{path} on {dataset}");
         let paths = vec![CellPath { path, paper: None, at: Span::default() }];
+        let mut cell = Cell::new(dataset.as_str(), dataset, paths, settings.clone())?;
+        cell.set_search(search)?;
         Ok(Self {
             title,
             source: None,
@@ -235,7 +265,7 @@ impl Experiment {
             preset: Preset::Full,
             device,
             drawn: Drawn::default(),
-            cells: vec![Cell::new(dataset.as_str(), dataset, paths, settings.clone())?],
+            cells: vec![cell],
             missing: Vec::new(),
         })
     }
@@ -281,16 +311,76 @@ impl Cell {
             paper_source: None,
             note: None,
             published: Vec::new(),
+            search: None,
             epochs: settings.epochs,
             replays: settings.replays,
             training: settings.training,
         })
     }
 
+    /// Has the steps of its paths searched.
+    fn set_search(&mut self, search: Option<&SearchSettings>) -> Result<(), ExperimentError> {
+        let Some(search) = search.map(|search| search.search(self.protocol)) else { return Ok(()) };
+        if let Some(problem) = self.distrust(&search) {
+            return Err(ExperimentError::Untrustworthy { cell: self.name.clone(), problem });
+        }
+        let wrong = |error| ExperimentError::Search { cell: self.name.clone(), error };
+        Study::new(&search, 1).map_err(wrong)?;
+        self.search = Some(search);
+        Ok(())
+    }
+
+    /// Why nobody could trust what a search finds, if so.
+    fn distrust(&self, search: &Search) -> Option<String> {
+        let searched = search.space.dimensions().iter().find(|dimension| dimension.setting() == Setting::Seed);
+        let searched = searched.map(|dimension| dimension.values());
+        let is_searched = |seed: u64| match searched {
+            Some(Values::Listed(values)) => values.contains(&Value::Number(seed as f64)),
+            _ => search.seeds.contains(&seed),
+        };
+        if searched.is_some() && self.protocol == Protocol::Sound {
+            return Some("the seed is among what is searched, which the protocol `sound` does not have".into());
+        }
+        if searched.is_none() && search.seeds.is_empty() {
+            return Some("it has no seeds, and the seed is not among what is searched".into());
+        }
+        if let Some(seed) = self.seeds.iter().find(|seed| is_searched(**seed)) {
+            return Some(format!(
+                "seed {seed} is the experiment's too, whose results must come from seeds that the search has not seen: give \
+                 the experiment others"
+            ));
+        }
+        for path in &self.paths {
+            for (stage, networks) in path.path.stages().iter().enumerate() {
+                for network in networks.iter() {
+                    let training = |name: &ModelName| self.training(name.spec(self.dataset.classes()));
+                    let own = training(network);
+                    // Unpublished ways of looking at the test images are not offered.
+                    let as_published = self.protocol != Protocol::Sound && own.pick == Pick::BestTestEpoch;
+                    if own.held_out(usize::MAX) == 0 && !as_published {
+                        return Some(format!("no images are held out to judge {network} by (`hold_out`)"));
+                    }
+                    let teachers = stage.checked_sub(1).map_or(&[][..], |stage| &path.path.stages()[stage]);
+                    if let Some(teacher) = teachers.iter().find(|teacher| training(teacher).hold_out != own.hold_out) {
+                        return Some(format!(
+                            "{network} would be judged by other images than its teacher {teacher} holds out (`hold_out`): a \
+                             teacher must not have seen them"
+                        ));
+                    }
+                }
+            }
+        }
+        None
+    }
+
     /// How a network of this cell is trained: as its protocol says, with what the experiment changes.
     pub fn training(&self, model: ModelSpec) -> Training {
+        self.training_for(model, self.epochs(model))
+    }
+
+    /// The same in so many epochs.
+    pub(crate) fn training_for(&self, model: ModelSpec, epochs: usize) -> Training {
         let family = model.family();
-        let epochs = self.epochs(model);
         let own = self.protocol.training(family, epochs);
         let changes = self.training.of(family);
         let lr = changes

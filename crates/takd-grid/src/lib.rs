@@ -29,7 +29,7 @@
 //! for name in experiment.datasets() {
 //!     cards.insert(name, load(name, &sources, &mut |_| {})?.card);
 //! }
-//! let plan = Plan::new(&experiment, &cards)?;
+//! let plan = Plan::new(&experiment, &cards, &|_| None)?;
 //! let names: Vec<String> = plan.runs.iter().map(|run| run.name()).collect();
 //! assert_eq!(names[2], "plane10 → plane4 → plane2 on shapes10, seed 31");
 //! // takd_grid::execute(&plan, &data, &runs, &[session], …) trains them; with more sessions, more of them at once.
@@ -39,6 +39,7 @@
 //!
 //! Invariant: chooses what is trained but takes no step of training, and prints nothing.
 
+mod builder;
 mod clock;
 mod execute;
 mod experiment;
@@ -48,7 +49,10 @@ pub mod recipe;
 pub mod study;
 
 pub use clock::TimeLeft;
-pub use execute::{Data, Outcome, PlanEvent, Trained, execute};
+pub use execute::{Data, Grow, Outcome, PlanEvent, Trained, execute, execute_growing};
 pub use experiment::{Cell, Changes, Experiment, ExperimentError, MissingCell, Preset, StandIn};
 pub use path::DistillationPath;
-pub use plan::{Cost, Looks, Plan, PlannedCell, PlannedPath, PlannedRun, SeedRun};
+pub use plan::{
+    Cost, Endings, Later, Looks, Plan, PlannedCell, PlannedPath, PlannedRun, PlannedStudy, PlannedTrial, SeedRun,
+    TrialOf,
+};

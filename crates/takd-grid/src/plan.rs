@@ -1,12 +1,17 @@
 //! From an experiment to the runs that make it, each once, teachers first.
 
-use crate::experiment::{Cell, Experiment};
+use crate::builder::Builder;
+use crate::experiment::Experiment;
 use crate::path::DistillationPath;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::study::Point;
+use std::collections::{BTreeMap, HashSet};
 use takd_datasets::{Card, DatasetName};
-use takd_distill::{DataConfig, Distillation, NUMERICS, Result, RunConfig, RunSettings};
+use takd_distill::{Result, RunConfig, RunResult, Training};
 use takd_models::ModelSpec;
-use takd_store::RunId;
+use takd_store::{Ending, RunId};
+
+/// How a run ended, if it has; what a plan with a search goes by.
+pub type Endings<'a> = dyn Fn(&RunId) -> Option<Ending<RunResult>> + 'a;
 
 /// The runs of an experiment, each once, teachers before those they teach; and the runs of each cell's paths.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +20,36 @@ pub struct Plan {
     pub runs: Vec<PlannedRun>,
     /// One for each cell of the experiment, in its order.
     pub cells: Vec<PlannedCell>,
+    /// What searches that have not ended are expected to add.
+    pub later: Vec<Later>,
+}
+
+/// Work of runs that are not named yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Later {
+    /// The network that is trained, and those that teach it.
+    pub path: DistillationPath,
+    /// That network.
+    pub model: ModelSpec,
+    /// What it is trained on.
+    pub dataset: DatasetName,
+    /// Images a step.
+    pub batch_size: usize,
+    /// How many images the networks look at.
+    pub looks: Looks,
+    /// What that takes.
+    pub cost: Cost,
+}
+
+/// The trial that a run is of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialOf {
+    /// Its number, from 1.
+    pub number: usize,
+    /// How many trials there are.
+    pub size: usize,
+    /// What is tried.
+    pub point: Point,
 }
 
 /// One run of an experiment.
@@ -30,6 +65,8 @@ pub struct PlannedRun {
     pub looks: Looks,
     /// What it takes.
     pub cost: Cost,
+    /// The trial that it is of, if it is of a search.
+    pub trial: Option<TrialOf>,
 }
 
 /// The runs of a cell.
@@ -37,6 +74,38 @@ pub struct PlannedRun {
 pub struct PlannedCell {
     /// The paths that the experiment names, and those that lead to them, each with its last network alone.
     pub paths: Vec<PlannedPath>,
+    /// The searches of its steps, those that lead to others first.
+    pub studies: Vec<PlannedStudy>,
+}
+
+/// The search for the settings of the last network of a path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedStudy {
+    /// The path, its last network alone.
+    pub path: DistillationPath,
+    /// How many trials it has.
+    pub size: usize,
+    /// The epochs after which trials are looked at, the full number last.
+    pub rungs: Vec<usize>,
+    /// The trials whose points are known.
+    pub trials: Vec<PlannedTrial>,
+    /// Whether all of them have ended.
+    pub ended: bool,
+    /// The best one, by its number; nothing before the end, or if all diverged.
+    pub winner: Option<usize>,
+}
+
+/// A point that is tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedTrial {
+    /// What is tried.
+    pub point: Point,
+    /// Its runs at each rung that it has come to or is on the way to, one for each of the search's seeds.
+    pub runs: Vec<Vec<RunId>>,
+    /// Its score at each rung that it has come to; negative infinity where it diverged.
+    pub scores: Vec<f64>,
+    /// Whether it goes on no further.
+    pub ended: bool,
 }
 
 /// A path of a cell, for each seed.
@@ -73,15 +142,14 @@ pub struct Looks {
 }
 
 impl Looks {
-    fn of(config: &RunConfig, card: &Card) -> Self {
-        let RunSettings { training, data, .. } = config.settings();
-        let held_out = training.held_out(data.train_images);
+    pub(crate) fn of(training: &Training, train_images: usize, card: &Card) -> Self {
+        let held_out = training.held_out(train_images);
         let evaluated = held_out + if training.evaluates_test_each_epoch() { card.test } else { 0 };
         let epochs = training.epochs as f64;
-        let trained = epochs * (data.train_images - held_out) as f64;
+        let trained = epochs * (train_images - held_out) as f64;
         // Teachers look at every form of the images once, or at every batch.
         let (once, live) = match training.forms() {
-            Some(forms) => ((forms * data.train_images) as f64, 0.0),
+            Some(forms) => ((forms * train_images) as f64, 0.0),
             None => (0.0, trained),
         };
         Self {
@@ -90,6 +158,18 @@ impl Looks {
             taught_live: live,
             taught_once: once,
             test: card.test as f64,
+        }
+    }
+
+    /// So many times as many, by teachers whose logits are kept already.
+    pub(crate) fn times(&self, factor: f64) -> Self {
+        let Self { trained, evaluated, taught_live, test, .. } = *self;
+        Self {
+            trained: factor * trained,
+            evaluated: factor * evaluated,
+            taught_live: factor * taught_live,
+            taught_once: 0.0,
+            test: factor * test,
         }
     }
 
@@ -123,9 +203,13 @@ impl Cost {
 }
 
 impl PlannedRun {
-    /// `plane10 → plane4 on cifar10, seed 31`.
+    /// `plane10 → plane4 on cifar10, seed 31`; of a trial also `, trial 3 of 40: λ 0.35, τ 5`.
     pub fn name(&self) -> String {
-        format!("{} on {}, seed {}", self.path, self.config.data.dataset, self.config.seed)
+        let trial = self
+            .trial
+            .as_ref()
+            .map_or_else(String::new, |TrialOf { number, size, point }| format!(", trial {number} of {size}: {point}"));
+        format!("{} on {}, seed {}{trial}", self.path, self.config.data.dataset, self.config.seed)
     }
 }
 
@@ -137,18 +221,18 @@ impl PlannedCell {
 }
 
 impl Plan {
-    /// The runs that make an experiment, on data with these cards.
+    /// The runs that make an experiment, on data with these cards. If it has a search, those that can be named by what has ended so
+    /// far: the plan is a pure function of that, and has more the more has ended.
     ///
     /// # Errors
     /// If a configuration is invalid.
     ///
     /// # Panics
     /// If one of [`Experiment::datasets`] has no card.
-    pub fn new(experiment: &Experiment, cards: &BTreeMap<DatasetName, Card>) -> Result<Self> {
+    pub fn new(experiment: &Experiment, cards: &BTreeMap<DatasetName, Card>, ended: &Endings<'_>) -> Result<Self> {
         let mut builder = Builder::default();
         for cell in &experiment.cells {
-            let planned = builder.cell(experiment, cell, &cards[&cell.dataset])?;
-            builder.plan.cells.push(planned);
+            builder.cell(experiment, cell, &cards[&cell.dataset], ended)?;
         }
         Ok(builder.plan)
     }
@@ -156,11 +240,12 @@ impl Plan {
     /// The runs of several plans, each once, teachers before those they teach; and the cells of all of them.
     pub fn merged(plans: &[Self]) -> Self {
         let mut builder = Builder::default();
-        for Self { runs, cells } in plans {
-            for PlannedRun { config, path, looks, cost, .. } in runs {
-                builder.add(path.clone(), *looks, *cost, config.clone());
+        for Self { runs, cells, later } in plans {
+            for run in runs {
+                builder.add_run(run.clone());
             }
             builder.plan.cells.extend(cells.iter().cloned());
+            builder.plan.later.extend(later.iter().cloned());
         }
         builder.plan
     }
@@ -184,91 +269,5 @@ impl Plan {
     /// The run of this id.
     pub fn run(&self, id: &RunId) -> Option<&PlannedRun> {
         self.runs.iter().find(|run| run.id == *id)
-    }
-}
-
-#[derive(Default)]
-struct Builder {
-    plan: Plan,
-    places: HashMap<RunId, usize>,
-}
-
-impl Builder {
-    fn cell(&mut self, experiment: &Experiment, cell: &Cell, card: &Card) -> Result<PlannedCell> {
-        let mut planned = PlannedCell::default();
-        for &seed in &cell.seeds {
-            for path in &cell.paths {
-                self.path(experiment, cell, card, &path.path, seed, &mut planned)?;
-            }
-        }
-        Ok(planned)
-    }
-
-    /// Adds the runs of a path, one after the other, each stage taught by the one before it.
-    fn path(
-        &mut self,
-        experiment: &Experiment,
-        cell: &Cell,
-        card: &Card,
-        path: &DistillationPath,
-        seed: u64,
-        planned: &mut PlannedCell,
-    ) -> Result<()> {
-        let classes = card.class_names.len();
-        let mut teachers: Vec<RunId> = Vec::new();
-        for (stage, networks) in path.stages().iter().enumerate() {
-            let distillation = stage.checked_sub(1).map(|step| Distillation {
-                teachers: teachers.clone(),
-                // A list that is too short leaves NaN, which no configuration has: the experiment refuses it before.
-                lambda: cell.lambda.at(step).unwrap_or(f64::NAN),
-                temperature: cell.temperature.at(step).unwrap_or(f64::NAN),
-                kl_reduction: cell.kl_reduction,
-            });
-            let mut taught = Vec::new();
-            for &name in networks.iter() {
-                let model = name.spec(classes);
-                let config = RunConfig::new(RunSettings {
-                    numerics: NUMERICS,
-                    device: experiment.device,
-                    model,
-                    seed,
-                    data: DataConfig::of(card, cell.limit),
-                    training: cell.training(model),
-                    distillation: distillation.clone(),
-                })?;
-                let path = path.up_to(stage, name);
-                let teachers: Vec<ModelSpec> = path.teachers().iter().map(|name| name.spec(classes)).collect();
-                let looks = Looks::of(&config, card);
-                let forward = |model: ModelSpec| model.multiply_adds(classes) as f64;
-                // Forward, and backward to the weights and to the images.
-                let (own, teaching) = (forward(model), teachers.into_iter().map(forward).sum());
-                let cost = looks.cost(3.0 * own, own, teaching);
-                let id = self.add(path.clone(), looks, cost, config);
-                planned.add(path, SeedRun { seed, run: id.clone() });
-                taught.push(id);
-            }
-            teachers = taught;
-        }
-        Ok(())
-    }
-
-    /// The run of a configuration, added unless it is there.
-    fn add(&mut self, path: DistillationPath, looks: Looks, cost: Cost, config: RunConfig) -> RunId {
-        let id = config.id();
-        self.places.entry(id.clone()).or_insert_with(|| {
-            self.plan.runs.push(PlannedRun { id: id.clone(), config, path, looks, cost });
-            self.plan.runs.len() - 1
-        });
-        id
-    }
-}
-
-impl PlannedCell {
-    fn add(&mut self, path: DistillationPath, run: SeedRun) {
-        match self.paths.iter_mut().find(|planned| planned.path == path) {
-            Some(planned) if planned.runs.contains(&run) => {}
-            Some(planned) => planned.runs.push(run),
-            None => self.paths.push(PlannedPath { path, runs: vec![run] }),
-        }
     }
 }

@@ -13,7 +13,7 @@ fn plan(name: &str, preset: Preset) -> Plan {
     let changes = Changes { preset, ..Changes::default() };
     let experiment = Experiment::new(&recipe, &changes, DeviceType::Cpu).unwrap();
     let cards: BTreeMap<_, _> = experiment.datasets().into_iter().map(|name| (name, card(name))).collect();
-    Plan::new(&experiment, &cards).unwrap()
+    Plan::new(&experiment, &cards, &|_| None).unwrap()
 }
 
 /// A card as a plan needs it.

@@ -542,3 +542,43 @@ fn epochs_may_differ_by_network() {
         assert!(message.starts_with("mine.toml:5:") && message.contains(expected), "{message}");
     }
 }
+
+#[test]
+fn search_is_read_and_what_it_leaves_out_is_as_usual() {
+    use takd_distill::Protocol;
+    use takd_grid::study::{Pruning, Sampler, Search, Setting};
+
+    let recipe = |search: &str| {
+        let text =
+            format!("title = \"t\"\n[[cell]]\nname = \"c\"\ndata = \"shapes10\"\npaths = [\"plane2\"]\n{search}");
+        Recipe::parse(&text, "mine.toml")
+    };
+    assert_eq!(recipe("").unwrap().search, None);
+    let search = recipe(
+        "[search]\ntrials = 7\nsampler = \"random\"\n[search.space]\nlr = { from = 0.001, to = 0.1, scale = \"log\" }\nnesterov = [true, false]\n",
+    );
+    let search = search.unwrap().search.unwrap().search(Protocol::Sound);
+    assert_eq!((search.trials, search.sampler, search.pruning), (7, Sampler::Random, Pruning::Halving));
+    let settings: Vec<Setting> = search.space.dimensions().iter().map(|dimension| dimension.setting()).collect();
+    assert_eq!(settings, [Setting::LearningRate, Setting::Nesterov]);
+    let published = Search::usual(Protocol::Code);
+    assert_eq!((published.trials, published.space.points()), (120, Some(20 * 6 * 3)));
+    for (wrong, expected) in [
+        ("trails = 7", "did you mean `trials`?"),
+        ("lambda = [0.5]", "it belongs in [search.space]"),
+        ("space = { lamda = [0.5] }", "did you mean `lambda`?"),
+        ("space = { lambda = [] }", "`lambda` has no values"),
+        ("space = { lambda = [0.5, 0.5] }", "twice"),
+        ("space = { lambda = [1.5] }", "`lambda` cannot be 1.5"),
+        ("space = { lambda = 0.5 }", "a list of values, or a range"),
+        ("space = { lambda = { from = 0.5, to = 0.1, step = 0.1 } }", "has no value from 0.5 to 0.1"),
+        ("space = { lr = { from = 0.0, to = 0.1, scale = \"log\" } }", "begins above 0"),
+        ("space = { lr = { from = 0.1, to = 1, step = 0.1, scale = \"log\" } }", "not both"),
+        ("space = { batch_size = { from = 32, to = 64 } }", "its range needs a `step`"),
+        ("space = {}", "no setting to search"),
+        ("pruning = \"halve\"", "did you mean \"halving\"?"),
+    ] {
+        let error = recipe(&format!("[search]\n{wrong}\n")).unwrap_err().to_string();
+        assert!(error.starts_with("mine.toml:7:") && error.contains(expected), "{error}");
+    }
+}

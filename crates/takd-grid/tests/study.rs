@@ -100,6 +100,20 @@ fn rungs_are_thirds_and_leave_one_trial() {
 }
 
 #[test]
+fn epochs_left_are_those_that_are_trained_in_the_end() {
+    for pruning in [Pruning::None, Pruning::Halving] {
+        let search = Search { trials: 20, pruning, ..Search::of(space()) };
+        let study = Study::new(&search, 9).unwrap();
+        let whole = study.look(|point, epochs| Some(after(point, epochs)));
+        let all = epochs_of(&whole, study.rungs()) as f64;
+        assert_eq!((study.epochs_left(&Progress::default()), study.epochs_left(&whole)), (all, 0.0));
+        // Eight are wanted for so many epochs.
+        let begun = study.look(|_, _| None);
+        assert_eq!(study.epochs_left(&begun), all - 8.0 * study.rungs()[0] as f64);
+    }
+}
+
+#[test]
 fn grid_tries_every_point_once() {
     let lambda = Dimension::stepped(Setting::Lambda, 0.25, 1.0, 0.25).unwrap();
     let reduction = ["batch-mean", "mean"].map(|name| Value::Name(name.into()));

@@ -5,11 +5,13 @@ use crate::comparison::Comparer;
 use crate::error::{Error, Result};
 use crate::report::{CellReport, MissingCellReport, MissingPathReport, PathReport, PublishedReport, Report};
 use crate::run::{RunReport, RunState};
-use crate::{choose, comparisons, file_stem, findings, legend};
+use crate::study::StudyReport;
+use crate::{choose, comparisons, file_stem, findings, legend, studies};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use takd_distill::{RunConfig, Runs};
 use takd_grid::path::DistillationPath;
 use takd_grid::recipe::{CellPath, Layout, Published};
+use takd_grid::study::Search;
 use takd_grid::{Cell, Cost, Experiment, MissingCell, Plan, PlannedCell, PlannedPath};
 use takd_store::RunId;
 
@@ -90,19 +92,22 @@ impl<'a> Collected<'a> {
 
     fn cell(&self, layout: Layout, cell: &Cell, planned: &PlannedCell) -> Result<CellReport> {
         for CellPath { path, .. } in &cell.paths {
-            if student_paths(path).any(|path| planned.runs(&path).is_empty()) {
+            // What a search has not found yet, or does not find, has no runs.
+            if cell.search.is_none() && student_paths(path).any(|path| planned.runs(&path).is_empty()) {
                 return Err(Error::OtherPlan(format!("its cell `{}` lacks the path {path}", cell.name)));
             }
         }
         let paths = planned.paths.iter().map(|planned| self.path(cell, planned)).collect::<Result<Vec<_>>>()?;
-        let first = planned.paths.iter().flat_map(|path| &path.runs).next();
+        let trials =
+            planned.studies.iter().flat_map(|study| &study.trials).flat_map(|trial| trial.runs.iter().flatten());
+        let first = planned.paths.iter().flat_map(|path| &path.runs).map(|run| &run.run).chain(trials).next();
         let first = first.ok_or_else(|| Error::OtherPlan(format!("its cell `{}` has no runs", cell.name)))?;
         let mut report = CellReport {
             name: cell.name.clone(),
             dataset: cell.dataset,
             stands_for: cell.stands_for.clone(),
             classes: cell.dataset.classes(),
-            train_images: self.get(&first.run)?.config.data.train_images,
+            train_images: self.get(first)?.config.data.train_images,
             protocol: cell.protocol,
             seeds: cell.seeds.clone(),
             paper_source: cell.paper_source.clone(),
@@ -110,12 +115,18 @@ impl<'a> Collected<'a> {
             paths,
             comparisons: Vec::new(),
             choices: Vec::new(),
+            studies: cell.search.iter().flat_map(|search| self.studies(search, planned)).collect(),
             landscapes: Vec::new(),
         };
         if layout == Layout::Assistants {
             report.choices = choose::of(&report, |paths| self.spent(paths));
         }
         Ok(report)
+    }
+
+    fn studies(&self, search: &Search, planned: &PlannedCell) -> Vec<StudyReport> {
+        let state = |id: &RunId| self.runs.get(id).map(|run| &run.state);
+        planned.studies.iter().map(|study| studies::of(study, search, state)).collect()
     }
 
     /// What the runs of some paths take, over all seeds, and all that lead to them.

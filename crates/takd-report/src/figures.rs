@@ -3,13 +3,13 @@
 use crate::by_student::Student;
 use crate::columns::joined;
 use crate::comparison::best;
-use crate::file_stem;
 use crate::number::{GLUE, percent};
 use crate::path_landscape::PathLandscape;
 use crate::report::{CellReport, Method, PathReport, Report};
 use crate::run::RunReport;
 use crate::statistics::Summary;
 use crate::table::anchor;
+use crate::{file_stem, study_figures};
 use std::collections::BTreeMap;
 use takd_distill::{Landscape, Record, Runs};
 use takd_figures::{
@@ -36,7 +36,7 @@ pub struct Figure {
 }
 
 #[derive(Clone, Debug)]
-enum Drawing {
+pub(crate) enum Drawing {
     Line(LineFigure),
     Paths(PathGraph),
     Curves(CurveFigure),
@@ -45,7 +45,7 @@ enum Drawing {
 }
 
 impl Figure {
-    fn new(cell: &CellReport, what: &str, drawing: Drawing, caption: String) -> Self {
+    pub(crate) fn new(cell: &CellReport, what: &str, drawing: Drawing, caption: String) -> Self {
         let name = format!("{}-{}", file_stem::slug(&cell.name), file_stem::slug(what));
         Self { cell: cell.name.clone(), name, caption, drawing }
     }
@@ -65,7 +65,7 @@ impl Figure {
 impl Report {
     /// The figures of its results: those of the paper that its layout has. None before there is a result.
     pub fn figures(&self) -> Vec<Figure> {
-        let cell = |cell| of_cell(self.layout, cell).into_iter().chain(landscapes(cell));
+        let cell = |cell| of_cell(self.layout, cell).into_iter().chain(study_figures::of(cell)).chain(landscapes(cell));
         self.cells.iter().flat_map(cell).collect()
     }
 

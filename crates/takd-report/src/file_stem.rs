@@ -24,6 +24,9 @@ struct Identity<'a> {
 struct IdentityCell<'a> {
     name: &'a str,
     paths: Vec<IdentityPath<'a>>,
+    /// In place of the paths' runs, which are not known before the search has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    searched: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -55,11 +58,18 @@ fn hash(experiment: &Experiment, plan: &Plan) -> String {
         paths: planned
             .paths
             .iter()
+            .filter(|_| cell.search.is_none())
             .map(|planned| IdentityPath {
                 path: planned.path.to_string(),
                 runs: planned.runs.iter().map(|run| IdentityRun { seed: run.seed, run: run.run.as_str() }).collect(),
             })
             .collect(),
+        searched: cell.search.as_ref().map(|search| {
+            let paths: Vec<String> = cell.paths.iter().map(|path| path.path.to_string()).collect();
+            // Settings are in the ids of runs, and the first one is known from the beginning.
+            let first = planned.studies.first().and_then(|study| study.trials.first()).map(|trial| &trial.runs[..1]);
+            format!("{search:?} {:?} {paths:?} {first:?}", cell.seeds)
+        }),
     });
     let identity = Identity {
         title: &experiment.title,

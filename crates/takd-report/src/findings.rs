@@ -6,6 +6,7 @@ use crate::comparison::{Comparison, Verdict, common_means};
 use crate::number::{self, GLUE, percent, signed};
 use crate::report::{CellReport, PathReport};
 use crate::run::RunReport;
+use crate::studies;
 use takd_grid::recipe::Layout;
 
 /// The sentences, a line for each student, or for each choice.
@@ -19,8 +20,10 @@ pub(crate) fn lines(layout: Layout, cells: &[CellReport]) -> Vec<String> {
             Layout::Students => students(cell).into_iter().collect(),
             Layout::Graph => graph(cell),
         };
+        let of_studies = cell.studies.iter().filter_map(|study| studies::finding(cell, study));
+        let of_cell = of_cell.into_iter().chain(of_studies);
         let name = |line: String| if cells.len() == 1 { line } else { format!("{}: {line}", cell.name) };
-        lines.extend(of_cell.into_iter().map(name));
+        lines.extend(of_cell.map(name));
     }
     lines
 }

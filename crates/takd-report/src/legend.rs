@@ -3,9 +3,11 @@
 use crate::number::{self, percent};
 use crate::report::{CellReport, MissingCellReport, PathReport};
 use crate::run::{Measurements, RunState};
+use crate::studies;
 use std::collections::BTreeSet;
 use takd_distill::{Augment, DecayOn, HoldOut, KlReduction, LrFrom, Pick, Protocol, Scale, Training};
 use takd_grid::recipe::{Layout, PerStep};
+use takd_grid::study::Setting;
 use takd_grid::{Cell, Experiment, Preset};
 use takd_models::{Family, ModelSpec};
 
@@ -17,9 +19,12 @@ const MOST_UNFINISHED: usize = 10;
 
 /// All lines, in the order in which they are read.
 pub(crate) fn lines(experiment: &Experiment, cells: &[CellReport], missing: &[MissingCellReport]) -> Vec<String> {
-    let mut lines = by_cell(experiment, cells, |cell, _| protocol(cell.protocol).to_owned());
+    let mut lines = by_cell(experiment, cells, |cell, _| protocol(cell.protocol, cell.search.is_some()));
     lines.extend(by_cell(experiment, cells, changes));
     lines.extend(by_cell(experiment, cells, seeds_and_teaching));
+    lines.extend(by_cell(experiment, cells, |cell, report| {
+        cell.search.as_ref().map_or_else(String::new, |search| studies::legend(search, report))
+    }));
     lines.extend(by_cell(experiment, cells, limit));
     lines.push(trained_on(experiment));
     lines.extend(test_images(cells));
@@ -59,13 +64,12 @@ fn by_cell(
     said.map(|(line, cells)| if all { line } else { format!("{}: {line}", cells.join(", ")) }).collect()
 }
 
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
+fn protocol(protocol: Protocol, is_searched: bool) -> String {
+    let text = match protocol {
         Protocol::Code => {
             "Protocol \"code\": as the published code, with its defects. The KL term is averaged over the classes too, \
              ResNets are trained without augmentation and never at the rate 0.1, all images are scaled by CIFAR-100's mean \
-             and deviation, and the best epoch by the test set counts, which flatters every figure. λ, τ and seeds are as \
-             given; they are not searched on the test set as there."
+             and deviation, and the best epoch by the test set counts, which flatters every figure."
         }
         Protocol::Paper => {
             "Protocol \"paper\": as the paper's text. The best epoch by the test set counts, as in the published code, which \
@@ -75,6 +79,12 @@ fn protocol(protocol: Protocol) -> &'static str {
             "Protocol \"sound\": as the paper's text, but nothing is chosen by the test set. A tenth of the training images \
              is held out, the last epoch's network counts, and the test set is looked at once."
         }
+    };
+    match protocol {
+        Protocol::Code if !is_searched => {
+            format!("{text} λ, τ and seeds are as given; they are not searched on the test set as there.")
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -192,7 +202,17 @@ fn seeds_and_teaching(cell: &Cell, report: &CellReport) -> String {
                 format!("{} for the steps of a path", values.join(", "))
             }
         };
-        text += &format!(" λ = {}, τ = {}.", values(&cell.lambda), values(&cell.temperature));
+        let is_searched = |setting| {
+            let dimensions = cell.search.iter().flat_map(|search| search.space.dimensions());
+            dimensions.into_iter().any(|dimension| dimension.setting() == setting)
+        };
+        let said =
+            |name: &str, setting, of: &PerStep| (!is_searched(setting)).then(|| format!("{name} = {}", values(of)));
+        let said = [said("λ", Setting::Lambda, &cell.lambda), said("τ", Setting::Temperature, &cell.temperature)];
+        let said: Vec<String> = said.into_iter().flatten().collect();
+        if !said.is_empty() {
+            text += &format!(" {}.", said.join(", "));
+        }
     }
     text
 }

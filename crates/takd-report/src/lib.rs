@@ -36,7 +36,7 @@
 //! let experiment = Experiment::new(&Recipe::parse(recipe, "mine.toml")?, &Changes::default(), DeviceType::Cpu)?;
 //! let sources = Sources { drawn: Drawn { train: 100, test: 50, seed: 0 }, ..Sources::default() };
 //! let card = load(DatasetName::Shapes10, &sources, &mut |_| {})?.card;
-//! let plan = Plan::new(&experiment, &[(DatasetName::Shapes10, card)].into())?;
+//! let plan = Plan::new(&experiment, &[(DatasetName::Shapes10, card)].into(), &|_| None)?;
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
@@ -83,6 +83,9 @@ mod run;
 mod sections;
 mod statistics;
 mod students;
+mod studies;
+mod study;
+mod study_figures;
 mod table;
 mod teachers;
 mod text;
@@ -97,4 +100,5 @@ pub use report::{
 };
 pub use run::{Measurements, RunReport, RunState};
 pub use statistics::{Interval, Summary};
+pub use study::{Importance, SettingValue, StudyReport, TrialReport, TrialState};
 pub use text::Style;

@@ -7,6 +7,7 @@ use crate::comparison::Comparison;
 use crate::path_landscape::PathLandscape;
 use crate::run::{Measurements, RunReport};
 use crate::statistics::Summary;
+use crate::study::StudyReport;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use takd_datasets::DatasetName;
@@ -69,6 +70,8 @@ pub struct CellReport {
     pub comparisons: Vec<PathComparison>,
     /// How an assistant is chosen, if the layout asks for it.
     pub choices: Vec<Choice>,
+    /// The searches for the settings of its steps, if there are any.
+    pub studies: Vec<StudyReport>,
     /// The loss around networks, if it was asked for and looked at.
     pub landscapes: Vec<PathLandscape>,
 }

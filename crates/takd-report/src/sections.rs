@@ -2,7 +2,7 @@
 
 use crate::report::Report;
 use crate::table::Section;
-use crate::{assistants, graph, landscapes, methods, paths, students, teachers};
+use crate::{assistants, graph, landscapes, methods, paths, students, studies, teachers};
 use takd_grid::recipe::Layout;
 
 /// The tables, in the order in which they are read.
@@ -15,6 +15,7 @@ pub(crate) fn of(report: &Report) -> Vec<Section> {
         Layout::Students => students::sections(report),
         Layout::Graph => graph::sections(report),
     };
+    sections.extend(studies::section(report));
     sections.extend(landscapes::section(report));
     sections
 }

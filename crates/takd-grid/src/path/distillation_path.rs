@@ -96,6 +96,11 @@ impl DistillationPath {
         self
     }
 
+    /// The path without its last stage, if it has others.
+    pub fn before(&self) -> Option<Self> {
+        Self::new(self.stages[..self.steps()].to_vec())
+    }
+
     /// The path to one network of a stage (counted from 0): the stages before it, then that network alone.
     ///
     /// # Panics

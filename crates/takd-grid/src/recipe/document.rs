@@ -1,6 +1,7 @@
 //! A recipe as a value: its cells, its defaults and its quick form.
 
 use super::error::{Located, RecipeError, RecipeProblem, Span};
+use super::search::SearchSettings;
 use super::settings::Settings;
 use crate::path::DistillationPath;
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct Recipe {
     pub defaults: Settings,
     /// Its cells: at least one; their names differ.
     pub cells: Vec<RecipeCell>,
+    /// What is found by trials, if anything is.
+    pub search: Option<SearchSettings>,
     /// A small experiment of the same form.
     pub quick: Option<Quick>,
     pub(super) origin: String,

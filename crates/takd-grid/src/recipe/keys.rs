@@ -1,5 +1,6 @@
 //! The keys of a recipe's tables, and what an unknown one was probably meant to be.
 
+use crate::study::Setting;
 use std::fmt;
 
 /// A table of a recipe.
@@ -21,9 +22,15 @@ pub enum TableKind {
     Rate,
     /// The numbers of drawn images.
     Drawn,
+    /// `[search]`.
+    Search,
+    /// What it searches.
+    Space,
+    /// A range of values.
+    Range,
 }
 
-const RECIPE: &[&str] = &["title", "source", "layout", "notes", "defaults", "cell", "quick"];
+const RECIPE: &[&str] = &["title", "source", "layout", "notes", "defaults", "cell", "quick", "search"];
 const SETTINGS: &[&str] =
     &["protocol", "seeds", "lambda", "temperature", "kl_reduction", "epochs", "limit", "replays", "training"];
 const CELL: &[&str] = &["name", "data", "paths", "paper", "paper_source", "published", "note", "missing"];
@@ -43,6 +50,8 @@ const TRAINING: &[&str] = &[
 ];
 const RATE: &[&str] = &["from", "rate"];
 const DRAWN: &[&str] = &["train", "test"];
+const SEARCH: &[&str] = &["space", "trials", "window", "sampler", "pruning", "objective", "epochs", "seeds", "seed"];
+const RANGE: &[&str] = &["from", "to", "step", "scale"];
 
 /// Other words for a key.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -80,6 +89,9 @@ impl TableKind {
             Self::Family(..) => TRAINING.to_vec(),
             Self::Rate => RATE.to_vec(),
             Self::Drawn => DRAWN.to_vec(),
+            Self::Search => SEARCH.to_vec(),
+            Self::Space => Setting::ALL.iter().map(|setting| setting.as_str()).collect(),
+            Self::Range => RANGE.to_vec(),
         }
     }
 
@@ -101,6 +113,7 @@ impl TableKind {
     fn other_place(&self, key: &str) -> Option<String> {
         match self {
             Self::Recipe if SETTINGS.contains(&key) => Some("[defaults], [[cell]] or [quick]".to_owned()),
+            Self::Search if Self::Space.keys().contains(&key) => Some("[search.space]".to_owned()),
             Self::Recipe if CELL.contains(&key) => Some("[[cell]]".to_owned()),
             Self::Defaults if CELL.contains(&key) => Some("[[cell]]".to_owned()),
             Self::Defaults | Self::Cell(_) | Self::Quick if TRAINING.contains(&key) => Some(self.training_headers()),
@@ -137,6 +150,9 @@ impl fmt::Display for TableKind {
             Self::Family(inside, family) => f.write_str(&inside.header_of(&format!("training.{family}"))),
             Self::Rate => f.write_str("a piece of `lr`"),
             Self::Drawn => f.write_str("`drawn`"),
+            Self::Search => f.write_str("[search]"),
+            Self::Space => f.write_str("[search.space]"),
+            Self::Range => f.write_str("a range"),
         }
     }
 }

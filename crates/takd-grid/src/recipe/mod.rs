@@ -63,6 +63,20 @@
 //! | `pick` | the epoch whose network counts: `"best-test-epoch"` or `"last-epoch"` |
 //! | `hold_out` | training images set aside: `"nothing"` or `"tenth"` |
 //!
+//! `[search]` has λ, τ and other settings found by trials, for each step of a path by itself ([`study`](crate::study)); what it leaves
+//! out is as [`Search::usual`](crate::study::Search::usual) has it:
+//!
+//! | key | value |
+//! |---|---|
+//! | `space` | the settings that are searched, each with a list of values or a range: `{ from = 0.05, to = 1.0, step = 0.05 }`, `{ from = 0.001, to = 0.1, scale = "log" }` |
+//! | `trials`, `window` | how many trials, and how many at once; results do not depend on how many workers there are, but on `window` |
+//! | `sampler` | `"tpe"`, `"random"` or `"grid"` |
+//! | `pruning` | `"halving"`, `"median"` or `"none"` |
+//! | `objective` | `"accuracy"` or `"loss"`, on held-out images; under the protocols `code` and `paper`, on the test images, as published |
+//! | `epochs` | those of a trial; the network's own if it is left out |
+//! | `seeds` | those of the trials' runs: none of the experiment's |
+//! | `seed` | the study's own |
+//!
 //! `[quick]` also has `data` (data sets in place of others), `networks` (networks in place of others, all at once) and
 //! `drawn` (how many images built-in data sets have, as in `{ train = 2500, test = 1000 }`).
 //!
@@ -92,6 +106,7 @@ mod document;
 mod error;
 mod keys;
 mod read;
+mod search;
 mod seeds;
 mod settings;
 mod shipped;
@@ -101,6 +116,7 @@ pub use document::{CellPath, CellPaths, DrawnImages, Layout, Published, Quick, R
 pub use error::{Located, RecipeError, RecipeProblem, Span};
 pub use keys::{Advice, TableKind};
 pub use read::MAX_BYTES;
+pub use search::SearchSettings;
 pub use seeds::{MAX_SEED, MAX_SEEDS, SeedsError, parse_seeds};
 pub use settings::{Epochs, PerStep, RateFrom, Settings, TrainingByFamily, TrainingChanges};
 pub use shipped::{Shipped, shipped};

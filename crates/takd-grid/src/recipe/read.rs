@@ -4,6 +4,7 @@ use super::check::{self, PlacedSettings};
 use super::document::{CellPath, CellPaths, DrawnImages, Layout, Published, Quick, Recipe, RecipeCell};
 use super::error::{Located, RecipeError, RecipeProblem, Span};
 use super::keys::{TableKind, nearest};
+use super::search;
 use super::settings::{self, Settings};
 use super::table::{Entry, Item, Result, Source, Table};
 use crate::path::{MAX_PATHS, PathError, PathPattern, PathProblem, expand_names};
@@ -50,6 +51,7 @@ impl Recipe {
             notes,
             defaults: defaults.settings,
             cells: cells.into_iter().map(|(cell, _)| cell).collect(),
+            search: table.get("search").map(|item| search::read(&item)).transpose()?,
             quick: quick.map(|(quick, _)| quick),
             origin: origin.to_owned(),
             text: text.to_owned(),

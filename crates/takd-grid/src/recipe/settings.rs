@@ -247,7 +247,7 @@ fn per_step(item: &Item<'_>, range: &NumberRange) -> Result<PerStep> {
     }
 }
 
-fn seeds(item: &Item<'_>) -> Result<Vec<u64>> {
+pub(super) fn seeds(item: &Item<'_>) -> Result<Vec<u64>> {
     let refused = |error| item.source.error(item.at, RecipeProblem::Seeds(error));
     if let Some(text) = item.as_text() {
         return parse_seeds(text).map_err(refused);

@@ -33,6 +33,8 @@ mod space;
 pub use error::SearchError;
 pub use pruning::Pruning;
 pub use sampler::{RANDOM_BEFORE, Sampler};
+use takd_distill::{Evaluation, Protocol};
+
 pub use space::{Dimension, MOST_POINTS, Point, Setting, Space, Value, Values};
 
 /// What is searched, and how.
@@ -48,14 +50,89 @@ pub struct Search {
     pub sampler: Sampler,
     /// How they end early.
     pub pruning: Pruning,
+    /// What a trial is to be best in.
+    pub objective: Objective,
+    /// The epochs of a trial that does not end early; the network's own if it is absent.
+    pub epochs: Option<usize>,
+    /// The seeds of a trial's runs, whose mean score counts; none if the seed itself is searched.
+    pub seeds: Vec<u64>,
     /// Decides the points, together with the results.
     pub seed: u64,
 }
 
+/// What a trial is to be best in, as the image that the protocol chooses by say it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Objective {
+    /// The share of them that the network gets right.
+    #[default]
+    Accuracy,
+    /// The cross-entropy, the less the better.
+    Loss,
+}
+
+impl Objective {
+    /// Every objective.
+    pub const ALL: &'static [Self] = &[Self::Accuracy, Self::Loss];
+
+    /// The name as recipes have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::Loss => "loss",
+        }
+    }
+
+    /// The score of a network that did so: more is better.
+    pub fn score(self, evaluation: &Evaluation) -> f64 {
+        match self {
+            Self::Accuracy => evaluation.accuracy,
+            Self::Loss => -evaluation.loss,
+        }
+    }
+}
+
+/// The seed of the trials' runs, unless a search sets its own: none that experiments are likely to have.
+const TRIAL_SEED: u64 = 1000;
+
 impl Search {
     /// A search of this space as it is usually done: 40 trials of a Parzen estimator, 8 at once, with successive halving.
     pub fn of(space: Space) -> Self {
-        Self { space, trials: 40, window: 8, sampler: Sampler::default(), pruning: Pruning::default(), seed: 0 }
+        Self {
+            space,
+            trials: 40,
+            window: 8,
+            sampler: Sampler::default(),
+            pruning: Pruning::default(),
+            objective: Objective::default(),
+            epochs: None,
+            seeds: vec![TRIAL_SEED],
+            seed: 0,
+        }
+    }
+
+    /// The search of λ and τ that is usual under a protocol, over the paper's values: λ from 0.05 to 1 by 0.05; τ 1, 2, 5, 10, 15 or 20.
+    /// Under `sound` as [`Search::of`] says; under the others 120 whole trials, with the published code's seeds 20, 31 and 55
+    /// among what is searched.
+    pub fn usual(protocol: Protocol) -> Self {
+        let listed = |setting, numbers: &[f64]| {
+            Dimension::listed(setting, numbers.iter().map(|number| Value::Number(*number)).collect())
+        };
+        let lambda = Dimension::stepped(Setting::Lambda, 0.05, 1.0, 0.05);
+        let temperature = listed(Setting::Temperature, &[1.0, 2.0, 5.0, 10.0, 15.0, 20.0]);
+        let seed = listed(Setting::Seed, &[20.0, 31.0, 55.0]);
+        let space = |dimensions: Vec<Result<Dimension, SearchError>>| {
+            let dimensions = dimensions.into_iter().collect::<Result<_, _>>();
+            dimensions.and_then(Space::new).expect("the paper's values are values")
+        };
+        match protocol {
+            Protocol::Sound => Self::of(space(vec![lambda, temperature])),
+            Protocol::Code | Protocol::Paper => Self {
+                trials: 120,
+                pruning: Pruning::None,
+                seeds: Vec::new(),
+                ..Self::of(space(vec![lambda, temperature, seed]))
+            },
+        }
     }
 }
 
@@ -68,7 +145,7 @@ pub struct Study<'s> {
 }
 
 /// How far a study has come.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
     /// The trials whose points are known.
     pub trials: Vec<Trial>,
@@ -125,6 +202,33 @@ impl<'s> Study<'s> {
     /// The epochs after which its trials are looked at, the full number last.
     pub fn rungs(&self) -> &[usize] {
         &self.rungs
+    }
+
+    /// The epochs that are likely still to be trained beside the runs that are wanted now, for each of a trial's seeds.
+    pub fn epochs_left(&self, progress: &Progress) -> f64 {
+        let Search { window, pruning, .. } = *self.search;
+        let Progress { trials, wanted, .. } = progress;
+        let unknown = self.trials - trials.len();
+        let (windows, rest) = (unknown / window, unknown % window);
+        let mut left = windows as f64 * self.expected(window, 0) + self.expected(rest, 0);
+        if let Some(rung) = wanted.first().and_then(|(_, epochs)| self.rungs.iter().position(|own| own == epochs)) {
+            // Of the present window those count that are at this rung, or on the way to it.
+            let first = (trials.len() - 1) / window * window;
+            let alive = trials[first..].iter().filter(|trial| trial.scores.len() >= rung && !trial.ended).count();
+            left += self.expected(pruning.likely_kept(alive), rung + 1);
+        }
+        left
+    }
+
+    /// The epochs that so many trials are likely to train from a rung on.
+    fn expected(&self, mut trials: usize, rung: usize) -> f64 {
+        let mut epochs = 0;
+        for place in rung..self.rungs.len() {
+            let before = place.checked_sub(1).map_or(0, |before| self.rungs[before]);
+            epochs += trials * (self.rungs[place] - before);
+            trials = self.search.pruning.likely_kept(trials);
+        }
+        epochs as f64
     }
 
     /// How far it has come, by the scores of the runs so far: more is better, negative infinity is what diverged, and nothing is

@@ -41,6 +41,15 @@ impl Pruning {
         rungs
     }
 
+    /// How many of so many trials are likely to go on from one rung to the next.
+    pub(super) fn likely_kept(self, trials: usize) -> usize {
+        match self {
+            Self::None => trials,
+            Self::Halving => trials.div_ceil(FACTOR),
+            Self::Median => trials.div_ceil(2),
+        }
+    }
+
     /// Of the trials of a window that are at a rung, with their scores there, those that go on to the next. `earlier` are the scores
     /// at this rung of the trials of earlier windows.
     pub(super) fn keep(self, alive: &[(usize, f64)], earlier: &[f64]) -> Vec<usize> {

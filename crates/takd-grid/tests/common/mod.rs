@@ -32,7 +32,7 @@ pub fn cards() -> BTreeMap<DatasetName, Card> {
 /// The plan of a recipe, with changes.
 pub fn plan_of(recipe: &str, changes: &Changes) -> Plan {
     let recipe = Recipe::parse(recipe, "test.toml").unwrap();
-    Plan::new(&Experiment::new(&recipe, changes, DeviceType::Cpu).unwrap(), &cards()).unwrap()
+    Plan::new(&Experiment::new(&recipe, changes, DeviceType::Cpu).unwrap(), &cards(), &|_| None).unwrap()
 }
 
 /// The plan of a path on `shapes10`.
@@ -45,8 +45,8 @@ pub fn plan(path: &str, epochs: usize, seeds: &[u64]) -> Plan {
         ..Settings::default()
     };
     let path = path.parse().unwrap();
-    let experiment = Experiment::of_path(path, DatasetName::Shapes10, &settings, DeviceType::Cpu).unwrap();
-    Plan::new(&experiment, &cards()).unwrap()
+    let experiment = Experiment::of_path(path, DatasetName::Shapes10, &settings, None, DeviceType::Cpu).unwrap();
+    Plan::new(&experiment, &cards(), &|_| None).unwrap()
 }
 
 pub fn runs() -> (TempDir, Runs) {

@@ -82,7 +82,7 @@ impl World {
 
 pub fn plan(experiment: &Experiment) -> Plan {
     let cards: BTreeMap<_, _> = experiment.datasets().into_iter().map(|name| (name, card(name))).collect();
-    Plan::new(experiment, &cards).unwrap()
+    Plan::new(experiment, &cards, &|_| None).unwrap()
 }
 
 pub fn card(name: DatasetName) -> Card {
