@@ -28,6 +28,7 @@ pub(crate) const PASSED: &[Passed] = &[
     Passed { name: "all", about: "Train everything of the paper, each run once, and print every table" },
     Passed { name: "report", about: "Print what came of recipes, from the runs that there are" },
     Passed { name: "distill", about: "Train networks along a path, each taught by the one before it" },
+    Passed { name: "study", about: "Look at searches: every trial, and what is best" },
     Passed { name: "runs", about: "List, show, verify or delete what was trained" },
 ];
 

@@ -2,6 +2,7 @@
 
 mod runs;
 mod tables;
+mod trials;
 
 use crate::figures::Figure;
 use crate::report::Report;

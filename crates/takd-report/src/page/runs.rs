@@ -1,6 +1,6 @@
 //! The runs behind a page's numbers.
 
-use super::text;
+use super::{text, trials};
 use crate::columns::{accuracy, joined};
 use crate::number::{GLUE, dash, duration, percent};
 use crate::report::{CellReport, PathReport, Report};
@@ -21,6 +21,7 @@ pub(super) fn of(report: &Report, runs: &Runs) -> Markup {
             @for cell in &report.cells {
                 h3 { (text(&cell.name)) }
                 @for path in &cell.paths { (of_path(cell, path, runs, &mut anchors)) }
+                (trials::of(cell))
             }
         }
     }
