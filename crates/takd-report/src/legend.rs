@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use takd_distill::{Augment, DecayOn, HoldOut, KlReduction, LrFrom, Pick, Protocol, Scale, Training};
 use takd_grid::recipe::{Layout, PerStep};
 use takd_grid::study::Setting;
-use takd_grid::{Cell, Experiment, Preset};
+use takd_grid::{Cell, DistillationPath, Experiment, Preset};
 use takd_models::{Family, ModelSpec};
 
 /// A network that is right at most so many times as often as one that guesses has learned nothing worth the name.
@@ -35,6 +35,7 @@ pub(crate) fn lines(experiment: &Experiment, cells: &[CellReport], missing: &[Mi
     lines.extend(chance(cells));
     lines.extend(failed(cells));
     lines.extend(unfinished(cells));
+    lines.extend(by_cell(experiment, cells, waiting));
     let not_run = missing.iter().map(|cell| format!("{} is not run: {}.", cell.name, without_stop(&cell.why)));
     lines.extend(not_run);
     for cell in &experiment.cells {
@@ -443,6 +444,21 @@ fn failed(cells: &[CellReport]) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Paths that have no runs yet, because their settings are still searched.
+fn waiting(cell: &Cell, report: &CellReport) -> String {
+    let has_runs = |path: &DistillationPath| {
+        let student = |&student| path.up_to(path.steps(), student).to_string();
+        path.students().iter().map(student).all(|path| report.named(&path).is_some())
+    };
+    let (all, waiting) = (cell.paths.len(), cell.paths.iter().filter(|path| !has_runs(&path.path)).count());
+    match waiting {
+        0 => String::new(),
+        waiting => {
+            format!("Not found yet: {waiting} of {all} paths wait for searches that have not ended, or found nothing.")
+        }
+    }
 }
 
 /// Runs that have no result yet.
