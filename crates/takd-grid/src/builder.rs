@@ -7,17 +7,48 @@ use crate::plan::{
     TrialOf,
 };
 use crate::study::{Point, Progress, Search, Setting, Study, Value};
-use std::collections::{HashMap, HashSet};
-use takd_datasets::Card;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use takd_datasets::{Card, DatasetName};
 use takd_distill::{
     DataConfig, Distillation, Error, LrFrom, NUMERICS, Result, RunConfig, RunResult, RunSettings, Training,
 };
 use takd_models::{ModelName, ModelSpec};
 use takd_store::{Ending, RunId};
 
+impl Plan {
+    /// The runs that make an experiment, on data with these cards. If it has a search, those that can be named by what has ended so
+    /// far: the plan is a pure function of that, and has more the more has ended.
+    ///
+    /// # Errors
+    /// If a configuration is invalid.
+    ///
+    /// # Panics
+    /// If one of [`Experiment::datasets`] has no card.
+    pub fn new(experiment: &Experiment, cards: &BTreeMap<DatasetName, Card>, ended: &Endings<'_>) -> Result<Self> {
+        let mut builder = Builder::default();
+        for cell in &experiment.cells {
+            builder.cell(experiment, cell, &cards[&cell.dataset], ended)?;
+        }
+        Ok(builder.plan)
+    }
+
+    /// The runs of several plans, each once, teachers before those they teach; and the cells of all of them.
+    pub fn merged(plans: &[Self]) -> Self {
+        let mut builder = Builder::default();
+        for Self { runs, cells, later } in plans {
+            for run in runs {
+                builder.add_run(run.clone());
+            }
+            builder.plan.cells.extend(cells.iter().cloned());
+            builder.plan.later.extend(later.iter().cloned());
+        }
+        builder.plan
+    }
+}
+
 #[derive(Default)]
-pub(crate) struct Builder {
-    pub(crate) plan: Plan,
+struct Builder {
+    plan: Plan,
     places: HashMap<RunId, usize>,
 }
 
@@ -62,13 +93,7 @@ struct State {
 
 impl Builder {
     /// Adds the runs of a cell, as far as they can be named by what has ended.
-    pub(crate) fn cell(
-        &mut self,
-        experiment: &Experiment,
-        cell: &Cell,
-        card: &Card,
-        ended: &Endings<'_>,
-    ) -> Result<()> {
+    fn cell(&mut self, experiment: &Experiment, cell: &Cell, card: &Card, ended: &Endings<'_>) -> Result<()> {
         let context = Context { experiment, cell, card, ended };
         let mut state = State::default();
         for &seed in &cell.seeds {
@@ -283,7 +308,7 @@ impl Builder {
     }
 
     /// The same, of a run whose cost is known.
-    pub(crate) fn add_run(&mut self, run: PlannedRun) -> RunId {
+    fn add_run(&mut self, run: PlannedRun) -> RunId {
         let id = run.id.clone();
         self.places.entry(id.clone()).or_insert_with(|| {
             self.plan.runs.push(run);

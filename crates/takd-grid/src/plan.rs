@@ -1,12 +1,10 @@
 //! From an experiment to the runs that make it, each once, teachers first.
 
-use crate::builder::Builder;
-use crate::experiment::Experiment;
 use crate::path::DistillationPath;
 use crate::study::Point;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use takd_datasets::{Card, DatasetName};
-use takd_distill::{Result, RunConfig, RunResult, Training};
+use takd_distill::{RunConfig, RunResult, Training};
 use takd_models::ModelSpec;
 use takd_store::{Ending, RunId};
 
@@ -221,35 +219,6 @@ impl PlannedCell {
 }
 
 impl Plan {
-    /// The runs that make an experiment, on data with these cards. If it has a search, those that can be named by what has ended so
-    /// far: the plan is a pure function of that, and has more the more has ended.
-    ///
-    /// # Errors
-    /// If a configuration is invalid.
-    ///
-    /// # Panics
-    /// If one of [`Experiment::datasets`] has no card.
-    pub fn new(experiment: &Experiment, cards: &BTreeMap<DatasetName, Card>, ended: &Endings<'_>) -> Result<Self> {
-        let mut builder = Builder::default();
-        for cell in &experiment.cells {
-            builder.cell(experiment, cell, &cards[&cell.dataset], ended)?;
-        }
-        Ok(builder.plan)
-    }
-
-    /// The runs of several plans, each once, teachers before those they teach; and the cells of all of them.
-    pub fn merged(plans: &[Self]) -> Self {
-        let mut builder = Builder::default();
-        for Self { runs, cells, later } in plans {
-            for run in runs {
-                builder.add_run(run.clone());
-            }
-            builder.plan.cells.extend(cells.iter().cloned());
-            builder.plan.later.extend(later.iter().cloned());
-        }
-        builder.plan
-    }
-
     /// For each run, whether all the logits that it is taught by are kept by a run before it in the plan: they are computed once.
     pub fn shares_logits(&self) -> Vec<bool> {
         let mut kept = HashSet::new();

@@ -3,17 +3,18 @@
 use crate::by_student::Student;
 use crate::columns::joined;
 use crate::comparison::best;
+use crate::figure::{Drawing, Figure};
 use crate::number::{GLUE, percent};
 use crate::path_landscape::PathLandscape;
 use crate::report::{CellReport, Method, PathReport, Report};
 use crate::run::RunReport;
 use crate::statistics::Summary;
+use crate::study_figures;
 use crate::table::anchor;
-use crate::{file_stem, study_figures};
 use std::collections::BTreeMap;
 use takd_distill::{Landscape, Record, Runs};
 use takd_figures::{
-    Bar, Costed, Curve, CurveFigure, CurvePoint, Guide, HeatMap, LineFigure, NodePlace, Palette, PathColumn, PathGraph,
+    Bar, Costed, Curve, CurveFigure, CurvePoint, Guide, HeatMap, LineFigure, NodePlace, PathColumn, PathGraph,
     PathKind, PathNode, Point, ScatterFigure, Series,
 };
 use takd_grid::recipe::Layout;
@@ -22,45 +23,6 @@ use takd_grid::recipe::Layout;
 const OURS: &str = "ours";
 
 const ACCURACY: &str = "test accuracy, %";
-
-/// A figure of a report.
-#[derive(Clone, Debug)]
-pub struct Figure {
-    /// The cell that it is of.
-    pub cell: String,
-    /// What it is, in a few words that are a file's name: `plain-cifar10-teachers-of-plane2`.
-    pub name: String,
-    /// What is said below it.
-    pub caption: String,
-    drawing: Drawing,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Drawing {
-    Line(LineFigure),
-    Paths(PathGraph),
-    Curves(CurveFigure),
-    Scatter(ScatterFigure),
-    Map(HeatMap),
-}
-
-impl Figure {
-    pub(crate) fn new(cell: &CellReport, what: &str, drawing: Drawing, caption: String) -> Self {
-        let name = format!("{}-{}", file_stem::slug(&cell.name), file_stem::slug(what));
-        Self { cell: cell.name.clone(), name, caption, drawing }
-    }
-
-    /// The figure as SVG, in these colours.
-    pub fn to_svg(&self, palette: &Palette) -> String {
-        match &self.drawing {
-            Drawing::Line(figure) => figure.to_svg(palette),
-            Drawing::Paths(figure) => figure.to_svg(palette),
-            Drawing::Curves(figure) => figure.to_svg(palette),
-            Drawing::Scatter(figure) => figure.to_svg(palette),
-            Drawing::Map(figure) => figure.to_svg(palette),
-        }
-    }
-}
 
 impl Report {
     /// The figures of its results: those of the paper that its layout has. None before there is a result.

@@ -65,6 +65,7 @@ mod comparison;
 mod comparisons;
 mod csv;
 mod error;
+mod figure;
 mod figures;
 mod file_stem;
 mod findings;
@@ -93,7 +94,7 @@ mod text;
 pub use choice::{Candidate, Choice, Spent};
 pub use comparison::{Comparison, OverImages, Verdict};
 pub use error::{Error, Result};
-pub use figures::Figure;
+pub use figure::Figure;
 pub use path_landscape::{PathLandscape, SeedLandscape};
 pub use report::{
     CellReport, Method, MissingCellReport, MissingPathReport, PathComparison, PathReport, PublishedReport, Report,

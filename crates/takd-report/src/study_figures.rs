@@ -1,6 +1,6 @@
 //! The figures of a search: its trials in their order, and the map of two settings.
 
-use crate::figures::{Drawing, Figure};
+use crate::figure::{Drawing, Figure};
 use crate::report::CellReport;
 use crate::study::{StudyReport, TrialReport};
 use takd_figures::{Curve, CurveFigure, CurvePoint, HeatMap};

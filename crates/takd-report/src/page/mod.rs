@@ -4,7 +4,7 @@ mod runs;
 mod tables;
 mod trials;
 
-use crate::figures::Figure;
+use crate::figure::Figure;
 use crate::report::Report;
 use crate::sections;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
