@@ -87,7 +87,7 @@ pub fn execute(
     Ok(execute_growing(plan.clone(), &mut |_| Ok(None), data, runs, sessions, observer)?.1)
 }
 
-/// The same for a plan with searches, which grows: after each run `grow` is asked what the plan is by all that has ended, and the runs
+/// The same for a plan with searches, which grows: as runs end, `grow` is asked what the plan is by all that has ended, and the runs
 /// that are new in it follow the others. Gives the plan that it has become too. (Any number of processes may share it, since what it
 /// grows by is a pure function of what has ended.)
 ///
@@ -119,6 +119,7 @@ pub fn execute_growing(
         elsewhere: BTreeSet::new(),
         retrained: BTreeMap::new(),
         clock,
+        ungrown: None,
         stopped: false,
         error: None,
         observer,
@@ -170,6 +171,8 @@ struct State<'a> {
     /// How often each run was trained again because it was gone when a student needed it.
     retrained: BTreeMap<usize, usize>,
     clock: Clock,
+    /// The last run that ended since it was looked what the plan has more.
+    ungrown: Option<usize>,
     stopped: bool,
     /// Why, unless it was the observer that wanted it.
     error: Option<Error>,
@@ -240,6 +243,9 @@ impl<'a> Executor<'a> {
                 if state.finish_run(index, ended) {
                     self.changed.notify_all();
                 }
+            } else if state.ungrown.is_some() {
+                state.grow();
+                self.changed.notify_all();
             } else {
                 if state.at_work.is_empty() && state.wait().is_break() {
                     break;
@@ -315,7 +321,7 @@ enum Teachers {
 
 impl State<'_> {
     fn goes_on(&self) -> bool {
-        !self.stopped && self.outcomes.len() < self.plan.runs.len()
+        !self.stopped && (self.ungrown.is_some() || self.outcomes.len() < self.plan.runs.len())
     }
 
     /// A run to work on, if there is one at this moment.
@@ -360,7 +366,11 @@ impl State<'_> {
                 let run = &self.plan.runs[index];
                 let outcome = &*self.outcomes.entry(run.id.clone()).or_insert(outcome);
                 self.stopped |= (self.observer)(index, run, PlanEvent::Ended(outcome, trained)).is_break();
-                self.grow(index);
+                self.ungrown = Some(index);
+                // What had ended before, the plan that was begun with knows already, unless others trained it meanwhile.
+                if trained == Trained::Now {
+                    self.grow();
+                }
             }
             Ended::TeacherGone(id) => {
                 let teacher = self.plan.runs.iter().position(|run| run.id == id);
@@ -389,8 +399,9 @@ impl State<'_> {
         true
     }
 
-    /// Adds what the plan has more now that a run has ended.
-    fn grow(&mut self, ended: usize) {
+    /// Adds what the plan has more now that runs have ended.
+    fn grow(&mut self) {
+        let Some(ended) = self.ungrown.take() else { return };
         let grown = match (self.grow)(&self.outcomes) {
             Ok(grown) => grown,
             Err(error) => {

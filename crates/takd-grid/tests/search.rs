@@ -73,7 +73,7 @@ fn all_studies(plan: &Plan) -> Vec<PlannedStudy> {
 }
 
 #[test]
-fn study_broken_off_at_random_moments_ends_with_the_same_trials_runs_and_winners_on_any_number_of_jobs() {
+fn study_broken_off_at_random_moments_ends_with_the_same_trials_runs_and_winners() {
     use rand::RngExt;
     let experiment = experiment(RECIPE).unwrap();
     let (_folder, whole) = runs();
@@ -87,22 +87,23 @@ fn study_broken_off_at_random_moments_ends_with_the_same_trials_runs_and_winners
     // Of three the best goes on, then of two.
     let whole_trials = |study: &PlannedStudy| study.trials.iter().filter(|trial| trial.scores.len() == 2).count();
     assert_eq!(studies.iter().map(whole_trials).collect::<Vec<_>>(), [2, 2, 2]);
-    for jobs in [1, 4] {
-        let (_folder, broken) = runs();
-        let mut rng = stream(jobs as u64, "moments");
-        for _ in 0..10 {
-            match run(&experiment, &broken, jobs, rng.random_range(1..60)) {
-                Err(Error::Stopped) => {}
-                ended => panic!("{ended:?}"),
-            }
+    let (_folder, broken) = runs();
+    let (jobs, mut stopped, mut rng) = (3, 0, stream(3, "moments"));
+    for _ in 0..10 {
+        // Few, so that the last of the ten still stops it in its midst.
+        match run(&experiment, &broken, jobs, rng.random_range(1..40)) {
+            Err(Error::Stopped) => stopped += 1,
+            Ok(_) => break,
+            Err(error) => panic!("{error}"),
         }
-        let plan = run(&experiment, &broken, jobs, usize::MAX).unwrap();
-        assert_eq!(all_studies(&plan), studies, "{jobs} jobs");
-        assert_eq!(ids(&broken), ids(&whole), "{jobs} jobs");
-        for run in &plan.runs {
-            let model = |runs: &Runs| fs::read(runs.dir(&run.id).join("model.safetensors")).unwrap();
-            assert!(model(&broken) == model(&whole), "{}", run.name());
-        }
+    }
+    assert!(stopped >= 5, "stopped {stopped} times");
+    let plan = run(&experiment, &broken, jobs, usize::MAX).unwrap();
+    assert_eq!(all_studies(&plan), studies);
+    assert_eq!(ids(&broken), ids(&whole));
+    for run in &plan.runs {
+        let model = |runs: &Runs| fs::read(runs.dir(&run.id).join("model.safetensors")).unwrap();
+        assert!(model(&broken) == model(&whole), "{}", run.name());
     }
 }
 
