@@ -174,6 +174,8 @@ fn ranges_that_make_no_sense_are_refused() {
     let fine = [Setting::Lambda, Setting::WeightDecay].map(|setting| Dimension::stepped(setting, 0.001, 1.0, 0.001));
     let fine = Space::new(fine.map(Result::unwrap).to_vec()).unwrap();
     assert_eq!(Study::new(&grid(fine, 40), 1), Err(LargeGrid { points: 1_000_000, trials: 40 }));
+    let many = Search { trials: 1_000_000, window: 1_000_000, ..Search::of(space()) };
+    assert_eq!(Study::new(&many, 1), Err(SearchError::TooManyTrials(1_000_000)));
     assert_eq!(Study::new(&Search { trials: 0, ..Search::of(space()) }, 1), Err(NoTrials));
 }
 

@@ -90,7 +90,8 @@ fn space(item: &Item<'_>) -> Result<Space> {
     let refused = |at, error: SearchError| item.source.error(at, RecipeProblem::Conflict(error.to_string()));
     let mut dimensions = Vec::new();
     for Entry { key, key_at, value } in item.entries(EXPECTED)? {
-        let setting: Setting = key.parse().map_err(|error| refused(key_at, error))?;
+        let unknown = || refused(key_at, SearchError::UnknownSetting(key.to_owned()));
+        let setting = Setting::named(key).ok_or_else(unknown)?;
         dimensions.push(dimension(setting, &value)?.map_err(|error| refused(value.at, error))?);
     }
     Space::new(dimensions).map_err(|error| refused(item.at, error))

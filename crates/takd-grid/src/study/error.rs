@@ -1,6 +1,6 @@
 //! Why a search cannot be made.
 
-use super::space::{MOST_POINTS, Setting};
+use super::setting::{MOST_TRIALS, MOST_VALUES, Setting};
 
 /// Why a search cannot be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum SearchError {
     #[error("`{}` has no values", .0.as_str())]
     NoValues(Setting),
     /// More values than are of use.
-    #[error("`{}` has {count} values; at most {MOST_POINTS}", setting.as_str())]
+    #[error("`{}` has {count} values; at most {MOST_VALUES}", setting.as_str())]
     TooManyValues {
         /// The setting.
         setting: Setting,
@@ -65,6 +65,9 @@ pub enum SearchError {
     /// No trials.
     #[error("a search has at least one trial, and a window of at least one")]
     NoTrials,
+    /// More trials than are of use.
+    #[error("{0} trials; at most {MOST_TRIALS}")]
+    TooManyTrials(usize),
     /// A grid of a space with a range.
     #[error("a grid needs lists, or ranges with a step, for every setting")]
     EndlessGrid,

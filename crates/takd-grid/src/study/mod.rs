@@ -28,6 +28,7 @@
 mod error;
 mod pruning;
 mod sampler;
+mod setting;
 mod space;
 
 pub use error::SearchError;
@@ -35,14 +36,15 @@ pub use pruning::Pruning;
 pub use sampler::{RANDOM_BEFORE, Sampler};
 use takd_distill::{Evaluation, Protocol};
 
-pub use space::{Dimension, MOST_POINTS, Point, Setting, Space, Value, Values};
+pub use setting::{MOST_TRIALS, MOST_VALUES, Setting, Value};
+pub use space::{Dimension, Point, Space, Values};
 
 /// What is searched, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
     /// Which settings, and their values.
     pub space: Space,
-    /// How many trials, 1 or more. A space with fewer points has each tried once.
+    /// How many trials, 1 to [`MOST_TRIALS`]. A space with fewer points has each tried once.
     pub trials: usize,
     /// How many of them are tried at once, 1 or more.
     pub window: usize,
@@ -176,11 +178,14 @@ impl<'s> Study<'s> {
     /// A study of a network that is trained for so many epochs, 1 or more.
     ///
     /// # Errors
-    /// If there are no trials, or it is a grid of too many points.
+    /// If there are no trials, or too many, or it is a grid of too many points.
     pub fn new(search: &'s Search, epochs: usize) -> Result<Self, SearchError> {
         let Search { ref space, trials, window, sampler, pruning, .. } = *search;
         if trials == 0 || window == 0 {
             return Err(SearchError::NoTrials);
+        }
+        if trials > MOST_TRIALS {
+            return Err(SearchError::TooManyTrials(trials));
         }
         let points = space.points();
         if sampler == Sampler::Grid {

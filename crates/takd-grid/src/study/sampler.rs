@@ -1,6 +1,7 @@
 //! Which point a trial tries.
 
-use super::space::{Dimension, Point, Space, Value, Values};
+use super::setting::Value;
+use super::space::{Dimension, Point, Space, Values};
 use rand::{Rng, RngExt};
 use takd_rng::stream;
 use tpe::density_estimation::DefaultEstimatorBuilder;
