@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use takd_datasets::{DatasetName, Sources, load};
+use takd_datasets::{Known, Sources, load};
 use takd_fuzz::{Edit, allow_caught_panics, edited, parquet::File, scratch};
 
 #[derive(Debug, Arbitrary)]
@@ -29,7 +29,7 @@ fuzz_target!(
         let bytes = edited(input.file.bytes(), &input.edits);
         fs::write(FOLDER.join("train-00000-of-00001.parquet"), bytes).expect("a file can be written");
         let sources = Sources { folder: Some(scratch().to_owned()), offline: true, ..Sources::default() };
-        let loaded = load(DatasetName::Cifar10, &sources, &mut |_| {});
+        let loaded = load(&Known::Cifar10.into(), &sources, &mut |_| {});
         if let (Ok(data), true) = (&loaded, input.edits.is_empty()) {
             assert_eq!(data.train.len() as i64, input.file.told_rows());
         }

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use takd_datasets::{Catalog, Drawn, Sources};
+use takd_datasets::{Catalog, Sources};
 use takd_distill::{Protocol, Retry, Runs};
+use takd_grid::Experiment;
 use takd_grid::recipe::{Epochs, SearchSettings, Settings, parse_seeds};
 use takd_store::Start;
 
@@ -58,6 +59,10 @@ pub(crate) struct Asked {
     /// Use so many of the training images, the classes in their proportions [default: all]
     #[arg(long, value_name = "IMAGES", value_parser = values::images, allow_negative_numbers = true)]
     pub limit: Option<usize>,
+    /// Scale the images to so many rows and columns: the square in the middle of each, with antialiasing [default: as they are;
+    /// 32 for a folder of images of several sizes]
+    #[arg(long, value_name = "PIXELS", value_parser = values::images, allow_negative_numbers = true)]
+    pub size: Option<usize>,
 }
 
 /// Whether λ and τ are found by trials.
@@ -84,9 +89,13 @@ impl Searched {
 /// Where images, runs and tables are, and what is trained on.
 #[derive(clap::Args)]
 pub(crate) struct Place {
-    /// The folder with the data sets, in the hub's layout: cifar10/plain_text/train-*.parquet, …; no other place is looked into
+    /// The folder in which known data sets are looked for, and no other place: cifar10/plain_text/train-*.parquet,
+    /// cifar-10-python.tar.gz, cifar-100-binary/, …
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Leave out up to so many images that cannot be decoded, and list them [default: any such image is an error]
+    #[arg(long, value_name = "IMAGES", default_value_t = 0, hide_default_value = true)]
+    pub skip_bad: usize,
     /// Stay off the network; what the hub's cache holds is used
     #[arg(long)]
     pub offline: bool,
@@ -185,6 +194,7 @@ impl Asked {
             seeds: self.seeds.as_ref().map(|Seeds(seeds)| seeds.clone()),
             epochs: self.epochs.clone(),
             limit: self.limit,
+            size: self.size,
             ..Settings::default()
         }
     }
@@ -195,10 +205,13 @@ impl Place {
         Ok(Runs::open(&self.out.join("runs"))?)
     }
 
-    /// The data sets, their cards kept beside the runs.
-    pub(crate) fn catalog(&self, drawn: Drawn) -> Catalog {
-        let sources = Sources { folder: self.data_dir.clone(), offline: self.offline, drawn };
-        Catalog::new(sources, self.out.join("cards"))
+    /// The data sets of experiments, their cards kept beside the runs.
+    pub(crate) fn catalog(&self, experiments: &[Experiment]) -> Result<Catalog> {
+        let drawn = experiments.first().map(|experiment| experiment.drawn).unwrap_or_default();
+        let (folder, offline, skip_bad) = (self.data_dir.clone(), self.offline, self.skip_bad);
+        let sources = Sources { folder, offline, drawn, skip_bad, ..Sources::default() };
+        let sources = experiments.iter().try_fold(sources, |sources, experiment| experiment.sources(sources))?;
+        Ok(Catalog::new(sources, self.out.join("cards")))
     }
 }
 

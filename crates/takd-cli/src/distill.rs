@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::error::ErrorKind;
 use indicatif::MultiProgress;
 use std::num::NonZeroUsize;
-use takd_datasets::DatasetName;
+use takd_datasets::DatasetRef;
 use takd_distill::DeviceType;
 use takd_grid::path::{PathError, PathProblem};
 use takd_grid::recipe::{PerStep, Settings};
@@ -33,8 +33,10 @@ Examples:
       plane4 taught with λ = 0.3, plane2 with λ = 0.7, both at τ = 4
   takd distill plane10 plane2 --search --trials 20
       λ and τ found by 20 trials, and plane2 trained afresh with the best
-  takd distill plane2 --dataset shapes10 --epochs 5
+  takd distill plane2 --data shapes10 --epochs 5
       one network alone, on images drawn by code: seconds, nothing to download
+  takd distill resnet20 resnet8 --data my-photos --size 64
+      on your own photographs, my-photos/cats/*.jpg, my-photos/dogs/*.jpg, …, scaled to 64x64
 
 Networks: {}.
 A plain CNN (plane2, …) is as wide as the paper's for CIFAR-10 if there are at most 10 classes, else as its one for CIFAR-100;
@@ -47,9 +49,10 @@ pub(crate) struct Args {
     /// The networks, the first alone, each other one taught by the one before it
     #[arg(required = true, value_name = "PATH")]
     path: Vec<String>,
-    /// What all of them are trained on
-    #[arg(long, default_value = "cifar10", value_name = "cifar10|cifar100|shapes10|shapes100")]
-    dataset: DatasetName,
+    /// What all of them are trained on: cifar10, cifar100, shapes10, shapes100, or the file or folder of your own images, such as
+    /// one with a folder for each class
+    #[arg(long, default_value = "cifar10", value_name = "NAME|PATH")]
+    data: DatasetRef,
     /// λ: the teacher's share of the loss, from 0 to 1; one for all steps of the path, or one for each with commas between
     /// [default: 0.5]
     #[arg(long, value_parser = values::lambda, value_name = "λ,…", allow_negative_numbers = true)]
@@ -89,9 +92,9 @@ fn with_hint_on_quotes(error: &PathError, words: &[String]) -> String {
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
-    let Args { dataset, common, .. } = args;
-    if dataset.is_drawn() {
-        common.no_data_dir("distill", &format!("--dataset {dataset}"))?;
+    let Args { data, common, .. } = args;
+    if data.name.is_drawn() {
+        common.no_data_dir("distill", &format!("--data {data}"))?;
     }
     // An arrow may be a word of its own.
     let words: Vec<&str> = args.path.iter().map(String::as_str).filter(|word| *word != ARROW).collect();
@@ -112,9 +115,9 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     };
     // Checked here, so that a list of the wrong length is refused as an argument.
     let search = args.searched.settings();
-    Experiment::of_path(path.clone(), *dataset, &settings, search.as_ref(), DeviceType::Cpu)
+    Experiment::of_path(path.clone(), data, &settings, search.as_ref(), DeviceType::Cpu)
         .map_err(|error| WrongArgument::error("distill", ErrorKind::WrongNumberOfValues, error))?;
     experiment::run(common, screen, |device| {
-        Ok(vec![Experiment::of_path(path, *dataset, &settings, search.as_ref(), device)?])
+        Ok(vec![Experiment::of_path(path, data, &settings, search.as_ref(), device)?])
     })
 }

@@ -58,7 +58,7 @@ pub(crate) fn run_and(
         experiments.iter().all(|experiment| experiment.drawn == drawn),
         "these recipes draw different numbers of built-in images, so that they cannot be trained in one plan"
     );
-    let catalog = common.place.catalog(drawn);
+    let catalog = common.place.catalog(&experiments)?;
     let cards = cards(common, &experiments, &catalog, screen)?;
     let runs = common.place.runs()?;
     let planned = |ended: &Endings<'_>| {
@@ -113,9 +113,9 @@ fn cards(
     let cells = || experiments.iter().flat_map(|experiment| &experiment.cells);
     let names: BTreeSet<_> = experiments.iter().flat_map(Experiment::datasets).collect();
     for name in names {
-        let card = loading(common.quiet, screen, |progress| catalog.card(name, progress))?;
+        let card = loading(common.quiet, screen, |progress| catalog.card(&name, progress))?;
         if !common.quiet {
-            let limit = cells().filter(|cell| cell.dataset == name).find_map(|cell| cell.limit);
+            let limit = cells().filter(|cell| cell.data.name == name).find_map(|cell| cell.limit);
             // The origin of drawn images begins with their name.
             let origin = card.origin.strip_prefix(&format!("{name}: ")).unwrap_or(&card.origin);
             output::note(&format!("{name}: {} training and {} test images, {origin}", card.train, card.test));
@@ -154,7 +154,7 @@ fn train(
     let mut progress = Progress::new(&plan, common.quiet, screen);
     let data = |config: &takd_distill::DataConfig| {
         let load = |progress: &mut dyn FnMut(takd_datasets::Progress<'_>)| {
-            catalog.load_limited(config.dataset, config.train_images, progress)
+            catalog.load_limited(&config.dataset, config.train_images, progress)
         };
         Ok(loading(common.quiet, screen, load)?)
     };

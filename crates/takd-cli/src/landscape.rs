@@ -108,7 +108,7 @@ pub(crate) fn add(
             continue;
         }
         let data = &planned.config.data;
-        let data = place.catalog.load_limited(data.dataset, data.train_images, &mut |_| {})?;
+        let data = place.catalog.load_limited(&data.dataset, data.train_images, &mut |_| {})?;
         let what = format!("the loss around {}", planned.name());
         counting(common.quiet, screen, &what, |count| {
             landscape(&planned.config, &data, place.runs, place.compute, plane, &mut |done, total| {

@@ -39,7 +39,7 @@ use std::process::ExitCode;
 Examples:
   takd reproduce-table1 --preset quick
       Table 1 of the paper in small: minutes on a laptop, nothing to download
-  takd distill plane10 plane4 plane2 --dataset shapes10 --epochs 5
+  takd distill plane10 plane4 plane2 --data shapes10 --epochs 5
       a large network, which teaches one of middle size, which teaches a small one
 
 Results go to standard output, everything else to standard error. Warnings are always shown; TAKD_LOG=info shows more.

@@ -9,7 +9,7 @@ use takd_store::Error as StoreError;
 pub(crate) enum WithoutData {
     /// With `--preset quick`.
     QuickPreset,
-    /// With `--dataset shapes10`.
+    /// With `--data shapes10`.
     DrawnDataset,
     /// Not at all.
     No,
@@ -61,13 +61,13 @@ fn of_data(error: &DataError, without_data: WithoutData) -> Option<String> {
     match error {
         DataError::NotFound { folder, .. } => {
             let place = if folder.is_some() {
-                "The folder is the one that --data-dir names"
+                "The place is the one that --data or --data-dir names"
             } else {
-                "Its folder is named with --data-dir DIR"
+                "Its place is named with --data PATH, or with --data-dir DIR for a known data set"
             };
             let without = match without_data {
                 WithoutData::QuickPreset => "; --preset quick needs no data, because it trains on images drawn by code",
-                WithoutData::DrawnDataset => "; --dataset shapes10 needs no data, because its images are drawn by code",
+                WithoutData::DrawnDataset => "; --data shapes10 needs no data, because its images are drawn by code",
                 WithoutData::No => "",
             };
             Some(format!("{place}{without}"))

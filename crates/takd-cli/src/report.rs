@@ -119,11 +119,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The cards of the experiment's data sets that are kept beside the runs.
 fn cards(experiment: &Experiment, out: &Path) -> Result<BTreeMap<takd_datasets::DatasetName, takd_datasets::Card>> {
-    let sources = Sources { folder: None, offline: true, drawn: experiment.drawn };
+    let sources = Sources { offline: true, drawn: experiment.drawn, ..Sources::default() };
+    let sources = experiment.sources(sources)?;
     let folder = out.join("cards");
     let catalog = Catalog::new(sources, folder.clone());
     let card = |name| {
-        let card = catalog.kept_card(name)?.with_context(|| {
+        let card = catalog.kept_card(&name)?.with_context(|| {
             format!(
                 "nothing is known of {name}: {} holds no card of it, or several; commands that train keep one beside their runs",
                 folder.display()

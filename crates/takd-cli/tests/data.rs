@@ -30,7 +30,7 @@ fn folder_that_is_named_and_not_there_is_an_error_although_the_cache_has_the_ima
     let message = text(&run(&mut train(out.path(), cache.path(), &["--data-dir", "/no/such/folder"]), 1).stderr);
     assert!(message.contains("/no/such/folder") && message.contains("--data-dir"), "{message}");
     // Of a preset the command knows nothing.
-    assert!(!message.contains("--preset") && message.contains("--dataset shapes10"), "{message}");
+    assert!(!message.contains("--preset") && message.contains("--data shapes10"), "{message}");
     let runs = out.path().join("runs");
     assert!(!runs.exists() || run_folders(out.path()).is_empty());
 

@@ -66,7 +66,7 @@ fn wrong_arguments_are_refused_with_what_would_be_right() {
         (&["plane3", "plane2"], &[], "unknown network `plane3`; did you mean `plane2` or `plane4`?"),
         (&["plane4+plane4", "plane2"], &[], "stands twice in one stage"),
         (&["plane4->"], &[], "empty step in `plane4->`, column 9"),
-        (&["plane2"], &["--data-dir", "data"], "--dataset shapes10 trains on built-in images and reads no --data-dir"),
+        (&["plane2"], &["--data-dir", "data"], "--data shapes10 trains on built-in images and reads no --data-dir"),
         (&["plane4", "plane2"], &["--lambda", "2"], "λ is a number from 0 to 1"),
         (&["plane2"], &["--jobs", "0"], "invalid value '0' for '--jobs"),
         (&[], &[], "PATH"),

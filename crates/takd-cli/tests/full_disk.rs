@@ -41,7 +41,7 @@ fn file_that_may_not_grow_ends_the_run_and_the_same_command_goes_on() {
         let seed = (place + 1).to_string();
         let mut limited = Command::new("sh");
         limited.args(["-c", "trap '' XFSZ; ulimit -f $1; shift; exec \"$@\"", "sh", limits[place]]).arg(program());
-        limited.args(["distill", "plane2", "--dataset", "shapes10", "--limit", "100", "--seeds", &seed]).args(EPOCHS);
+        limited.args(["distill", "plane2", "--data", "shapes10", "--limit", "100", "--seeds", &seed]).args(EPOCHS);
         let output = limited.arg("--out").arg(out.path()).output().expect("there is a shell");
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
         let found = same(expected, out.path());
@@ -58,7 +58,7 @@ fn file_that_may_not_grow_ends_the_run_and_the_same_command_goes_on() {
 const ON_A_SMALL_DISK: &str = r#"
 out=$1; takd=$2; shift 2
 mkdir "$out/disk" && mount -t tmpfs -o size=4m none "$out/disk" || exit 99
-train() { "$takd" distill plane2 --dataset shapes10 --limit 100 --epochs 3 --out "$out/disk" --seeds "$1"; }
+train() { "$takd" distill plane2 --data shapes10 --limit 100 --epochs 3 --out "$out/disk" --seeds "$1"; }
 train 1 > "$out/log" 2>&1 || exit 98
 seed=1
 for free; do

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 /// Six runs.
 const PLAN: [&str; 11] =
-    ["distill", "plane4", "plane2", "--dataset", "shapes10", "--limit", "100", "--epochs", "4", "--seeds", "1,2,3"];
+    ["distill", "plane4", "plane2", "--data", "shapes10", "--limit", "100", "--epochs", "4", "--seeds", "1,2,3"];
 
 /// Its folder, trained by one job with nothing in the way.
 fn undisturbed(out: &Path) {

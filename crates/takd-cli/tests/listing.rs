@@ -89,7 +89,7 @@ fn run_of_another_version_is_listed_as_foreign_left_alone_and_never_called_damag
 fn runs_that_differ_only_in_their_settings_differ_in_the_list() {
     let out = folder();
     for flags in [&["--lambda", "0.25"][..], &["--temperature", "2"], &["--protocol", "code"], &["--limit", "90"]] {
-        let mut command = common::takd(&["distill", "plane2", "plane2", "--dataset", "shapes10", "--epochs", "1"]);
+        let mut command = common::takd(&["distill", "plane2", "plane2", "--data", "shapes10", "--epochs", "1"]);
         let limit: &[&str] = if flags[0] == "--limit" { &[] } else { &["--limit", "100"] };
         run(command.args(flags).args(limit).args(["--quiet", "--out"]).arg(out.path()), 0);
     }
@@ -118,7 +118,7 @@ fn list_is_filtered_and_sorted() {
     assert!(list(&["--seed", "2"]).iter().all(|run| run["seed"] == 2) && list(&["--seed", "2"]).len() == 2);
     assert_eq!(list(&["--network", "plane4"]).len(), 4);
     assert_eq!(list(&["--network", "plane2"]).len(), 2);
-    assert_eq!((list(&["--dataset", "cifar10"]).len(), list(&["--dataset", "shapes10"]).len()), (0, 4));
+    assert_eq!((list(&["--data", "cifar10"]).len(), list(&["--data", "shapes10"]).len()), (0, 4));
     assert_eq!((list(&["--state", "damaged"]).len(), list(&["--state", "finished"]).len()), (0, 4));
     let ascending = |flags: &[&str], field: &str| {
         let values: Vec<f64> = list(flags).iter().map(|run| run[field].as_f64().expect("a number")).collect();

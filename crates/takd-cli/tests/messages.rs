@@ -39,7 +39,7 @@ fn wrong_values_are_refused_in_words_that_say_what_is_right() {
         (&["--device", "gpu"], "an NVIDIA GPU is `cuda`, an Apple GPU is `metal`"),
         (&["--device", "mps"], "an Apple GPU is `metal`"),
         (&["--jobs", "many"], "a whole number of 1 or more, as in 4"),
-        (&["--dataset", "mnist"], "choose one of cifar10, cifar100, shapes10, shapes100"),
+        (&["--data", "mnist"], "choose one of cifar10, cifar100, shapes10, shapes100"),
     ];
     for (flags, expected) in refused {
         let out = folder();
@@ -201,7 +201,7 @@ fn commands_with_a_quick_preset_name_it_to_those_without_images_and_others_do_no
         command.args(["--offline", "--data-dir"]).arg(out.path()).arg("--out").arg(out.path());
         let message = text(&run(&mut command, 1).stderr);
         assert_eq!(message.contains("--preset quick"), quick, "{words:?}: {message}");
-        assert_eq!(message.contains("--dataset shapes10"), drawn, "{words:?}: {message}");
+        assert_eq!(message.contains("--data shapes10"), drawn, "{words:?}: {message}");
     }
 }
 

@@ -20,7 +20,7 @@ fn pipe_that_nobody_reads_ends_the_program_in_silence() {
     let (reader, writer) = pipe().expect("a pipe");
     drop(reader);
     let mut trained = Command::new(program());
-    trained.args(["distill", "plane2", "--dataset", "shapes10", "--limit", "100", "--epochs", "1", "--out"]);
+    trained.args(["distill", "plane2", "--data", "shapes10", "--limit", "100", "--epochs", "1", "--out"]);
     let trained = trained.arg(out.path()).stderr(writer).output().expect("it starts");
     assert_eq!((trained.status.code(), text(&trained.stdout).contains("plane2")), (Some(0), true));
 

@@ -44,7 +44,7 @@ struct Endless(Child);
 impl Endless {
     fn start(out: &Path) -> Self {
         let mut command = Command::new(program());
-        command.args(["distill", "plane6", "--dataset", "shapes10", "--limit", "100", "--epochs", "100000", "--out"]);
+        command.args(["distill", "plane6", "--data", "shapes10", "--limit", "100", "--epochs", "100000", "--out"]);
         let child = command.arg(out).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the program starts");
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
@@ -242,7 +242,7 @@ fn paths_are_compared_seed_by_seed_and_image_by_image() {
     assert!(refused("plane2", "plane4", &[]).contains("--epochs"));
     assert!(refused("plane6", "plane4", &[]).contains("no runs of plane6"));
     assert!(refused("plane4 -> plane7", "plane4", &[]).contains("plane7"));
-    assert!(refused("plane2", "plane4", &["--dataset", "cifar10"]).contains("no runs of plane2"));
+    assert!(refused("plane2", "plane4", &["--data", "cifar10"]).contains("no runs of plane2"));
     let (seed_1, seed_2) = (ids("first"), ids("second"));
     let (seed_1, seed_2) = (seed_1.split(',').next().unwrap(), seed_2.split(',').next_back().unwrap());
     assert!(refused(seed_1, seed_2, &[]).contains("no seed is finished on both sides"));

@@ -97,7 +97,7 @@ fn study_is_shown_while_it_goes_on_and_when_it_has_ended() {
     let dry = text(&run(takd(&["run", &recipe, "--dry-run", "--out"]).arg(out.path()), 0).stdout);
     assert!(dry.contains("Searches name further runs as they go on"), "{dry}");
     // Of the search alone its teacher is trained.
-    let teacher = ["distill", "plane4", "--dataset", "shapes10", "--limit", "100", "--epochs", "4", "--seeds", "1000"];
+    let teacher = ["distill", "plane4", "--data", "shapes10", "--limit", "100", "--epochs", "4", "--seeds", "1000"];
     run(takd(&teacher).arg("--out").arg(out.path()), 0);
     let begun = text(&show(&[], 0).stdout);
     assert!(begun.contains("Not ended: 3 trials are known of 7.") && begun.contains("running"), "{begun}");
@@ -117,12 +117,14 @@ fn study_is_shown_while_it_goes_on_and_when_it_has_ended() {
 #[test]
 fn search_is_asked_for_by_flags_too_and_refused_where_nobody_could_trust_it() {
     let out = folder();
-    let distill = ["distill", "plane2", "plane2-narrow", "--dataset", "shapes10", "--limit", "100", "--epochs", "1"];
+    let distill = ["distill", "plane2", "plane2-narrow", "--data", "shapes10", "--limit", "100", "--epochs", "1"];
     let more = ["--trials", "2", "--json", "--quiet", "--out"];
     let report = json(&run(takd(&distill).args(more).arg(out.path()), 0).stdout);
     assert_eq!(report["cells"][0]["studies"][0]["trials"].as_array().expect("trials").len(), 2);
     let refused = text(&run(takd(&distill).args(["--search", "--seeds", "1000"]), 2).stderr);
     assert!(refused.contains("seed 1000 is the experiment's too"), "{refused}");
+    let refused = text(&run(takd(&distill).args(["--search", "--temperature", "3"]), 2).stderr);
+    assert!(refused.contains("τ is given, and it is also among what is searched"), "{refused}");
     let nothing = text(&run(takd(&["study", "show", "table1", "--out"]).arg(out.path()), 1).stderr);
     assert!(nothing.contains("cifar10"), "{nothing}");
 }

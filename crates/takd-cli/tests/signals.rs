@@ -13,7 +13,7 @@ const EPOCHS: &str = "60";
 
 fn start(out: &Path) -> Child {
     let mut command = Command::new(program());
-    command.args(["distill", "plane2", "--dataset", "shapes10", "--limit", "100", "--epochs", EPOCHS, "--out"]);
+    command.args(["distill", "plane2", "--data", "shapes10", "--limit", "100", "--epochs", EPOCHS, "--out"]);
     command.arg(out).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 

@@ -152,7 +152,7 @@ fn run_that_diverged_is_listed_as_such_and_ends_the_command_with_its_reason() {
 fn dumb_terminal_gets_lines_as_a_pipe_does() {
     let out = folder();
     let command = format!(
-        "{} distill plane2 --dataset shapes10 --limit 100 --epochs 1 --out {}",
+        "{} distill plane2 --data shapes10 --limit 100 --epochs 1 --out {}",
         program().display(),
         out.path().display()
     );

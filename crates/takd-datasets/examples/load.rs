@@ -3,17 +3,17 @@
 
 use candle_core::Device;
 use std::{path::PathBuf, time::Instant};
-use takd_datasets::{Augmentation, BatchConfig, Card, Dataset, DatasetName, Sources, batches, epoch_order, load};
+use takd_datasets::{Augmentation, BatchConfig, Card, Dataset, DatasetRef, Sources, batches, epoch_order, load};
 use takd_rng::Streams;
 
 const BATCH: usize = 128;
 
 fn main() -> takd_datasets::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let name: DatasetName = arguments.next().as_deref().unwrap_or("shapes10").parse()?;
-    let sources = Sources { folder: arguments.next().map(PathBuf::from), ..Sources::default() };
+    let data: DatasetRef = arguments.next().as_deref().unwrap_or("shapes10").parse()?;
+    let sources = Sources { folder: arguments.next().map(PathBuf::from), ..Sources::default() }.with(&data)?;
     let start = Instant::now();
-    let data = match load(name, &sources, &mut |_| {}) {
+    let data = match load(&data.name, &sources, &mut |_| {}) {
         Ok(data) => data,
         Err(error) => {
             // `?` would print the error's fields; a person reads its message.

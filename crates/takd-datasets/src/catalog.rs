@@ -17,19 +17,20 @@ use std::{
 /// not be tasks of one rayon pool: a task that waits within its own loop might be given another that waits for it.
 ///
 /// ```
-/// use takd_datasets::{Catalog, DatasetName, Drawn, Sources};
+/// use takd_datasets::{Catalog, DatasetName, Drawn, Known, Sources};
 ///
 /// # fn main() -> takd_datasets::Result<()> {
 /// # let results = tempfile::tempdir().unwrap();
 /// # let cards = results.path().join("cards");
 /// let sources = Sources { drawn: Drawn { train: 200, test: 100, seed: 0 }, ..Sources::default() };
 /// let catalog = Catalog::new(sources.clone(), cards.clone());
-/// let data = catalog.load(DatasetName::Shapes10, &mut |_| {})?; // draws 300 images
+/// let shapes = DatasetName::from(Known::Shapes10);
+/// let data = catalog.load(&shapes, &mut |_| {})?; // draws 300 images
 /// assert_eq!(data.card.train, 200);
 ///
 /// // Later, in another process:
 /// let catalog = Catalog::new(sources, cards);
-/// let card = catalog.card(DatasetName::Shapes10, &mut |_| panic!("draws nothing"))?;
+/// let card = catalog.card(&shapes, &mut |_| panic!("draws nothing"))?;
 /// assert_eq!(card, data.card);
 /// # Ok(())
 /// # }
@@ -61,7 +62,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Those of [`load`](crate::load) if there is no valid card.
-    pub fn card(&self, name: DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Card> {
+    pub fn card(&self, name: &DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Card> {
         let entry = self.entry(name);
         let mut entry = lock(&entry);
         if let Some(card) = &entry.card {
@@ -80,7 +81,7 @@ impl Catalog {
     ///
     /// # Errors
     /// If the folder of kept cards, or the source's, cannot be read.
-    pub fn kept_card(&self, name: DatasetName) -> Result<Option<Card>> {
+    pub fn kept_card(&self, name: &DatasetName) -> Result<Option<Card>> {
         match kept_cards::find(&self.kept, name, &self.source(name))? {
             None => kept_cards::only(&self.kept, name),
             card => Ok(card),
@@ -91,7 +92,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Those of [`load`](crate::load); and [`Error::Changed`] if the images are not those of the card that was given before.
-    pub fn load(&self, name: DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Arc<Dataset>> {
+    pub fn load(&self, name: &DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Arc<Dataset>> {
         self.data(name, &mut lock(&self.entry(name)), progress)
     }
 
@@ -101,7 +102,7 @@ impl Catalog {
     /// Those of [`Self::load`].
     pub fn load_limited(
         &self,
-        name: DatasetName,
+        name: &DatasetName,
         train: usize,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Arc<Dataset>> {
@@ -121,7 +122,7 @@ impl Catalog {
 
     fn data(
         &self,
-        name: DatasetName,
+        name: &DatasetName,
         entry: &mut Entry,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Arc<Dataset>> {
@@ -130,7 +131,7 @@ impl Catalog {
         }
         let source = self.source(name);
         let mut loaded = source.load(name, progress)?;
-        let kept = kept_cards::keep(&self.kept, &source, loaded.files, &loaded.data.card);
+        let kept = kept_cards::keep(&self.kept, &source, loaded.stamps, &loaded.data.card);
         if let Err(error) = kept {
             // The data are whole; only the next start is slower.
             loaded.data.card.notes.push(format!("its card could not be kept: {error}"));
@@ -139,7 +140,7 @@ impl Catalog {
             && card.checksum != loaded.data.card.checksum
         {
             let (expected, found) = (card.checksum.clone(), loaded.data.card.checksum);
-            return Err(Error::Changed { name, expected, found });
+            return Err(Error::Changed { name: name.clone(), expected, found });
         }
         let data = Arc::new(loaded.data);
         entry.card.get_or_insert_with(|| data.card.clone());
@@ -147,12 +148,12 @@ impl Catalog {
         Ok(data)
     }
 
-    fn source(&self, name: DatasetName) -> Source {
+    fn source(&self, name: &DatasetName) -> Source {
         Source::of(name, &self.sources, &self.hub)
     }
 
-    fn entry(&self, name: DatasetName) -> Arc<Mutex<Entry>> {
-        Arc::clone(lock(&self.entries).entry(name).or_default())
+    fn entry(&self, name: &DatasetName) -> Arc<Mutex<Entry>> {
+        Arc::clone(lock(&self.entries).entry(name.clone()).or_default())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A whole data set in memory.
 
-use crate::{Card, DatasetName, Error, Images, Normalization, Result, Split, known};
+use crate::{Card, DatasetName, Error, Images, Known, Normalization, Result, Split, differences};
 
 /// A data set in memory.
 #[derive(Debug, Clone)]
@@ -22,27 +22,34 @@ impl Dataset {
     ///
     /// # Errors
     /// If a split is empty, the splits hold images of different sizes, or a label is no class.
-    pub fn new(name: DatasetName, train: Images, test: Images, origin: String) -> Result<Self> {
+    pub fn new(
+        name: DatasetName,
+        class_names: Vec<String>,
+        train: Images,
+        test: Images,
+        origin: String,
+    ) -> Result<Self> {
         for (split, images) in [(Split::Train, &train), (Split::Test, &test)] {
-            check(name, split, images)?;
+            check(&name, class_names.len(), split, images)?;
         }
         let (size, test_size) = ((train.height(), train.width()), (test.height(), test.width()));
         if size != test_size {
             return Err(Error::SplitSizes { train: size, test: test_size });
         }
         let normalization = Normalization::measure(&train);
+        let known = name.known();
         let card = Card {
             name,
-            class_names: name.class_names(),
+            class_names,
             height: size.0,
             width: size.1,
             train: train.len(),
             test: test.len(),
             normalization,
             origin,
-            licence: licence(name).into(),
+            licence: known.map_or("not known: it is the user's own data set", Known::licence).into(),
             checksum: checksum(&train, &test),
-            notes: known::differences(name, &train, &test, &normalization),
+            notes: known.map_or_else(Vec::new, |known| differences::between(known, &train, &test, &normalization)),
         };
         Ok(Self { card, train, test })
     }
@@ -53,14 +60,23 @@ impl Dataset {
     pub fn limited(&self, train: usize) -> Self {
         Self { card: self.card.limited(train), train: self.train.limit(train, LIMIT_SEED), test: self.test.clone() }
     }
+
+    /// The same data set with its images scaled.
+    pub(crate) fn scaled(&self, side: usize) -> Result<Self> {
+        let Card { name, class_names, origin, .. } = &self.card;
+        let name = name.scaled(side)?;
+        Self::new(name, class_names.clone(), self.train.scaled(side)?, self.test.scaled(side)?, origin.clone())
+    }
 }
 
-fn check(name: DatasetName, split: Split, images: &Images) -> Result<()> {
+fn check(name: &DatasetName, classes: usize, split: Split, images: &Images) -> Result<()> {
     if images.is_empty() {
-        return Err(Error::Empty { name, split });
+        return Err(Error::Empty { name: name.clone(), split });
     }
-    let wrong = images.labels().iter().position(|&label| label as usize >= name.classes());
-    wrong.map_or(Ok(()), |index| Err(Error::Label { name, split, index, label: images.labels()[index] }))
+    let wrong = images.labels().iter().position(|&label| label as usize >= classes);
+    wrong.map_or(Ok(()), |index| {
+        Err(Error::Label { name: name.clone(), split, index, label: images.labels()[index], classes })
+    })
 }
 
 /// BLAKE3 of sizes, pixels and labels.
@@ -76,13 +92,4 @@ fn checksum(train: &Images, test: &Images) -> String {
         }
     }
     hasher.finalize().to_hex().to_string()
-}
-
-fn licence(name: DatasetName) -> &'static str {
-    match name {
-        DatasetName::Cifar10 | DatasetName::Cifar100 => {
-            "none stated by its authors; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009)"
-        }
-        DatasetName::Shapes10 | DatasetName::Shapes100 => "MIT OR Apache-2.0, as the code that draws it",
-    }
 }

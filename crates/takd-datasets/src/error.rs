@@ -1,6 +1,6 @@
 //! What can be wrong with a data set, each with where it was and what to do about it.
 
-use crate::{DatasetName, Split, UnknownName, layout};
+use crate::{BadName, DatasetName, Split, UnknownDataset};
 use std::path::PathBuf;
 
 /// A result whose error is this crate's [`Error`].
@@ -9,12 +9,28 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a data set could not be loaded or a batch not be made. Each message names the file, row or value and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No data set has this name.
+    /// What was given is no data set.
     #[error(transparent)]
-    UnknownName(#[from] UnknownName),
+    UnknownDataset(#[from] UnknownDataset),
+
+    /// What was given cannot be the name of a data set.
+    #[error(transparent)]
+    BadName(#[from] BadName),
+
+    /// Two places would have one name.
+    #[error(
+        "{} and {} would both be the data set `{name}`: rename one of them",
+        places[0].display(), places[1].display()
+    )]
+    TwoPlaces {
+        /// The name.
+        name: DatasetName,
+        /// The files or folders.
+        places: [PathBuf; 2],
+    },
 
     /// The data set is in none of the places where it was looked for. If a folder was named, that is the only place.
-    #[error("{}", not_found(*.name, .folder.as_ref(), .looked))]
+    #[error("{}", not_found(.name, .folder.as_ref(), .looked))]
     NotFound {
         /// The data set.
         name: DatasetName,
@@ -96,18 +112,65 @@ pub enum Error {
 
     /// A file lacks a column or holds it in another type.
     #[error(
-        "{} has no column {wanted}; its columns are {}: this is not {name} in the hub's layout",
-        path.display(), found.join(", ")
+        "{} has no column for {what}: {} would be; its columns are {}",
+        path.display(), wanted.join(", "), found.join(", ")
     )]
     Column {
         /// The file.
         path: PathBuf,
-        /// The data set it was read as.
-        name: DatasetName,
-        /// The column and its type.
-        wanted: String,
+        /// What the column should hold.
+        what: &'static str,
+        /// The columns that would do, with their types.
+        wanted: Vec<String>,
         /// The columns there are, with their types.
         found: Vec<String>,
+    },
+
+    /// A parquet file is packed in a way that is not read here.
+    #[error(
+        "{} is packed by {codec}, which is not read here: write it again with snappy, zstd or gzip, as with `pyarrow.parquet.write_table(table, path, compression=\"zstd\")`", path.display()
+    )]
+    Codec {
+        /// The file.
+        path: PathBuf,
+        /// The codec's name.
+        codec: String,
+    },
+
+    /// A folder of classes is not as it must be.
+    #[error("{}: {problem}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it, and what to do about it.
+        problem: String,
+    },
+
+    /// One file or member of an archive is no usable image.
+    #[error("{}: {problem}", path.display())]
+    Picture {
+        /// The file; of a member, its archive and then its name.
+        path: PathBuf,
+        /// What was wrong.
+        problem: String,
+    },
+
+    /// A split has no image that can be used.
+    #[error("the {split} split has no images that can be used: at least 1 is needed")]
+    NoImages {
+        /// The split.
+        split: Split,
+    },
+
+    /// The images of a split would fill the memory.
+    #[error("the {split} split would take {bytes} bytes of memory, and at most {limit} are used: scale its images to a smaller size")]
+    Memory {
+        /// The split.
+        split: Split,
+        /// What it would take.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
     },
 
     /// One row of a file holds no usable image or label.
@@ -178,7 +241,7 @@ pub enum Error {
     },
 
     /// A label given to [`crate::Dataset::new`] is no class.
-    #[error("the label of image {index} of the {split} split is {label}, but {name} has classes 0 to {}", name.classes() - 1)]
+    #[error("the label of image {index} of the {split} split is {label}, but {name} has classes 0 to {}", classes.saturating_sub(1))]
     Label {
         /// The data set.
         name: DatasetName,
@@ -188,6 +251,8 @@ pub enum Error {
         index: usize,
         /// The label.
         label: u32,
+        /// How many classes there are.
+        classes: usize,
     },
 
     /// Pixels, labels and dimensions given to [`crate::Images::new`] do not fit together.
@@ -233,20 +298,21 @@ pub struct Looked {
     pub found: String,
 }
 
-fn not_found(name: DatasetName, folder: Option<&PathBuf>, looked: &[Looked]) -> String {
+fn not_found(name: &DatasetName, folder: Option<&PathBuf>, looked: &[Looked]) -> String {
     let mut message = match folder {
         Some(folder) => format!(
-            "the data set {name} was not found in {}, the folder that was named and the only place looked into:\n",
+            "the data set {name} was not found in {}, which was named and is the only place looked into:\n",
             folder.display()
         ),
+        None if looked.is_empty() => format!("nobody said where the data set {name} is. "),
         None => format!("the data set {name} was not found. Looked for in:\n"),
     };
     for Looked { place, found } in looked {
         message += &format!("  - {place}: {found}\n");
     }
-    message += &format!(
-        "Name a folder that holds {}; shapes10 and shapes100 are drawn by code and need no files",
-        layout::description(name)
-    );
+    message += "Name a folder that holds one of: a folder of images for each class, or train and val with such folders; \
+                train-*.parquet and test-*.parquet with columns `image` (PNG, JPEG, …) and `label`; WebDataset shards, train*.tar; \
+                CIFAR as its authors give it, cifar-10-python.tar.gz; MNIST's train-images-idx3-ubyte. shapes10 and shapes100 are \
+                drawn by code and need no files";
     message
 }

@@ -1,15 +1,24 @@
 //! Labelled images in memory, and the choice of some of them.
 
-use crate::{Error, Result};
+use crate::{Error, Result, picture::Picture};
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
+use std::{cmp::Reverse, collections::BinaryHeap, fmt};
 
 /// Labelled images of one size, as bytes: `[len, height, width, 3]`, channels last, red green blue.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Images {
     pixels: Vec<u8>,
     labels: Vec<u32>,
     height: usize,
     width: usize,
+}
+
+impl fmt::Debug for Images {
+    /// Their number and size: the pixels would fill the screen.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Images({} of {}x{})", self.len(), self.height, self.width)
+    }
 }
 
 impl Images {
@@ -74,6 +83,16 @@ impl Images {
         Self { pixels, labels: indices.iter().map(|&index| self.labels[index]).collect(), ..*self }
     }
 
+    /// The same images, each scaled.
+    pub(crate) fn scaled(&self, side: usize) -> Result<Self> {
+        let unscalable = |problem: String| Error::Tensor(candle_core::Error::msg(problem));
+        let scaled = (0..self.len()).into_par_iter().map(|index| {
+            Picture::new(self.image(index).to_vec(), self.height, self.width).square(side).map(|picture| picture.pixels)
+        });
+        let pixels = scaled.collect::<Result<Vec<_>, _>>().map_err(unscalable)?.concat();
+        Self::new(pixels, self.labels.clone(), side, side)
+    }
+
     /// `n` images with the classes in their proportions, chosen by the seed and in their old order; all of them if there are no
     /// more than `n`. Those chosen for a lower `n` are among those for a higher one.
     pub fn limit(&self, n: usize, seed: u64) -> Self {
@@ -113,17 +132,21 @@ impl Images {
         classes.retain(|images| !images.is_empty());
         // Classes of equal deadlines come in random order.
         classes.shuffle(&mut rng);
-        let mut taken = vec![0; classes.len()];
         let mut order = Vec::with_capacity(n);
+        // Each class's next image: when it may stand first, in order of that; and of those that may, by their ends.
+        let mut waiting: BinaryHeap<_> = (0..classes.len()).map(|class| Reverse((0, class, 0))).collect();
+        let mut open = BinaryHeap::new();
         for place in 0..n {
-            let open = (0..classes.len()).filter(|&class| {
-                let (r, m) = (taken[class], classes[class].len());
-                r < m && r * n / m <= place
-            });
-            let first = open.min_by_key(|&class| ((taken[class] + 1) * n).div_ceil(classes[class].len()));
-            let Some(class) = first else { unreachable!("the classes' shares of a place sum to one") };
-            order.push(classes[class][taken[class]]);
-            taken[class] += 1;
+            while let Some(Reverse((_, class, r))) = waiting.peek().copied().filter(|Reverse((start, ..))| *start <= place) {
+                waiting.pop();
+                open.push(Reverse((((r + 1) * n).div_ceil(classes[class].len()), class, r)));
+            }
+            let Some(Reverse((_, class, r))) = open.pop() else { unreachable!("the classes' shares of a place sum to one") };
+            order.push(classes[class][r]);
+            let m = classes[class].len();
+            if r + 1 < m {
+                waiting.push(Reverse(((r + 1) * n / m, class, r + 1)));
+            }
         }
         order
     }

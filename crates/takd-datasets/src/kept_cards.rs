@@ -1,7 +1,7 @@
 //! Cards in a folder: one JSON file for each data set and source.
 //!
 //! ```text
-//! cifar10-3f5a….json      { checksum, source, code, files: [{ name, bytes, modified_ns }], card }
+//! cifar10-3f5a….json      { checksum, source, code, stamps, card }
 //! ```
 //!
 //! The file's name holds a hash of the source. A card is valid if the source's files look as they did when it was made, or if
@@ -9,7 +9,7 @@
 
 use crate::{
     Card, DatasetName, Result, drawn,
-    lookup::FileStamp,
+    source::Stamps,
     sources::{Present, Source},
 };
 use serde::{Deserialize, Serialize};
@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 use takd_store::seal;
 
 /// The layout of a kept card. Part of a file's name, so that two versions of the program leave each other's alone.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The version of the code that makes pixels of files. It rises if that code, or a library that it calls, makes other pixels
 /// of the same file.
-const DECODER: u32 = 1;
+const DECODER: u32 = 2;
 
 /// The most bytes of a kept card. That of CIFAR-100 has 3 thousand.
 const MAX_CARD_BYTES: u64 = 1 << 20;
@@ -34,22 +34,22 @@ struct KeptCard {
     /// The version of the code that drew or decoded the images.
     code: u32,
     /// How the source's files looked before they were read.
-    files: Vec<FileStamp>,
+    stamps: Stamps,
     card: Card,
 }
 
 /// The kept card of this data set from this source, if there is a valid one. What cannot be read as a card counts as none.
-pub(crate) fn find(folder: &Path, name: DatasetName, source: &Source) -> Result<Option<Card>> {
+pub(crate) fn find(folder: &Path, name: &DatasetName, source: &Source) -> Result<Option<Card>> {
     let Some(kept) = read(&path(folder, name, source)) else { return Ok(None) };
     let valid = match source.present(name)? {
-        Present::Files(files) => kept.files == files && kept.code == code(source),
+        Present::Files(stamps) => kept.stamps == stamps && kept.code == code(source),
         Present::Gone => true,
     };
     Ok((valid && is_plausible(&kept.card, name)).then_some(kept.card))
 }
 
 /// The kept card of this data set, whatever source it is of, if there is one alone.
-pub(crate) fn only(folder: &Path, name: DatasetName) -> Result<Option<Card>> {
+pub(crate) fn only(folder: &Path, name: &DatasetName) -> Result<Option<Card>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -69,15 +69,16 @@ pub(crate) fn only(folder: &Path, name: DatasetName) -> Result<Option<Card>> {
     Ok(<[Card; 1]>::try_from(cards).ok().map(|[card]| card))
 }
 
-fn is_plausible(card: &Card, name: DatasetName) -> bool {
+fn is_plausible(card: &Card, name: &DatasetName) -> bool {
     let Card { class_names, height, width, train, test, .. } = card;
-    card.name == name && *class_names == name.class_names() && [height, width, train, test].iter().all(|&&n| n > 0)
+    let known = name.known().is_none_or(|known| *class_names == known.class_names());
+    card.name == *name && known && !class_names.is_empty() && [height, width, train, test].iter().all(|&&n| n > 0)
 }
 
 /// Keeps the card, unless it is kept already.
-pub(crate) fn keep(folder: &Path, source: &Source, files: Vec<FileStamp>, card: &Card) -> Result<()> {
-    let path = path(folder, card.name, source);
-    let kept = KeptCard { source: describe(source), code: code(source), files, card: card.clone() };
+pub(crate) fn keep(folder: &Path, source: &Source, stamps: Stamps, card: &Card) -> Result<()> {
+    let path = path(folder, &card.name, source);
+    let kept = KeptCard { source: describe(source), code: code(source), stamps, card: card.clone() };
     if read(&path).is_some_and(|there| there == kept) {
         return Ok(());
     }
@@ -90,12 +91,14 @@ fn read(path: &Path) -> Option<KeptCard> {
     seal::from_json(path, &bytes).ok()
 }
 
-fn path(folder: &Path, name: DatasetName, source: &Source) -> PathBuf {
+fn path(folder: &Path, name: &DatasetName, source: &Source) -> PathBuf {
     let mut hasher = blake3::Hasher::new_derive_key("takd-datasets kept card of a source");
     hasher.update(&FORMAT.to_le_bytes());
     match source {
         // Two folders whose names are not Unicode may look the same to a person.
-        Source::Folder(folder) => hasher.update(b"folder ").update(folder.as_os_str().as_encoded_bytes()),
+        Source::Folder { folder, skip_bad } | Source::Own { place: folder, skip_bad } => {
+            hasher.update(b"folder ").update(&skip_bad.to_le_bytes()).update(folder.as_os_str().as_encoded_bytes())
+        }
         source => hasher.update(describe(source).as_bytes()),
     };
     folder.join(format!("{name}-{}.json", &hasher.finalize().to_hex()[..16]))
@@ -104,7 +107,9 @@ fn path(folder: &Path, name: DatasetName, source: &Source) -> PathBuf {
 fn describe(source: &Source) -> String {
     match source {
         Source::Drawn(drawn) => format!("drawn: {} train, {} test, seed {}", drawn.train, drawn.test, drawn.seed),
-        Source::Folder(folder) => format!("folder {}", folder.display()),
+        Source::Folder { folder, .. } => format!("folder {}", folder.display()),
+        Source::Own { place, .. } => place.display().to_string(),
+        Source::Nowhere => "nowhere".into(),
         Source::Hub(hub) => format!("hub {}", hub.endpoint),
     }
 }
@@ -112,6 +117,6 @@ fn describe(source: &Source) -> String {
 fn code(source: &Source) -> u32 {
     match source {
         Source::Drawn(_) => drawn::VERSION,
-        Source::Folder(_) | Source::Hub(_) => DECODER,
+        _ => DECODER,
     }
 }

@@ -1,115 +1,106 @@
-//! What is known of CIFAR-10 and CIFAR-100, and in what given images differ from it.
+//! The data sets whose names, classes and numbers are known.
 
-use crate::{DatasetName, Images, Normalization, Split};
+use crate::{
+    Normalization,
+    class_names::{CIFAR10, CIFAR100, SHAPES, textured_shapes},
+};
+use std::fmt;
+
+/// A data set that is known by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Known {
+    /// CIFAR-10: 50 000 + 10 000 photographs of 10 classes (Krizhevsky, 2009).
+    Cifar10,
+    /// CIFAR-100: as many photographs of 100 classes, by their fine labels (Krizhevsky, 2009).
+    Cifar100,
+    /// 10 classes drawn by code: see [`crate::drawn`].
+    Shapes10,
+    /// 100 classes drawn by code: see [`crate::drawn`].
+    Shapes100,
+}
 
 /// What everybody's copy of a data set has in common.
-struct Known {
-    train: usize,
-    test: usize,
+pub(crate) struct Facts {
+    pub(crate) train: usize,
+    pub(crate) test: usize,
     /// Of the training images.
-    normalization: Normalization,
+    pub(crate) normalization: Normalization,
 }
 
-/// How far a mean or deviation may be from the known one. Copies that were compressed anew as JPEG are within it.
-const TOLERANCE: f32 = 0.005;
+impl Known {
+    /// Every known data set.
+    pub const ALL: [Self; 4] = [Self::Cifar10, Self::Cifar100, Self::Shapes10, Self::Shapes100];
 
-fn known(name: DatasetName) -> Option<Known> {
-    let (mean, std) = match name {
-        DatasetName::Cifar10 => ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
-        DatasetName::Cifar100 => ([0.5071, 0.4866, 0.4409], [0.2673, 0.2564, 0.2762]),
-        DatasetName::Shapes10 | DatasetName::Shapes100 => return None,
-    };
-    Some(Known { train: 50_000, test: 10_000, normalization: Normalization { mean, std } })
-}
-
-/// In what the images differ from what is known of their data set, one sentence each.
-pub(crate) fn differences(name: DatasetName, train: &Images, test: &Images, measured: &Normalization) -> Vec<String> {
-    let Some(known) = known(name) else { return Vec::new() };
-    let mut notes = Vec::new();
-    for (split, images, expected) in [(Split::Train, train, known.train), (Split::Test, test, known.test)] {
-        if images.len() == expected {
-            notes.extend(unbalanced(name, split, images));
-        } else {
-            let found = images.len();
-            notes.push(format!("the {split} split has {found} images, and that of {name} has {expected}"));
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+            Self::Shapes10 => "shapes10",
+            Self::Shapes100 => "shapes100",
         }
     }
-    // A part of the images has other means by chance.
-    if train.len() == known.train && !near(measured, &known.normalization) {
-        notes.push(format!(
-            "the training images have mean {:.4?} and deviation {:.4?}, and those of {name} have {:.4?} and {:.4?}: \
-             these may be other pictures",
-            measured.mean, measured.std, known.normalization.mean, known.normalization.std
-        ));
+
+    /// Number of classes.
+    pub fn classes(self) -> usize {
+        match self {
+            Self::Cifar10 | Self::Shapes10 => 10,
+            Self::Cifar100 | Self::Shapes100 => 100,
+        }
     }
-    notes
+
+    /// The classes' names, in the order of the labels.
+    pub fn class_names(self) -> Vec<String> {
+        match self {
+            Self::Cifar10 => CIFAR10.map(String::from).to_vec(),
+            Self::Cifar100 => CIFAR100.map(String::from).to_vec(),
+            Self::Shapes10 => SHAPES.map(String::from).to_vec(),
+            Self::Shapes100 => textured_shapes(),
+        }
+    }
+
+    /// Whether the images are drawn by code, so that no file is needed.
+    pub fn is_drawn(self) -> bool {
+        matches!(self, Self::Shapes10 | Self::Shapes100)
+    }
+
+    pub(crate) fn licence(self) -> &'static str {
+        match self {
+            Self::Cifar10 | Self::Cifar100 => {
+                "none stated by its authors; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009)"
+            }
+            Self::Shapes10 | Self::Shapes100 => "MIT OR Apache-2.0, as the code that draws it",
+        }
+    }
+
+    pub(crate) fn facts(self) -> Option<Facts> {
+        let (mean, std) = match self {
+            Self::Cifar10 => ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
+            Self::Cifar100 => ([0.5071, 0.4866, 0.4409], [0.2673, 0.2564, 0.2762]),
+            Self::Shapes10 | Self::Shapes100 => return None,
+        };
+        Some(Facts { train: 50_000, test: 10_000, normalization: Normalization { mean, std } })
+    }
 }
 
-/// CIFAR's classes are of equal sizes in both splits.
-fn unbalanced(name: DatasetName, split: Split, images: &Images) -> Option<String> {
-    let mut sizes = vec![0; name.classes()];
-    for &label in images.labels() {
-        sizes[label as usize] += 1;
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
-    let expected = images.len() / sizes.len();
-    let class = sizes.iter().position(|&size| size != expected)?;
-    Some(format!(
-        "class {class} (`{}`) has {} images in the {split} split, and every class of {name} has {expected}",
-        name.class_names()[class],
-        sizes[class]
-    ))
-}
-
-fn near(measured: &Normalization, known: &Normalization) -> bool {
-    let pairs = [(measured.mean, known.mean), (measured.std, known.std)];
-    pairs.iter().all(|(found, known)| found.iter().zip(known).all(|(found, known)| (found - known).abs() <= TOLERANCE))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// As many images of one grey pixel, their labels going round.
-    fn images(len: usize) -> Images {
-        Images::new(vec![125; 3 * len], (0..len as u32).map(|i| i % 10).collect(), 1, 1).unwrap()
-    }
-
-    fn notes(train: &Images, test: &Images, measured: Normalization) -> Vec<String> {
-        differences(DatasetName::Cifar10, train, test, &measured)
-    }
-
-    const CIFAR10: Normalization = Normalization { mean: [0.4914, 0.4822, 0.4465], std: [0.2470, 0.2435, 0.2616] };
-
     #[test]
-    fn nothing_is_said_of_what_agrees() {
-        assert_eq!(notes(&images(50_000), &images(10_000), CIFAR10), [""; 0]);
-    }
-
-    #[test]
-    fn missing_images_are_counted() {
-        assert_eq!(
-            notes(&images(40), &images(20), CIFAR10),
-            [
-                "the train split has 40 images, and that of cifar10 has 50000",
-                "the test split has 20 images, and that of cifar10 has 10000"
-            ]
-        );
-    }
-
-    #[test]
-    fn unequal_classes_and_other_pixels_are_told() {
-        let mut labels: Vec<u32> = (0..10_000).map(|i| i % 10).collect();
-        labels[4] = 5;
-        let test = Images::new(vec![125; 30_000], labels, 1, 1).unwrap();
-        let normalization = Normalization { mean: [0.5, 0.4822, 0.4465], ..CIFAR10 };
-        let found = notes(&images(50_000), &test, normalization);
-        assert_eq!(found[0], "class 4 (`deer`) has 999 images in the test split, and every class of cifar10 has 1000");
-        assert!(found[1].starts_with("the training images have mean [0.5000, 0.4822, 0.4465]"), "{found:?}");
-        assert_eq!(found.len(), 2);
-    }
-
-    #[test]
-    fn drawn_sets_are_what_they_are() {
-        assert_eq!(differences(DatasetName::Shapes10, &images(10), &images(10), &CIFAR10), [""; 0]);
+    fn every_class_has_its_own_name() {
+        for known in Known::ALL {
+            let mut names = known.class_names();
+            assert_eq!(names.len(), known.classes());
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), known.classes(), "{known}");
+        }
     }
 }

@@ -13,12 +13,12 @@
 //!
 //! ```
 //! use candle_core::Device;
-//! use takd_datasets::{Augmentation, BatchConfig, DatasetName, Drawn, Sources, batches, epoch_order, load};
+//! use takd_datasets::{Augmentation, BatchConfig, Drawn, Known, Sources, batches, epoch_order, load};
 //! use takd_rng::Streams;
 //!
 //! # fn main() -> takd_datasets::Result<()> {
 //! let sources = Sources { drawn: Drawn { train: 200, test: 100, seed: 0 }, ..Sources::default() };
-//! let data = load(DatasetName::Shapes10, &sources, &mut |_| {})?;
+//! let data = load(&Known::Shapes10.into(), &sources, &mut |_| {})?;
 //! assert_eq!(data.card.classes(), 10);
 //!
 //! let config = BatchConfig {
@@ -55,24 +55,25 @@ mod card;
 mod catalog;
 mod class_names;
 mod dataset;
+mod decode;
+mod differences;
 pub mod drawn;
-mod encoded_image;
 mod error;
-mod folder;
 mod hub;
 mod images;
 mod kept_cards;
 mod known;
 mod layout;
-mod lookup;
 mod name;
 mod normalization;
-mod parquet_file;
+mod picture;
 mod progress;
+mod reference;
 mod regular_file;
-mod shard_names;
+mod source;
 mod sources;
 mod split;
+mod stored;
 
 pub use batch::{Augmentation, Batch, BatchConfig, PlacedImages, batches, batches_ahead, epoch_order};
 pub use card::Card;
@@ -81,9 +82,11 @@ pub use dataset::Dataset;
 pub use drawn::Drawn;
 pub use error::{Error, Looked, Result};
 pub use images::Images;
-pub use name::{DatasetName, UnknownName};
+pub use known::Known;
+pub use name::{BadName, DatasetName, MAX_SIDE};
 pub use normalization::Normalization;
 pub use progress::{Progress, Stage};
+pub use reference::{DatasetRef, UnknownDataset};
 pub use sources::{Sources, load};
 pub use split::Split;
 

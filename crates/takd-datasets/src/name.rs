@@ -1,58 +1,94 @@
-//! The names of the data sets.
+//! The names of data sets.
 
-use crate::class_names::{CIFAR10, CIFAR100, SHAPES, textured_shapes};
+use crate::Known;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// A data set's name. Parses from, prints as and is serialised as `cifar10`, `cifar100`, `shapes10` or `shapes100`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "&'static str")]
-pub enum DatasetName {
-    /// CIFAR-10: 50 000 + 10 000 photographs of 10 classes (Krizhevsky, 2009).
-    Cifar10,
-    /// CIFAR-100: as many photographs of 100 classes, by their fine labels (Krizhevsky, 2009).
-    Cifar100,
-    /// 10 classes drawn by code: see [`crate::drawn`].
-    Shapes10,
-    /// 100 classes drawn by code: see [`crate::drawn`].
-    Shapes100,
+/// A data set's name: that of a known one, or one of the user's own, and the size that its images are scaled to, if they are.
+///
+/// ```text
+/// cifar10          a known data set, its images as they are
+/// photos           somebody's own
+/// photos@64        the same, its images scaled to 64x64
+/// ```
+///
+/// Parses from, prints as and is serialised as that text. A name says nothing of where the images are: see
+/// [`DatasetRef`](crate::DatasetRef).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DatasetName {
+    text: String,
+    /// Bytes of the name itself, without the size.
+    own: usize,
 }
 
-impl DatasetName {
-    /// Every data set.
-    pub const ALL: [Self; 4] = [Self::Cifar10, Self::Cifar100, Self::Shapes10, Self::Shapes100];
+/// The largest side of an image that a network is given.
+pub const MAX_SIDE: usize = 512;
 
-    /// Number of classes.
-    pub fn classes(self) -> usize {
-        match self {
-            Self::Cifar10 | Self::Shapes10 => 10,
-            Self::Cifar100 | Self::Shapes100 => 100,
+/// The longest name, so that files can be named by it.
+const MAX_LENGTH: usize = 80;
+
+impl DatasetName {
+    /// The name of a known data set, or of one of the user's own.
+    ///
+    /// # Errors
+    /// If it is no name: small letters, digits, `-`, `_` and `.` are, up to 80, a letter or digit first.
+    pub fn new(name: &str) -> Result<Self, BadName> {
+        let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let all = name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_.".contains(&c));
+        if first && all && name.len() <= MAX_LENGTH {
+            Ok(Self { text: name.to_owned(), own: name.len() })
+        } else {
+            Err(BadName(name.to_owned()))
         }
     }
 
-    /// Whether the images are drawn by code, so that no file is needed.
-    pub fn is_drawn(self) -> bool {
-        matches!(self, Self::Shapes10 | Self::Shapes100)
+    /// The nearest name to any text, such as that of a folder: other characters become `-`.
+    pub fn nearest(text: &str) -> Self {
+        let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c.to_ascii_lowercase() } else { '-' };
+        let name: String = text.chars().map(allowed).collect();
+        let name = name.trim_matches(['-', '_', '.']);
+        let name = &name[..name.len().min(MAX_LENGTH)];
+        Self::new(name).unwrap_or_else(|_| Self { text: "images".into(), own: "images".len() })
+    }
+
+    /// The same data set, its images scaled to so many rows and columns.
+    ///
+    /// # Errors
+    /// If that is 0 or more than [`MAX_SIDE`].
+    pub fn scaled(&self, side: usize) -> Result<Self, BadName> {
+        let text = format!("{}@{side}", self.as_unscaled());
+        if (1..=MAX_SIDE).contains(&side) { Ok(Self { text, own: self.own }) } else { Err(BadName(text)) }
     }
 
     /// The name as it is parsed and printed.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cifar10 => "cifar10",
-            Self::Cifar100 => "cifar100",
-            Self::Shapes10 => "shapes10",
-            Self::Shapes100 => "shapes100",
-        }
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
-    /// The classes' names, in the order of the labels.
-    pub fn class_names(self) -> Vec<String> {
-        match self {
-            Self::Cifar10 => CIFAR10.map(String::from).to_vec(),
-            Self::Cifar100 => CIFAR100.map(String::from).to_vec(),
-            Self::Shapes10 => SHAPES.map(String::from).to_vec(),
-            Self::Shapes100 => textured_shapes(),
-        }
+    /// The name without the size.
+    pub fn as_unscaled(&self) -> &str {
+        &self.text[..self.own]
+    }
+
+    /// The same data set, its images as they are.
+    pub fn unscaled(&self) -> Self {
+        Self { text: self.as_unscaled().to_owned(), own: self.own }
+    }
+
+    /// Rows and columns that the images are scaled to, if the name says so.
+    pub fn side(&self) -> Option<usize> {
+        self.text.get(self.own + 1..).and_then(|side| side.parse().ok())
+    }
+
+    /// Which of the known data sets it is, if it is one.
+    pub fn known(&self) -> Option<Known> {
+        Known::ALL.into_iter().find(|known| known.as_str() == self.as_unscaled())
+    }
+
+    /// Whether the images are drawn by code, so that no file is needed.
+    pub fn is_drawn(&self) -> bool {
+        self.known().is_some_and(Known::is_drawn)
     }
 }
 
@@ -63,31 +99,50 @@ impl fmt::Display for DatasetName {
 }
 
 impl FromStr for DatasetName {
-    type Err = UnknownName;
+    type Err = BadName;
 
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL.into_iter().find(|known| known.as_str() == name).ok_or_else(|| UnknownName(name.into()))
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let bad = |_| BadName(text.to_owned());
+        match text.split_once('@') {
+            None => Self::new(text),
+            Some((name, side)) => {
+                let side: usize = side.parse().map_err(|_| BadName(text.to_owned()))?;
+                let name = Self::new(name).map_err(bad)?.scaled(side)?;
+                // One name has one form.
+                if name.as_str() == text { Ok(name) } else { Err(BadName(text.to_owned())) }
+            }
+        }
     }
 }
 
 impl TryFrom<String> for DatasetName {
-    type Error = UnknownName;
+    type Error = BadName;
 
-    fn try_from(name: String) -> Result<Self, UnknownName> {
+    fn try_from(name: String) -> Result<Self, BadName> {
         name.parse()
     }
 }
 
-impl From<DatasetName> for &'static str {
+impl From<DatasetName> for String {
     fn from(name: DatasetName) -> Self {
-        name.as_str()
+        name.text
     }
 }
 
-/// No data set has the name that was asked for, which is kept here.
+impl From<Known> for DatasetName {
+    fn from(known: Known) -> Self {
+        let text = known.as_str().to_owned();
+        Self { own: text.len(), text }
+    }
+}
+
+/// What was given, and kept here, cannot be a data set's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no data set `{0}`: choose one of {list}", list = DatasetName::ALL.map(DatasetName::as_str).join(", "))]
-pub struct UnknownName(pub String);
+#[error(
+    "`{0}` is no name of a data set: such a name has small letters, digits, -, _ and ., at most {MAX_LENGTH}, and may end in @ and \
+     the size of its images, 1 to {MAX_SIDE}"
+)]
+pub struct BadName(pub String);
 
 #[cfg(test)]
 mod tests {
@@ -95,28 +150,44 @@ mod tests {
 
     #[test]
     fn every_name_prints_as_it_parses_and_is_serialised_as_it_prints() {
-        for name in DatasetName::ALL {
-            assert_eq!(name.to_string().parse::<DatasetName>().unwrap(), name);
+        for (text, known, side) in [
+            ("cifar10", Some(Known::Cifar10), None),
+            ("shapes100@64", Some(Known::Shapes100), Some(64)),
+            ("my-photos.v2", None, None),
+            ("my_photos@512", None, Some(512)),
+        ] {
+            let name: DatasetName = text.parse().unwrap();
+            assert_eq!((name.as_str(), name.known(), name.side()), (text, known, side));
             let json = serde_json::to_string(&name).unwrap();
-            assert_eq!(json, format!("\"{name}\""));
+            assert_eq!(json, format!("\"{text}\""));
             assert_eq!(serde_json::from_str::<DatasetName>(&json).unwrap(), name);
+        }
+        for known in Known::ALL {
+            assert_eq!(DatasetName::from(known).known(), Some(known));
         }
     }
 
     #[test]
-    fn unknown_name_is_refused_with_the_list_of_what_exists() {
-        let message = "cifar11".parse::<DatasetName>().unwrap_err().to_string();
-        assert_eq!(message, "there is no data set `cifar11`: choose one of cifar10, cifar100, shapes10, shapes100");
+    fn what_is_no_name_is_refused() {
+        for text in
+            ["", "Photos", "my photos", "a/b", "..", ".hidden", "photos@", "photos@0", "photos@064", "photos@513", "@64", "ä"]
+        {
+            assert!(text.parse::<DatasetName>().is_err(), "{text}");
+        }
+        assert!("x".repeat(81).parse::<DatasetName>().is_err());
     }
 
     #[test]
-    fn every_class_has_its_own_name() {
-        for name in DatasetName::ALL {
-            let mut names = name.class_names();
-            assert_eq!(names.len(), name.classes());
-            names.sort();
-            names.dedup();
-            assert_eq!(names.len(), name.classes(), "{name}");
+    fn every_text_has_a_nearest_name() {
+        for (text, name) in [
+            ("photos", "photos"),
+            ("My Photos (2)", "my-photos--2"),
+            ("..", "images"),
+            ("Größe", "gr--e"),
+            ("", "images"),
+            ("\u{1b}[31m", "31m"),
+        ] {
+            assert_eq!(DatasetName::nearest(text).as_str(), name);
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::{Error, Result};
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io::Read,
+    io::{Read, Seek, SeekFrom},
     path::Path,
 };
 
@@ -42,6 +42,20 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         return Err(Error::TooLarge { path: path.into(), found: bytes.len() as u64, limit });
     }
     Ok(Some(bytes))
+}
+
+/// So many bytes of a file, from an offset.
+pub(crate) fn read_part(path: &Path, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+    let io = |source| Error::Io { path: path.into(), source };
+    let mut file = open(path, u64::MAX)?;
+    file.seek(SeekFrom::Start(offset)).map_err(io)?;
+    let mut part = Vec::new();
+    file.take(bytes).read_to_end(&mut part).map_err(io)?;
+    if part.len() as u64 != bytes {
+        let expected = format!("but {bytes} were to be read from byte {offset}: it was changed meanwhile");
+        return Err(Error::Truncated { path: path.into(), found: offset + part.len() as u64, expected });
+    }
+    Ok(part)
 }
 
 /// Refuses what is no regular file of at most `limit` bytes.

@@ -1,27 +1,47 @@
 //! Where data sets are loaded from, and the loading of one.
 
 use crate::{
-    Dataset, DatasetName, Drawn, Error, Progress, Result, Split, drawn, folder,
+    Dataset, DatasetName, DatasetRef, Drawn, Error, Images, Known, Progress, Result, Split,
+    decode::{Bad, Decoded, Seen, Size, USUAL_SIDE, decode},
+    drawn,
     hub::Hub,
-    lookup::{FileStamp, Files, Lookup},
-    parquet_file,
+    source::{self, Found, Lookup, Stamps},
 };
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Where [`load`] and [`Catalog`](crate::Catalog) take data sets from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// A folder that holds data sets in the hub's layout. If one is named, it is the only place looked into; else the hub's
-    /// cache and then the hub are.
+    /// A folder that holds known data sets: in the hub's layout, or as CIFAR's authors give them. If one is named, it is the only
+    /// place looked into; else the hub's cache and then the hub are.
     pub folder: Option<PathBuf>,
+    /// The file or folder of each data set that was named by it, by its name without a size: see [`Sources::with`].
+    pub places: BTreeMap<DatasetName, PathBuf>,
     /// Whether to stay off the network. The hub's cache is still read. `HF_HUB_OFFLINE=1` in the environment says the same.
     pub offline: bool,
     /// How many images the drawn data sets have, and from what seed.
     pub drawn: Drawn,
+    /// How many images that cannot be decoded may be left out, each of them named in [`Card::notes`](crate::Card::notes).
+    pub skip_bad: usize,
 }
 
-/// Loads a data set: a drawn one is drawn; another comes from the folder that [`Sources`] names, or, if it names none, from
-/// the hub's cache or else the hub.
+impl Sources {
+    /// The same, and where this data set is, if it says so.
+    ///
+    /// # Errors
+    /// If another place has the same name already.
+    pub fn with(mut self, data: &DatasetRef) -> Result<Self> {
+        let Some(place) = &data.place else { return Ok(self) };
+        let name = data.name.unscaled();
+        match self.places.insert(name.clone(), place.clone()) {
+            Some(other) if other != *place => Err(Error::TwoPlaces { name, places: [other, place.clone()] }),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Loads a data set: a drawn one is drawn; another comes from the place that [`Sources`] names for it. A known data set without a
+/// place comes from the hub's cache or else the hub.
 ///
 /// The cache is where `HF_HUB_CACHE`, `HF_HOME` or `XDG_CACHE_HOME` put it, the hub is `HF_ENDPOINT`, as for the hub's own
 /// tools. `progress` is called now and then from this thread.
@@ -32,7 +52,7 @@ pub struct Sources {
 /// # Errors
 /// [`Error::NotFound`] at once, with every place that was looked into, if there is neither data nor network. A file that is
 /// there but damaged is an error that names it; no other source is tried then.
-pub fn load(name: DatasetName, sources: &Sources, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
+pub fn load(name: &DatasetName, sources: &Sources, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
     let loaded = Source::of(name, sources, &Hub::from_env()).load(name, progress)?;
     Ok(loaded.data)
 }
@@ -43,79 +63,214 @@ pub(crate) enum Source {
     /// Drawn by code.
     Drawn(Drawn),
     /// Files in a folder that the user named: an absolute path.
-    Folder(PathBuf),
+    Folder { folder: PathBuf, skip_bad: usize },
+    /// A file or folder that the user named for this data set: an absolute path.
+    Own { place: PathBuf, skip_bad: usize },
     /// Files of the hub, in its cache once they are downloaded.
     Hub(Hub),
+    /// Nobody said where.
+    Nowhere,
 }
 
 /// A data set, and how the files that it was read from looked before.
 pub(crate) struct Loaded {
     pub(crate) data: Dataset,
-    pub(crate) files: Vec<FileStamp>,
+    pub(crate) stamps: Stamps,
 }
 
 /// What is at a source right now, found without a download.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Present {
-    /// These files; none for a drawn data set, which is always there.
-    Files(Vec<FileStamp>),
+    /// Files that look like this; none for a drawn data set, which is always there.
+    Files(Stamps),
     /// Nothing.
     Gone,
 }
 
+/// Which images are set aside must not change with the seed of a training.
+const SPLIT_SEED: u64 = 0;
+
+/// Of how many images one is set aside for the test, if the data set has no test images.
+const SET_ASIDE: usize = 5;
+
 impl Source {
-    pub(crate) fn of(name: DatasetName, sources: &Sources, hub: &Hub) -> Self {
-        if name.is_drawn() {
+    pub(crate) fn of(name: &DatasetName, sources: &Sources, hub: &Hub) -> Self {
+        // Only an empty path has no absolute form.
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let skip_bad = sources.skip_bad;
+        if let Some(place) = sources.places.get(&name.unscaled()) {
+            return Self::Own { place: absolute(place), skip_bad };
+        }
+        let Some(known) = name.known() else { return Self::Nowhere };
+        if known.is_drawn() {
             return Self::Drawn(sources.drawn);
         }
         match &sources.folder {
-            // Only an empty path has no absolute form.
-            Some(folder) => Self::Folder(std::path::absolute(folder).unwrap_or_else(|_| folder.clone())),
+            Some(folder) => Self::Folder { folder: absolute(folder), skip_bad },
             None => Self::Hub(Hub { offline: hub.offline || sources.offline, ..hub.clone() }),
         }
     }
 
     /// What is there right now. Neither decodes nor downloads anything.
-    pub(crate) fn present(&self, name: DatasetName) -> Result<Present> {
-        let lookup = match self {
-            Self::Drawn(_) => return Ok(Present::Files(Vec::new())),
-            Self::Folder(folder) => folder::find(name, folder)?,
-            Self::Hub(hub) => hub.find_in_cache(name)?,
+    pub(crate) fn present(&self, name: &DatasetName) -> Result<Present> {
+        let lookup = match (self, name.known()) {
+            (Self::Drawn(_), _) => return Ok(Present::Files(Stamps::default())),
+            (Self::Hub(hub), Some(known)) => hub.find_in_cache(known)?,
+            _ => self.find(name)?,
         };
         let stamps = match lookup {
-            Lookup::Found(files) => files.stamps()?,
+            Lookup::Found(found) => found.stamps()?,
             Lookup::Missing(_) => None,
         };
         Ok(stamps.map_or(Present::Gone, Present::Files))
     }
 
+    /// Looks into the place that was named.
+    fn find(&self, name: &DatasetName) -> Result<Lookup> {
+        match (self, name.known()) {
+            (Self::Folder { folder, .. }, Some(known)) => source::find_known(known, folder),
+            (Self::Own { place, .. }, Some(known)) => match source::find_known(known, place)? {
+                Lookup::Missing(looked) => Ok(match source::find_own(place)? {
+                    Lookup::Missing(_) => Lookup::Missing(looked),
+                    found => found,
+                }),
+                found => Ok(found),
+            },
+            (Self::Own { place, .. }, None) => source::find_own(place),
+            _ => Ok(Lookup::Missing(Vec::new())),
+        }
+    }
+
     /// Draws, or finds and decodes.
-    pub(crate) fn load(&self, name: DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Loaded> {
-        let (folder, lookup) = match self {
-            Self::Drawn(drawn) => {
-                let data = drawn::draw(name, drawn, progress)?;
-                return Ok(Loaded { data, files: Vec::new() });
+    pub(crate) fn load(&self, name: &DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Loaded> {
+        let lookup = match (self, name.known()) {
+            (Self::Drawn(drawn), Some(known)) => {
+                let data = drawn::draw(known, drawn, progress)?;
+                let data = match name.side() {
+                    Some(side) => data.scaled(side)?,
+                    None => data,
+                };
+                return Ok(Loaded { data, stamps: Stamps::default() });
             }
-            Self::Folder(folder) => (Some(folder.clone()), folder::find(name, folder)?),
-            Self::Hub(hub) => (None, hub.find(name, progress)?),
+            (Self::Hub(hub), Some(known)) => hub.find(known, progress)?,
+            _ => self.find(name)?,
         };
-        let files = match lookup {
-            Lookup::Found(files) => files,
-            Lookup::Missing(looked) => return Err(Error::NotFound { name, folder, looked }),
+        let found = match lookup {
+            Lookup::Found(found) => found,
+            Lookup::Missing(looked) => {
+                let folder = match self {
+                    Self::Folder { folder, .. } | Self::Own { place: folder, .. } => Some(folder.clone()),
+                    _ => None,
+                };
+                return Err(Error::NotFound { name: name.clone(), folder, looked });
+            }
         };
         // Before they are read: what changes meanwhile is seen the next time.
-        let stamps = files.stamps()?.unwrap_or_default();
-        let train = parquet_file::read(name, Split::Train, &files.train, progress)?;
-        let test = parquet_file::read(name, Split::Test, &files.test, progress)?;
-        Ok(Loaded { data: Dataset::new(name, train, test, self.origin(name, &files))?, files: stamps })
+        let stamps = found.stamps()?.unwrap_or_default();
+        Ok(Loaded { data: self.decode(name, &found, progress)?, stamps })
+    }
+
+    fn decode(&self, name: &DatasetName, found: &Found, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
+        let known = name.known();
+        let size = match (name.side(), known) {
+            (Some(side), _) => Size::Scaled(side),
+            (None, Some(_)) => Size::Exactly(USUAL_SIDE),
+            (None, None) => Size::Own,
+        };
+        let parts = match self.read(found, known, size, progress)? {
+            Some(parts) => parts,
+            None => match self.read(found, known, Size::Scaled(USUAL_SIDE), progress)? {
+                Some(parts) => parts,
+                None => unreachable!("scaled images have one size"),
+            },
+        };
+        let Parts { class_names, train, test, mut notes } = parts;
+        let (train, test) = match test {
+            Some(test) => (train, test),
+            None => {
+                let (kept, aside) = train.stratified_holdout(train.len().div_ceil(SET_ASIDE), SPLIT_SEED);
+                notes.push(format!(
+                    "it has no test images: {} of its {} images were set aside as such, the classes in their proportions",
+                    aside.len(),
+                    train.len()
+                ));
+                (train.subset(&kept), train.subset(&aside))
+            }
+        };
+        let class_names = class_names.unwrap_or_else(|| numbers(&train, &test));
+        let mut data = Dataset::new(name.clone(), class_names, train, test, self.origin(known, found))?;
+        data.card.notes.extend(notes);
+        Ok(data)
+    }
+
+    /// Reads and decodes both splits; nothing if the images have several sizes and none was asked for.
+    fn read(
+        &self,
+        found: &Found,
+        known: Option<Known>,
+        size: Size,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Option<Parts>> {
+        let opened = found.open(known)?;
+        let allowed = match self {
+            Self::Folder { skip_bad, .. } | Self::Own { skip_bad, .. } => *skip_bad,
+            _ => 0,
+        };
+        let mut bad = Bad { allowed, left_out: Vec::new() };
+        let Decoded::Images(train, mut seen) = decode(opened.train, Split::Train, size, &mut bad, progress)? else {
+            return Ok(None);
+        };
+        let mut test = None;
+        if let Some(reader) = opened.test {
+            // Those of one size must all have it.
+            let Decoded::Images(images, of_test) = decode(reader, Split::Test, size, &mut bad, progress)? else {
+                return Ok(None);
+            };
+            if size == Size::Own && images.height() != train.height() {
+                return Ok(None);
+            }
+            seen = seen.and(of_test);
+            test = Some(images);
+        }
+        let mut notes = opened.notes;
+        notes.extend(scaled_note(size, &seen));
+        if seen.turned > 0 {
+            notes.push(format!("{} images were turned upright, as their EXIF data say", seen.turned));
+        }
+        notes.extend(bad.left_out.into_iter().map(|problem| format!("left out: {problem}")));
+        Ok(Some(Parts { class_names: opened.class_names, train, test, notes }))
     }
 
     /// Where the files are, and what they are if that is known.
-    fn origin(&self, name: DatasetName, files: &Files) -> String {
-        let folder = files.folder.display();
-        match self {
-            Self::Hub(hub) => format!("{folder}, downloaded from {}", hub.address(name)),
+    fn origin(&self, known: Option<Known>, found: &Found) -> String {
+        let folder = found.place.display();
+        match (self, known) {
+            (Self::Hub(hub), Some(known)) => format!("{folder}, downloaded from {}", hub.address(known)),
             _ => folder.to_string(),
         }
     }
+}
+
+/// What was read of a data set.
+struct Parts {
+    class_names: Option<Vec<String>>,
+    train: Images,
+    test: Option<Images>,
+    notes: Vec<String>,
+}
+
+/// Says how images were scaled, if they were.
+fn scaled_note(size: Size, Seen { smallest, largest, .. }: &Seen) -> Option<String> {
+    let Size::Scaled(side) = size else { return None };
+    let of = |(height, width): (usize, usize)| format!("{width}x{height}");
+    let from = if smallest == largest { of(*smallest) } else { format!("{} to {}", of(*smallest), of(*largest)) };
+    (from != of((side, side))).then(|| {
+        format!("images of {from} were cut to the square in their middle and scaled to {side}x{side}")
+    })
+}
+
+/// The names of classes that have none: their numbers.
+fn numbers(train: &Images, test: &Images) -> Vec<String> {
+    let last = train.labels().iter().chain(test.labels()).max().copied().unwrap_or(0);
+    (0..=last).map(|class| class.to_string()).collect()
 }

@@ -1,13 +1,14 @@
 //! A data set made of images that the caller has.
 
-use takd_datasets::{Dataset, DatasetName, Error, Images, Split};
+use takd_datasets::{Dataset, Error, Images, Known, Split};
 
 fn images(labels: &[u32], height: usize, width: usize) -> Images {
     Images::new(vec![100; labels.len() * height * width * 3], labels.to_vec(), height, width).unwrap()
 }
 
 fn dataset(train: Images, test: Images) -> Result<Dataset, Error> {
-    Dataset::new(DatasetName::Shapes10, train, test, "made by a test".into())
+    let known = Known::Shapes10;
+    Dataset::new(known.into(), known.class_names(), train, test, "made by a test".into())
 }
 
 #[test]

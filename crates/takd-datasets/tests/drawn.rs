@@ -1,12 +1,12 @@
 //! The drawn data sets.
 
-use takd_datasets::{Dataset, DatasetName, Drawn, Error, Images, Sources, Split, Stage, load};
+use takd_datasets::{Dataset, Drawn, Error, Images, Known, Sources, Split, Stage, load};
 
-const DRAWN: [DatasetName; 2] = [DatasetName::Shapes10, DatasetName::Shapes100];
+const DRAWN: [Known; 2] = [Known::Shapes10, Known::Shapes100];
 
-fn draw(name: DatasetName, train: usize, test: usize, seed: u64) -> Dataset {
+fn draw(known: Known, train: usize, test: usize, seed: u64) -> Dataset {
     let sources = Sources { drawn: Drawn { train, test, seed }, ..Sources::default() };
-    load(name, &sources, &mut |_| {}).unwrap()
+    load(&known.into(), &sources, &mut |_| {}).unwrap()
 }
 
 #[test]
@@ -25,8 +25,8 @@ fn pictures_are_the_same_bytes_on_every_machine_as_ever() {
 #[test]
 fn any_number_of_threads_draws_the_same() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-    let wanted = draw(DatasetName::Shapes10, 50, 50, 1).card.checksum;
-    assert_eq!(pool.install(|| draw(DatasetName::Shapes10, 50, 50, 1)).card.checksum, wanted);
+    let wanted = draw(Known::Shapes10, 50, 50, 1).card.checksum;
+    assert_eq!(pool.install(|| draw(Known::Shapes10, 50, 50, 1)).card.checksum, wanted);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn smaller_set_is_the_beginning_of_a_larger_one() {
 
 #[test]
 fn seed_and_split_make_other_pictures() {
-    let (one, two) = (draw(DatasetName::Shapes10, 20, 20, 0), draw(DatasetName::Shapes10, 20, 20, 1));
+    let (one, two) = (draw(Known::Shapes10, 20, 20, 0), draw(Known::Shapes10, 20, 20, 1));
     assert_ne!(one.train.image(0), two.train.image(0));
     assert_ne!(one.train.image(0), one.test.image(0));
 }
@@ -62,7 +62,7 @@ fn classes_are_balanced_to_within_one_image() {
 
 #[test]
 fn origin_says_that_these_are_no_photographs() {
-    let origin = draw(DatasetName::Shapes10, 10, 10, 4).card.origin;
+    let origin = draw(Known::Shapes10, 10, 10, 4).card.origin;
     assert!(origin.contains("drawn by code (10 train, 10 test, seed 4)"), "{origin}");
     assert!(origin.contains("no stand-in for results on CIFAR"), "{origin}");
 }
@@ -70,7 +70,7 @@ fn origin_says_that_these_are_no_photographs() {
 #[test]
 fn no_images_at_all_are_refused_by_split() {
     let sources = Sources { drawn: Drawn { train: 1, test: 0, seed: 0 }, ..Sources::default() };
-    let error = load(DatasetName::Shapes10, &sources, &mut |_| {}).unwrap_err();
+    let error = load(&Known::Shapes10.into(), &sources, &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Empty { split: Split::Test, .. }), "{error}");
 }
 
@@ -78,7 +78,7 @@ fn no_images_at_all_are_refused_by_split() {
 fn progress_of_the_drawing_ends_at_the_number_of_images() {
     let sources = Sources { drawn: Drawn { train: 1500, test: 10, seed: 0 }, ..Sources::default() };
     let mut steps = Vec::new();
-    load(DatasetName::Shapes10, &sources, &mut |progress| {
+    load(&Known::Shapes10.into(), &sources, &mut |progress| {
         assert_eq!(progress.stage, Stage::Draw);
         steps.push((progress.what.to_string(), progress.done, progress.total));
     })

@@ -19,9 +19,7 @@ use candle_core::{DType, Device, Var};
 use candle_nn::ModuleT;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
-use takd_datasets::{
-    Augmentation, BatchConfig, Dataset, DatasetName, Drawn, Sources, batches_ahead, epoch_order, load,
-};
+use takd_datasets::{Augmentation, BatchConfig, Dataset, Drawn, Known, Sources, batches_ahead, epoch_order, load};
 use takd_distill::{
     Augment, DataConfig, DeviceType, Distillation, Event, KlReduction, NUMERICS, Protocol, Retry, RunConfig,
     RunSettings, Runs, Session, Training, train,
@@ -56,7 +54,7 @@ fn measure() -> Result<()> {
     }
     // A tenth is held out.
     let sources = Sources { drawn: Drawn { train: steps * BATCH * 10 / 9, test: 10, seed: 0 }, ..Sources::default() };
-    let data = load(DatasetName::Shapes10, &sources, &mut |_| {})?;
+    let data = load(&Known::Shapes10.into(), &sources, &mut |_| {})?;
     let folder = tempfile::tempdir()?;
     let store = Runs::open(folder.path())?;
     let teacher = config("plane2".parse()?, 0, None, &data)?;

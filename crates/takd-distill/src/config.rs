@@ -57,7 +57,7 @@ impl DataConfig {
     /// The images of a data set: all of them, or `limit` of the training images.
     pub fn of(card: &Card, limit: Option<usize>) -> Self {
         let train_images = limit.map_or(card.train, |limit| limit.min(card.train));
-        Self { dataset: card.name, checksum: card.checksum.clone(), train_images }
+        Self { dataset: card.name.clone(), checksum: card.checksum.clone(), train_images }
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! ```
 //! use std::ops::ControlFlow;
-//! use takd_datasets::{DatasetName, Drawn, Sources, load};
+//! use takd_datasets::{Drawn, Known, Sources, load};
 //! use takd_distill::{
 //!     DataConfig, DeviceType, Distillation, KlReduction, NUMERICS, Protocol, Retry, RunConfig, RunSettings, Runs, Session,
 //!     train,
@@ -20,7 +20,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let sources = Sources { drawn: Drawn { train: 100, test: 50, seed: 0 }, ..Sources::default() };
-//! let data = load(DatasetName::Shapes10, &sources, &mut |_| {})?;
+//! let data = load(&Known::Shapes10.into(), &sources, &mut |_| {})?;
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
 //! let runs = Runs::open(folder)?;

@@ -58,7 +58,7 @@ impl Teacher {
         let result = runs.finished(id)?.ok_or_else(|| Error::unfinished(id, runs.dir(id)))?;
         let config = runs.config(id)?.ok_or_else(|| Error::gone(&runs.dir(id).join(CONFIG)))?;
         let (own, others) = (&student.data, &config.data);
-        if (own.dataset, &own.checksum) != (others.dataset, &others.checksum) {
+        if (&own.dataset, &own.checksum) != (&others.dataset, &others.checksum) {
             return Err(Error::Config(format!(
                 "the teacher, run {id}, was trained on other images of {} than the student's of {}",
                 others.dataset, own.dataset

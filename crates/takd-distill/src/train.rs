@@ -109,6 +109,9 @@ pub(crate) fn check(config: &RunConfig, data: &Dataset, compute: &Compute) -> Re
         format!("it is of numerics version {}, this program computes by version {NUMERICS}", config.numerics)
     } else if found != *wanted {
         format!("it asks for {wanted:?}, the data set given is {found:?}")
+    } else if data.card.height != data.card.width || !config.model.takes(data.card.height) {
+        let (name, height, width) = (&data.card.name, data.card.height, data.card.width);
+        format!("{} takes no images of {width}x{height}, as those of {name} are", config.model)
     } else if data.test.is_empty() {
         "there are no images to test on".into()
     } else {

@@ -6,7 +6,7 @@ use candle_core::Device;
 use common::{Valid, alone, copy_of, outcome, session, store, taught, timeless};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use takd_datasets::{Dataset, DatasetName, Drawn, Sources, load};
+use takd_datasets::{Dataset, Drawn, Known, Sources, load};
 use takd_distill::{
     Augment, DeviceType, Divergence, Error, Event, LrFrom, Protocol, Result, RunResult, RunSettings, Runs, Session,
     Training, train,
@@ -29,7 +29,7 @@ fn cuda() -> Option<Device> {
 /// 80 training images of 10 classes, and 24 to test on.
 fn shapes() -> Dataset {
     let sources = Sources { drawn: Drawn { train: 80, test: 24, seed: 0 }, ..Sources::default() };
-    load(DatasetName::Shapes10, &sources, &mut |_| {}).unwrap()
+    load(&Known::Shapes10.into(), &sources, &mut |_| {}).unwrap()
 }
 
 /// Two epochs of 20 steps, more than are queued at a time.

@@ -1,6 +1,6 @@
 //! What identifies a run: its canonical form, in which equal runs are equal and no others.
 
-use takd_datasets::DatasetName;
+use takd_datasets::Known;
 use takd_distill::{
     Augment, DataConfig, DecayOn, DeviceType, Distillation, Error, HoldOut, KlReduction, LrFrom, Pick, Protocol,
     RunConfig, RunSettings, Scale, Training,
@@ -16,7 +16,7 @@ fn full() -> RunSettings {
         device: DeviceType::CudaTf32,
         model: "plane4-wide".parse().unwrap(),
         seed: 31,
-        data: DataConfig { dataset: DatasetName::Cifar100, checksum: "00ff".into(), train_images: 50_000 },
+        data: DataConfig { dataset: Known::Cifar100.into(), checksum: "00ff".into(), train_images: 50_000 },
         training: Training {
             epochs: 160,
             batch_size: 128,
@@ -51,7 +51,7 @@ fn plain() -> RunSettings {
     RunSettings {
         device: DeviceType::Cpu,
         model: "plane2".parse().unwrap(),
-        data: DataConfig { dataset: DatasetName::Cifar10, ..full().data },
+        data: DataConfig { dataset: Known::Cifar10.into(), ..full().data },
         training,
         distillation: None,
         ..full()

@@ -152,7 +152,7 @@ fn teacher_of_other_images_is_refused() {
         drawn: takd_datasets::Drawn { train: 200, test: 100, seed: 1 },
         ..takd_datasets::Sources::default()
     };
-    let others = takd_datasets::load(data.card.name, &sources, &mut |_| {}).unwrap();
+    let others = takd_datasets::load(&data.card.name, &sources, &mut |_| {}).unwrap();
     let teacher = alone("plane2", Protocol::Code, 1, &others);
     let (_folder, store) = store();
     run(&teacher, &others, &store).unwrap();

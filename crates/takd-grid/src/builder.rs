@@ -27,7 +27,7 @@ impl Plan {
     pub fn new(experiment: &Experiment, cards: &BTreeMap<DatasetName, Card>, ended: &Endings<'_>) -> Result<Self> {
         let mut builder = Builder::default();
         for cell in &experiment.cells {
-            builder.cell(experiment, cell, &cards[&cell.dataset], ended)?;
+            builder.cell(experiment, cell, &cards[&cell.data.name], ended)?;
         }
         Ok(builder.plan)
     }
@@ -95,7 +95,18 @@ impl Builder {
     /// Adds the runs of a cell, as far as they can be named by what has ended.
     fn cell(&mut self, experiment: &Experiment, cell: &Cell, card: &Card, ended: &Endings<'_>) -> Result<()> {
         let context = Context { experiment, cell, card, ended };
+        for network in cell.paths.iter().flat_map(|path| path.path.stages()).flat_map(|stage| stage.iter()) {
+            let (model, side) = (context.model(*network), card.height);
+            if card.height != card.width || !model.takes(side) {
+                return Err(Error::Config(format!(
+                    "{network} takes images of 32x32, and those of {} are {}x{side}: scale them to 32x32, or take ResNets, which \
+                     take every size",
+                    card.name, card.width
+                )));
+            }
+        }
         let mut state = State::default();
+        (state.planned.classes, state.planned.side) = (card.classes(), card.height);
         for &seed in &cell.seeds {
             for path in &cell.paths {
                 self.path(&context, &path.path, Some(seed), &mut state)?;
@@ -175,7 +186,7 @@ impl Builder {
         state: &mut State,
     ) -> Result<Chosen> {
         let model = context.model(path.students()[0]);
-        let epochs = search.epochs.unwrap_or_else(|| context.cell.epochs(model));
+        let epochs = search.epochs.unwrap_or_else(|| context.cell.epochs(model, context.classes()));
         let study = Study::new(search, epochs).map_err(|error| Error::Config(error.to_string()))?;
         // For each of the search's seeds, those who teach the trials; if the seed is searched, the winner of the step before.
         let seeds: Vec<Option<u64>> = match search.seeds.as_slice() {
@@ -258,7 +269,7 @@ impl Builder {
         for (place, networks) in path.stages().iter().enumerate().skip(stage) {
             for &name in networks.iter() {
                 let path = path.up_to(place, name);
-                let own = context.cell.epochs(context.model(name));
+                let own = context.cell.epochs(context.model(name), context.classes());
                 if let (Some(search), true) = (&context.cell.search, place > stage)
                     && state.expected.insert((path.clone(), None))
                 {
@@ -286,7 +297,7 @@ impl Builder {
         self.plan.later.push(Later {
             path: path.clone(),
             model: context.model(path.students()[0]),
-            dataset: context.card.name,
+            dataset: context.card.name.clone(),
             batch_size: training.batch_size,
             cost: context.cost(path, &looks),
             looks,
@@ -329,7 +340,7 @@ impl Context<'_> {
 
     /// What the networks of a path take for so many looks.
     fn cost(&self, path: &DistillationPath, looks: &Looks) -> Cost {
-        let forward = |name: ModelName| self.model(name).multiply_adds(self.classes()) as f64;
+        let forward = |name: ModelName| self.model(name).multiply_adds(self.classes(), self.card.height) as f64;
         // Forward, and backward to the weights and to the images.
         let own = forward(path.students()[0]);
         looks.cost(3.0 * own, own, path.teachers().iter().copied().map(forward).sum())
@@ -337,7 +348,7 @@ impl Context<'_> {
 
     fn training(&self, step: &Step<'_>) -> Training {
         let model = self.model(step.path.students()[0]);
-        self.cell.training_for(model, step.epochs.unwrap_or_else(|| self.cell.epochs(model)))
+        self.cell.training_for(model, step.epochs.unwrap_or_else(|| self.cell.epochs(model, self.classes())))
     }
 
     fn config(&self, step: &Step<'_>) -> Result<RunConfig> {

@@ -203,7 +203,7 @@ fn chains(teachers: &[Vec<usize>], each: impl Fn(usize) -> f64) -> Vec<f64> {
 
 /// A number for each kind of run: its network, and whether it is taught while it is trained, which takes teachers along.
 fn kinds(plan: &Plan) -> (Vec<usize>, Vec<usize>) {
-    let mut known: Vec<(ModelSpec, bool, DatasetName, usize)> = Vec::new();
+    let mut known: Vec<(ModelSpec, bool, &DatasetName, usize)> = Vec::new();
     let mut kind = |model, looks: &Looks, dataset, batch_size| {
         let kind = (model, looks.taught_live > 0.0, dataset, batch_size);
         known.iter().position(|other| *other == kind).unwrap_or_else(|| {
@@ -212,10 +212,10 @@ fn kinds(plan: &Plan) -> (Vec<usize>, Vec<usize>) {
         })
     };
     let of_runs = plan.runs.iter().map(|PlannedRun { config, looks, .. }| {
-        kind(config.model, looks, config.data.dataset, config.training.batch_size)
+        kind(config.model, looks, &config.data.dataset, config.training.batch_size)
     });
     let of_runs = of_runs.collect();
-    let later = plan.later.iter().map(|later| kind(later.model, &later.looks, later.dataset, later.batch_size));
+    let later = plan.later.iter().map(|later| kind(later.model, &later.looks, &later.dataset, later.batch_size));
     (of_runs, later.collect())
 }
 

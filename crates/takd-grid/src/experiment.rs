@@ -8,7 +8,7 @@ use crate::recipe::{
 use crate::study::{Search, SearchError, Setting, Study, Value, Values};
 use std::num::NonZeroUsize;
 use std::{fmt, str::FromStr};
-use takd_datasets::{DatasetName, Drawn};
+use takd_datasets::{DatasetName, DatasetRef, Drawn, Sources};
 use takd_distill::{DeviceType, KlReduction, LrFrom, Pick, Protocol, Training};
 use takd_models::{ModelName, ModelSpec};
 
@@ -41,7 +41,7 @@ pub struct Cell {
     /// Its name, no other cell's.
     pub name: String,
     /// What its networks are trained on.
-    pub dataset: DatasetName,
+    pub data: DatasetRef,
     /// The data set of the recipe, if the quick form has put another in its place.
     pub stands_for: Option<String>,
     /// Networks that the quick form has put in place of others: each with the one that it stands for.
@@ -170,6 +170,15 @@ pub enum ExperimentError {
         /// Why.
         problem: String,
     },
+    /// A value that is given and searched as well.
+    #[error("{setting} is given, and it is also among what is searched: leave out the one or the other")]
+    GivenAndSearched {
+        /// λ or τ.
+        setting: &'static str,
+    },
+    /// Data sets that cannot be.
+    #[error("{0}")]
+    Data(String),
     /// A preset that does not exist.
     #[error("unknown preset `{0}`; there are: full, quick")]
     UnknownPreset(String),
@@ -218,7 +227,7 @@ impl Experiment {
                         (Some(changes), Some(own)) => Some(changes.or(own)),
                         (changes, own) => changes.as_ref().or(own.as_ref()).cloned(),
                     };
-                    cell.set_search(search.as_ref())?;
+                    cell.set_search(search.as_ref(), &changes.settings)?;
                     cells.push(cell);
                 }
                 CellPaths::Known(_) => {}
@@ -248,15 +257,15 @@ impl Experiment {
     /// If λ or τ is a list of another length than the path, or the search cannot be made.
     pub fn of_path(
         path: DistillationPath,
-        dataset: DatasetName,
+        data: &DatasetRef,
         settings: &Settings,
         search: Option<&SearchSettings>,
         device: DeviceType,
     ) -> Result<Self, ExperimentError> {
-        let title = format!("{path} on {dataset}");
+        let title = format!("{path} on {}", scaled(data, settings)?.name);
         let paths = vec![CellPath { path, paper: None, at: Span::default() }];
-        let mut cell = Cell::new(dataset.as_str(), dataset, paths, settings.clone())?;
-        cell.set_search(search)?;
+        let mut cell = Cell::new(data.name.as_str(), data, paths, settings.clone())?;
+        cell.set_search(search, settings)?;
         Ok(Self {
             title,
             source: None,
@@ -270,9 +279,19 @@ impl Experiment {
         })
     }
 
+    /// These sources, and the places of the data sets that were named by them.
+    ///
+    /// # Errors
+    /// If two places have one name.
+    pub fn sources(&self, sources: Sources) -> Result<Sources, ExperimentError> {
+        let with = |sources: Sources, cell: &Cell| sources.with(&cell.data);
+        let sources = self.cells.iter().try_fold(sources, with);
+        sources.map_err(|error| ExperimentError::Data(error.to_string()))
+    }
+
     /// The data sets that it needs, each once.
     pub fn datasets(&self) -> Vec<DatasetName> {
-        let mut names: Vec<_> = self.cells.iter().map(|cell| cell.dataset).collect();
+        let mut names: Vec<_> = self.cells.iter().map(|cell| cell.data.name.clone()).collect();
         names.sort();
         names.dedup();
         names
@@ -282,10 +301,11 @@ impl Experiment {
 impl Cell {
     fn new(
         name: &str,
-        dataset: DatasetName,
+        data: &DatasetRef,
         paths: Vec<CellPath<DistillationPath>>,
         settings: Settings,
     ) -> Result<Self, ExperimentError> {
+        let data = scaled(data, &settings)?;
         let protocol = settings.protocol.unwrap_or(Protocol::Sound);
         let lambda = settings.lambda.unwrap_or(PerStep::All(LAMBDA));
         let temperature = settings.temperature.unwrap_or(PerStep::All(TEMPERATURE));
@@ -298,7 +318,7 @@ impl Cell {
         }
         Ok(Self {
             name: name.to_owned(),
-            dataset,
+            data,
             stands_for: None,
             networks: Vec::new(),
             limit: settings.limit,
@@ -318,9 +338,18 @@ impl Cell {
         })
     }
 
-    /// Has the steps of its paths searched.
-    fn set_search(&mut self, search: Option<&SearchSettings>) -> Result<(), ExperimentError> {
+    /// Has the steps of its paths searched. What a command gives, `given`, cannot be searched too.
+    fn set_search(&mut self, search: Option<&SearchSettings>, given: &Settings) -> Result<(), ExperimentError> {
         let Some(search) = search.map(|search| search.search(self.protocol)) else { return Ok(()) };
+        let is_searched = |setting| search.space.dimensions().iter().any(|dimension| dimension.setting() == setting);
+        for (setting, name, is_given) in [
+            (Setting::Lambda, "λ", given.lambda.is_some()),
+            (Setting::Temperature, "τ", given.temperature.is_some()),
+        ] {
+            if is_given && is_searched(setting) {
+                return Err(ExperimentError::GivenAndSearched { setting: name });
+            }
+        }
         if let Some(problem) = self.distrust(&search) {
             return Err(ExperimentError::Untrustworthy { cell: self.name.clone(), problem });
         }
@@ -353,7 +382,8 @@ impl Cell {
         for path in &self.paths {
             for (stage, networks) in path.path.stages().iter().enumerate() {
                 for network in networks.iter() {
-                    let training = |name: &ModelName| self.training(name.spec(self.dataset.classes()));
+                    // What is asked of it here is the same for every number of classes and of epochs.
+                    let training = |name: &ModelName| self.training_for(name.spec(1), 1);
                     let own = training(network);
                     // Unpublished ways of looking at the test images are not offered.
                     let as_published = self.protocol != Protocol::Sound && own.pick == Pick::BestTestEpoch;
@@ -373,9 +403,9 @@ impl Cell {
         None
     }
 
-    /// How a network of this cell is trained: as its protocol says, with what the experiment changes.
-    pub fn training(&self, model: ModelSpec) -> Training {
-        self.training_for(model, self.epochs(model))
+    /// How a network of this cell, of so many classes, is trained: as its protocol says, with what the experiment changes.
+    pub fn training(&self, model: ModelSpec, classes: usize) -> Training {
+        self.training_for(model, self.epochs(model, classes))
     }
 
     /// The same in so many epochs.
@@ -403,10 +433,18 @@ impl Cell {
         }
     }
 
-    /// The epochs of a network.
-    pub fn epochs(&self, model: ModelSpec) -> usize {
-        let own = self.epochs.as_ref().and_then(|epochs| epochs.of(model, self.dataset.classes()));
+    /// The epochs of a network of so many classes.
+    pub fn epochs(&self, model: ModelSpec, classes: usize) -> usize {
+        let own = self.epochs.as_ref().and_then(|epochs| epochs.of(model, classes));
         own.unwrap_or_else(|| self.protocol.epochs(model.family()))
+    }
+}
+
+/// The data set with its images at the size that the settings ask for.
+fn scaled(data: &DatasetRef, settings: &Settings) -> Result<DatasetRef, ExperimentError> {
+    match settings.size {
+        Some(size) => data.scaled(size).map_err(|error| ExperimentError::Data(error.to_string())),
+        None => Ok(data.clone()),
     }
 }
 
@@ -442,8 +480,9 @@ fn resolve(
     };
     let stand_in = quick.and_then(|quick| quick.data.get(&cell.data.value));
     let data = stand_in.unwrap_or(&cell.data);
-    let dataset = data.value.parse::<DatasetName>();
-    let dataset = dataset.map_err(|error| Box::new(recipe.error(data.at, error.to_string())))?;
+    let at = data.at;
+    let data = data.value.parse::<DatasetRef>();
+    let data = data.map_err(|error| Box::new(recipe.error(at, error.to_string())))?;
     let paths = match quick {
         Some(quick) => quick_paths(quick, paths),
         None => paths.to_vec(),
@@ -454,7 +493,7 @@ fn resolve(
         paper_source: cell.paper_source.clone(),
         note: cell.note.clone(),
         published: cell.published.clone(),
-        ..Cell::new(&cell.name, dataset, paths, settings)?
+        ..Cell::new(&cell.name, &data, paths, settings)?
     })
 }
 

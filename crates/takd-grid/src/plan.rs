@@ -70,6 +70,10 @@ pub struct PlannedRun {
 /// The runs of a cell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PlannedCell {
+    /// Number of classes of its data set.
+    pub classes: usize,
+    /// Rows and columns of its images.
+    pub side: usize,
     /// The paths that the experiment names, and those that lead to them, each with its last network alone.
     pub paths: Vec<PlannedPath>,
     /// The searches of its steps, those that lead to others first.

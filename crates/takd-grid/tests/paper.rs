@@ -1,7 +1,7 @@
 //! The recipes of the paper's tables and figures belong together: what several of them need is one run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use takd_datasets::{Card, DatasetName, Normalization};
+use takd_datasets::{Card, DatasetName, Known, Normalization};
 use takd_distill::DeviceType;
 use takd_grid::recipe::{Layout, Published, Recipe, shipped};
 use takd_grid::{Changes, Experiment, Plan, Preset};
@@ -12,15 +12,15 @@ fn plan(name: &str, preset: Preset) -> Plan {
     let recipe = Recipe::parse(recipe.text, name).unwrap();
     let changes = Changes { preset, ..Changes::default() };
     let experiment = Experiment::new(&recipe, &changes, DeviceType::Cpu).unwrap();
-    let cards: BTreeMap<_, _> = experiment.datasets().into_iter().map(|name| (name, card(name))).collect();
+    let cards: BTreeMap<_, _> = experiment.datasets().into_iter().map(|name| (name.clone(), card(name))).collect();
     Plan::new(&experiment, &cards, &|_| None).unwrap()
 }
 
 /// A card as a plan needs it.
 fn card(name: DatasetName) -> Card {
     Card {
+        class_names: name.known().map(Known::class_names).unwrap_or_default(),
         name,
-        class_names: name.class_names(),
         height: 32,
         width: 32,
         train: 50_000,

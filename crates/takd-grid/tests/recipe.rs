@@ -524,7 +524,7 @@ fn epochs_may_differ_by_network() {
     };
     let epochs = |text: &str, changes: &Changes| {
         let experiment = Experiment::new(&with(text).unwrap(), changes, DeviceType::Cpu).unwrap();
-        ["plane10", "plane2"].map(|name| experiment.cells[0].epochs(name.parse::<ModelName>().unwrap().spec(100)))
+        ["plane10", "plane2"].map(|name| experiment.cells[0].epochs(name.parse::<ModelName>().unwrap().spec(100), 100))
     };
     let as_it_is = Changes::default();
     assert_eq!(epochs("{ plane2 = 150, others = 20 }", &as_it_is), [20, 150]);

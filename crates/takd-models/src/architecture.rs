@@ -3,17 +3,34 @@
 use crate::layers::Layers;
 use crate::{Family, ModelSpec, Width, plain, resnet};
 
+/// The side of the images that the networks are made for: those of CIFAR.
+pub(crate) const SIDE: usize = 32;
+
 impl ModelSpec {
-    pub(crate) fn layers(self, classes: usize) -> Layers {
+    /// Whether it takes images of `side` x `side`: a ResNet takes the mean over what its last convolution sees, so that it takes
+    /// any from 8 on; a plain CNN connects every place of it, so that it takes 32x32 alone.
+    pub fn takes(self, side: usize) -> bool {
         match self.family() {
-            Family::Plain => plain::layers(self.size(), self.width().unwrap_or(Width::Narrow), classes),
-            Family::Resnet => resnet::layers(self.size(), classes),
+            Family::Plain => side == SIDE,
+            Family::Resnet => side >= 8,
         }
     }
 
-    /// Multiply-adds of the forward pass of one 32×32 image: convolutions and fully connected layers.
-    pub fn multiply_adds(self, classes: usize) -> u64 {
-        self.layers(classes).multiply_adds()
+    /// The layers for images of 32×32, which have the same parameters as those for any other size that it takes.
+    pub(crate) fn layers(self, classes: usize) -> Layers {
+        self.layers_at(classes, SIDE)
+    }
+
+    fn layers_at(self, classes: usize, side: usize) -> Layers {
+        match self.family() {
+            Family::Plain => plain::layers(self.size(), self.width().unwrap_or(Width::Narrow), classes),
+            Family::Resnet => resnet::layers(self.size(), classes, side),
+        }
+    }
+
+    /// Multiply-adds of the forward pass of one image of `side` x `side`: convolutions and fully connected layers.
+    pub fn multiply_adds(self, classes: usize, side: usize) -> u64 {
+        self.layers_at(classes, side).multiply_adds()
     }
 
     /// Number of trainable values, as PyTorch counts them.
@@ -21,13 +38,13 @@ impl ModelSpec {
         self.layers(classes).parameter_count()
     }
 
-    /// How many numbers a training step keeps of one 32×32 image from its forward pass for its backward pass: the output
+    /// How many numbers a training step keeps of one image of `side` x `side` from its forward pass for its backward pass: the output
     /// of each convolution and fully connected layer, and what max-pools and residual additions make of them.
     ///
     /// Times the batch and the bytes of a number (four in f32), this is most of the memory that a step needs; the backward
     /// pass adds the gradients of a few layers at a time.
-    pub fn activation_count(self, classes: usize) -> usize {
-        self.layers(classes).activation_count()
+    pub fn activation_count(self, classes: usize, side: usize) -> usize {
+        self.layers_at(classes, side).activation_count()
     }
 }
 
@@ -41,7 +58,7 @@ mod tests {
 
     #[test]
     fn multiply_adds_are_those_counted_by_hand() {
-        let count = |name: &str| spec(name).multiply_adds(10);
+        let count = |name: &str| spec(name).multiply_adds(10, 32);
         // 3→16 at 32², 16→16 at 16², 1024 → 10.
         assert_eq!(count("plane2"), 9 * 3 * 16 * 1024 + 9 * 16 * 16 * 256 + 10_240);
         // The stem; two convolutions a stage, the first of stages 2 and 3 from half the channels; two shortcuts; 64 → 10.
@@ -52,12 +69,12 @@ mod tests {
     #[test]
     fn activations_are_those_counted_by_hand() {
         // 16 channels at 32², pooled to 16², and again at 16², pooled to 8²; logits.
-        assert_eq!(spec("plane2").activation_count(10), 16 * (1024 + 256) + 16 * (256 + 64) + 10);
+        assert_eq!(spec("plane2").activation_count(10, 32), 16 * (1024 + 256) + 16 * (256 + 64) + 10);
         // Without the last pool.
-        let wide = spec("plane6-wide").activation_count(100);
+        let wide = spec("plane6-wide").activation_count(100, 32);
         assert_eq!(wide, 32 * (2 * 1024 + 256) + 64 * (2 * 256 + 64) + 128 * 2 * 64 + 100);
         // The stem; two convolutions and a sum a stage, and a shortcut in stages 2 and 3; logits.
-        assert_eq!(spec("resnet8").activation_count(10), 16 * 1024 * 4 + 32 * 256 * 4 + 64 * 64 * 4 + 10);
+        assert_eq!(spec("resnet8").activation_count(10, 32), 16 * 1024 * 4 + 32 * 256 * 4 + 64 * 64 * 4 + 10);
     }
 
     #[test]

@@ -10,9 +10,9 @@ use std::path::Path;
 use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, Precision, Then, reference};
 use takd_rng::Streams;
 
-/// A built network: `[batch, 3, 32, 32]` normalised images in, `[batch, classes]` logits out.
+/// A built network: `[batch, 3, side, side]` normalised images in, of a side that it [takes](ModelSpec::takes), `[batch, classes]` logits out.
 ///
-/// Images may lie in memory in any order; channels-last memory (a permuted view of `[batch, 32, 32, 3]`) saves a copy.
+/// Images may lie in memory in any order; channels-last memory (a permuted view of `[batch, side, side, 3]`) saves a copy.
 #[derive(Clone, Debug)]
 pub struct Network {
     spec: ModelSpec,

@@ -2,6 +2,7 @@
 //! connected layers.
 
 use crate::Width::{self, Narrow, Wide};
+use crate::architecture::SIDE;
 use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Layers, Pool};
 
 /// One entry of the paper's table.
@@ -40,7 +41,7 @@ fn table(size: usize, width: Width) -> &'static [Step] {
 pub(crate) fn layers(size: usize, width: Width, classes: usize) -> Layers {
     let mut convolutional = Vec::new();
     let mut fully_connected = Vec::new();
-    let (mut channels, mut side) = (3, 32);
+    let (mut channels, mut side) = (3, SIDE);
     // Convolution, normalisation, ReLU and max-pool are numbered as in the published `nn.Sequential`.
     let mut number = 0;
     let steps = table(size, width);

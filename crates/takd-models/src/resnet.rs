@@ -3,14 +3,15 @@
 
 use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Layers, Pool, Shortcut};
 
-pub(crate) fn layers(depth: usize, classes: usize) -> Layers {
+/// The layers for images of `side` x `side`. Their parameters are the same for every side.
+pub(crate) fn layers(depth: usize, classes: usize, side: usize) -> Layers {
     let blocks_per_stage = (depth - 2) / 6;
     let bias = Bias::Absent;
     let (name, norm) = ("conv1".to_owned(), "bn1".to_owned());
-    let stem = Conv { name, norm, kernel: 3, stride: 1, inputs: 3, outputs: 16, bias, side: 32 };
+    let stem = Conv { name, norm, kernel: 3, stride: 1, inputs: 3, outputs: 16, bias, side };
     let mut convolutional = vec![Layer::Conv { conv: stem, pool: Pool::None }];
     let mut channels = 16;
-    for (stage, outputs, side) in [(1, 16, 32), (2, 32, 16), (3, 64, 8)] {
+    for (stage, outputs, side) in [(1, 16, side), (2, 32, side.div_ceil(2)), (3, 64, side.div_ceil(4))] {
         for block in 0..blocks_per_stage {
             let conv = |name: &str, norm: &str, kernel, inputs, stride| {
                 let [name, norm] = [name, norm].map(|part| format!("layer{stage}.{block}.{part}"));

@@ -16,7 +16,7 @@ impl<'a> Student<'a> {
     /// The students of a cell, the largest first.
     pub(crate) fn all(cell: &'a CellReport) -> Vec<Self> {
         let mut ordered: Vec<&PathReport> = cell.paths.iter().collect();
-        ordered.sort_by_key(|path| std::cmp::Reverse(path.forward_multiply_adds(cell.classes)));
+        ordered.sort_by_key(|path| std::cmp::Reverse(path.forward_multiply_adds(cell)));
         let mut names: Vec<&[String]> = Vec::new();
         for path in ordered {
             if !names.contains(&path.student()) {
@@ -29,7 +29,7 @@ impl<'a> Student<'a> {
     fn of(cell: &'a CellReport, name: &[String]) -> Self {
         let paths = || cell.paths.iter().filter(|path| path.student() == name);
         let mut direct: Vec<&PathReport> = paths().filter(|path| path.stages.len() == 2).collect();
-        direct.sort_by_key(|path| path.teachers.iter().map(|teacher| teacher.multiply_adds(cell.classes)).sum::<u64>());
+        direct.sort_by_key(|path| path.teachers.iter().map(|teacher| teacher.multiply_adds(cell.classes, cell.side)).sum::<u64>());
         Self {
             alone: paths().find(|path| path.stages.len() == 1),
             direct,

@@ -104,9 +104,10 @@ impl<'a> Collected<'a> {
         let first = first.ok_or_else(|| Error::OtherPlan(format!("its cell `{}` has no runs", cell.name)))?;
         let mut report = CellReport {
             name: cell.name.clone(),
-            dataset: cell.dataset,
+            dataset: cell.data.name.clone(),
             stands_for: cell.stands_for.clone(),
-            classes: cell.dataset.classes(),
+            classes: planned.classes,
+            side: planned.side,
             train_images: self.get(first)?.config.data.train_images,
             protocol: cell.protocol,
             seeds: cell.seeds.clone(),

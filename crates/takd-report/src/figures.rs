@@ -167,7 +167,7 @@ fn assistants(cell: &CellReport) -> Vec<Figure> {
     for choice in &cell.choices {
         let alone = |name: &str| cell.named(name);
         let mut by_size: Vec<_> = choice.candidates.iter().collect();
-        let size = |name: &str| alone(name).map_or(0, |path| path.forward_multiply_adds(cell.classes));
+        let size = |name: &str| alone(name).map_or(0, |path| path.forward_multiply_adds(cell));
         by_size.sort_by_key(|candidate| size(&candidate.assistant));
 
         let paths: Vec<Option<&PathReport>> = by_size.iter().map(|candidate| cell.named(&candidate.path)).collect();

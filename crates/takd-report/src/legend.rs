@@ -94,7 +94,7 @@ fn changes(cell: &Cell, report: &CellReport) -> String {
     // Networks of a family are trained alike but for their epochs.
     let mut trainings: Vec<(Family, Training, Vec<ModelSpec>)> = Vec::new();
     for network in report.paths.iter().map(|path| path.network) {
-        let training = cell.training(network);
+        let training = cell.training(network, report.classes);
         match trainings.iter_mut().find(|(family, known, _)| *family == network.family() && *known == training) {
             Some((.., networks)) if networks.contains(&network) => {}
             Some((.., networks)) => networks.push(network),
@@ -240,7 +240,7 @@ fn trained_on(experiment: &Experiment) -> String {
 }
 
 fn test_images(cells: &[CellReport]) -> Option<String> {
-    let finished = cells.iter().filter_map(|cell| Some((cell.dataset, results(cell).next()?.test_images)));
+    let finished = cells.iter().filter_map(|cell| Some((&cell.dataset, results(cell).next()?.test_images)));
     let counts: BTreeSet<_> = finished.collect();
     let counts: Vec<String> = counts.into_iter().map(|(name, count)| format!("{count} of {name}")).collect();
     (!counts.is_empty()).then(|| format!("Test images: {}.", counts.join(", ")))

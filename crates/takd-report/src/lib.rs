@@ -15,7 +15,7 @@
 //! mean says of how many seeds it is.
 //!
 //! ```
-//! use takd_datasets::{DatasetName, Drawn, Sources, load};
+//! use takd_datasets::{Drawn, Known, Sources, load};
 //! use takd_distill::{DeviceType, Runs};
 //! use takd_grid::recipe::Recipe;
 //! use takd_grid::{Changes, Experiment, Plan};
@@ -35,8 +35,8 @@
 //! "#;
 //! let experiment = Experiment::new(&Recipe::parse(recipe, "mine.toml")?, &Changes::default(), DeviceType::Cpu)?;
 //! let sources = Sources { drawn: Drawn { train: 100, test: 50, seed: 0 }, ..Sources::default() };
-//! let card = load(DatasetName::Shapes10, &sources, &mut |_| {})?.card;
-//! let plan = Plan::new(&experiment, &[(DatasetName::Shapes10, card)].into(), &|_| None)?;
+//! let card = load(&Known::Shapes10.into(), &sources, &mut |_| {})?.card;
+//! let plan = Plan::new(&experiment, &[(Known::Shapes10.into(), card)].into(), &|_| None)?;
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();

@@ -54,6 +54,8 @@ pub struct CellReport {
     pub stands_for: Option<String>,
     /// Number of classes.
     pub classes: usize,
+    /// Rows and columns of an image.
+    pub side: usize,
     /// Training images, held-out ones included.
     pub train_images: usize,
     /// Whose rules it follows.
@@ -228,8 +230,8 @@ impl PathReport {
     }
 
     /// The multiplications of one look at an image.
-    pub(crate) fn forward_multiply_adds(&self, classes: usize) -> u64 {
-        self.network.multiply_adds(classes)
+    pub(crate) fn forward_multiply_adds(&self, cell: &CellReport) -> u64 {
+        self.network.multiply_adds(cell.classes, cell.side)
     }
 }
 

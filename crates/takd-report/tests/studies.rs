@@ -4,7 +4,7 @@ mod common;
 
 use common::{World, card};
 use std::collections::{BTreeMap, HashMap};
-use takd_datasets::DatasetName;
+use takd_datasets::Known;
 use takd_distill::{Evaluation, RunConfig, RunResult};
 use takd_grid::study::{Setting, Value};
 use takd_grid::{Changes, Plan};
@@ -54,7 +54,7 @@ fn result(config: &RunConfig) -> RunResult {
 
 /// Ends every run that has a name, so many times, or until none is left.
 fn go_on(world: &mut World, times: usize) {
-    let cards: BTreeMap<_, _> = [(DatasetName::Cifar10, card(DatasetName::Cifar10))].into();
+    let cards: BTreeMap<_, _> = [Known::Cifar10].map(|known| (known.into(), card(known.into()))).into();
     let mut ended = HashMap::new();
     for _ in 0..times {
         let left: Vec<_> = world.plan.runs.iter().filter(|run| !ended.contains_key(&run.id)).collect();

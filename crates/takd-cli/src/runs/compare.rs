@@ -23,7 +23,7 @@ Examples:
       does the assistant help?
   takd runs compare 7b76,90ab 1f0c,22de
       any runs: of each side one for each seed
-  takd runs compare plane4 plane2 --dataset cifar10 --epochs 20 --json
+  takd runs compare plane4 plane2 --data cifar10 --epochs 20 --json
       where a folder has several kinds of runs
 
 Exit status: 0, whatever comes out; 1 if there are no such runs, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
@@ -34,7 +34,7 @@ pub(crate) struct Args {
     second: String,
     /// Only runs on this data set
     #[arg(long, value_name = "DATASET")]
-    dataset: Option<String>,
+    data: Option<String>,
     /// Only runs of so many epochs
     #[arg(long)]
     epochs: Option<usize>,
@@ -105,7 +105,7 @@ fn side(name: &str, listed: &[Summary], runs: &Runs, args: &Args) -> Result<Side
             let path = path.to_string();
             let wanted = |run: &&Summary| {
                 run.path.as_ref() == Some(&path)
-                    && args.dataset.as_ref().is_none_or(|dataset| run.dataset.as_ref() == Some(dataset))
+                    && args.data.as_ref().is_none_or(|dataset| run.dataset.as_ref() == Some(dataset))
                     && args.epochs.is_none_or(|epochs| run.epochs == Some(epochs))
             };
             listed.iter().filter(wanted).collect()
@@ -125,7 +125,7 @@ fn side(name: &str, listed: &[Summary], runs: &Runs, args: &Args) -> Result<Side
         };
         if let Some(other) = side.runs.iter().find(|other| other.seed == seed) {
             bail!(
-                "{} has several runs of seed {seed}, {} and {}: choose by --dataset and --epochs, or name the runs by their ids",
+                "{} has several runs of seed {seed}, {} and {}: choose by --data and --epochs, or name the runs by their ids",
                 side.name,
                 other.run,
                 run.id
@@ -136,7 +136,7 @@ fn side(name: &str, listed: &[Summary], runs: &Runs, args: &Args) -> Result<Side
             None => side.like = Some(config),
             Some(like) if same_but_for_seed(like, &config) => {}
             Some(_) => bail!(
-                "the runs {} and {} of {} differ in more than their seeds: `takd runs show` says in what; choose by --dataset and \
+                "the runs {} and {} of {} differ in more than their seeds: `takd runs show` says in what; choose by --data and \
                  --epochs, or name the runs by their ids",
                 side.runs[0].run,
                 run.id,

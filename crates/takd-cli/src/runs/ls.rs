@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 #[command(after_help = "\
 Examples:
   takd runs ls
-  takd runs ls --dataset cifar10 --state finished --sort accuracy
+  takd runs ls --data cifar10 --state finished --sort accuracy
   takd runs ls --json | jq '.[] | select(.test_accuracy > 0.7) | .id'
 
 Exit status: 0, damaged runs or not; 1 if the folder cannot be read, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     network: Option<String>,
     /// Only runs on this data set
     #[arg(long, value_name = "DATASET")]
-    dataset: Option<String>,
+    data: Option<String>,
     /// Only runs of this seed
     #[arg(long)]
     seed: Option<u64>,
@@ -102,7 +102,7 @@ fn is_wanted(run: &Summary, args: &Args) -> bool {
         run.path.as_ref().is_some_and(|path| path.split([' ', '→', '+']).any(|name| name == network))
     };
     args.network.as_ref().is_none_or(on_path)
-        && args.dataset.as_ref().is_none_or(|dataset| run.dataset.as_ref() == Some(dataset))
+        && args.data.as_ref().is_none_or(|dataset| run.dataset.as_ref() == Some(dataset))
         && args.seed.is_none_or(|seed| run.seed == Some(seed))
         && args.state.is_none_or(|state| run.state == state)
 }

@@ -43,7 +43,7 @@ pub fn json(bytes: &[u8]) -> serde_json::Value {
 /// A small training along a path, in `out`.
 pub fn distill(path: &[&str], out: &Path, more: &[&str]) -> Command {
     let mut command = takd(&["distill"]);
-    command.args(path).args(["--dataset", "shapes10", "--limit", "100", "--out"]).arg(out).args(more);
+    command.args(path).args(["--data", "shapes10", "--limit", "100", "--out"]).arg(out).args(more);
     command
 }
 

@@ -1,7 +1,7 @@
 //! How many images are drawn, and the drawing of them all.
 
 use super::picture::{self, SIDE};
-use crate::{Dataset, DatasetName, Error, Images, Progress, Result, Split, Stage};
+use crate::{Dataset, Error, Images, Known, Progress, Result, Split, Stage};
 use rayon::prelude::*;
 
 /// The version of the drawing code. It rises whenever that draws other pixels or labels, so that no kept card is taken for
@@ -32,10 +32,10 @@ impl Default for Drawn {
 }
 
 /// Draws both splits.
-pub(crate) fn draw(name: DatasetName, drawn: &Drawn, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
+pub(crate) fn draw(name: Known, drawn: &Drawn, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
     for (split, len) in [(Split::Train, drawn.train), (Split::Test, drawn.test)] {
         if len == 0 {
-            return Err(Error::Empty { name, split });
+            return Err(Error::Empty { name: name.into(), split });
         }
     }
     let train = draw_split(name, Split::Train, drawn.train, drawn.seed, progress)?;
@@ -44,11 +44,11 @@ pub(crate) fn draw(name: DatasetName, drawn: &Drawn, progress: &mut dyn FnMut(Pr
         "{name}: images drawn by code ({} train, {} test, seed {}); not photographs, and no stand-in for results on CIFAR",
         drawn.train, drawn.test, drawn.seed
     );
-    Dataset::new(name, train, test, origin)
+    Dataset::new(name.into(), name.class_names(), train, test, origin)
 }
 
 fn draw_split(
-    name: DatasetName,
+    name: Known,
     split: Split,
     len: usize,
     seed: u64,
@@ -73,6 +73,6 @@ fn draw_split(
 }
 
 /// Image `i`'s class. Taking turns keeps the classes balanced however many images there are.
-fn label(name: DatasetName, i: usize) -> u32 {
+fn label(name: Known, i: usize) -> u32 {
     (i % name.classes()) as u32
 }

@@ -7,16 +7,16 @@ use super::{
     colour::{PALETTE, Rgb, apart, near, uniform},
     forms::Form,
 };
-use crate::DatasetName;
+use crate::Known;
 use rand::{Rng, RngExt};
 
 /// Rows and columns of an image.
 pub(super) const SIDE: usize = 32;
 
 /// Draws class `label` of `name` into `pixels`, `[32, 32, 3]`.
-pub(super) fn draw(name: DatasetName, label: u32, rng: &mut impl Rng, pixels: &mut [u8]) {
+pub(super) fn draw(name: Known, label: u32, rng: &mut impl Rng, pixels: &mut [u8]) {
     let form = match name {
-        DatasetName::Shapes100 => Form { shape: label / 10, texture: label % 10 },
+        Known::Shapes100 => Form { shape: label / 10, texture: label % 10 },
         _ => Form { shape: label, texture: rng.random_range(0..10) },
     };
     // Easy pictures start the learning, hard ones tell large networks from small ones. Above 0.8 no network learns anything

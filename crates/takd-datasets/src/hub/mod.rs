@@ -1,9 +1,8 @@
 //! Finding a data set's parquet files on the hub, or in the cache that an earlier download filled.
 
 use crate::{
-    DatasetName, Error, Looked, Progress, Result, Split, Stage, layout,
-    lookup::{Lookup, in_folder},
-    regular_file,
+    Error, Known, Looked, Progress, Result, Split, Stage, layout, regular_file,
+    source::{Lookup, in_folder},
 };
 use hf_hub::{
     Cache, Repo,
@@ -63,43 +62,43 @@ impl Hub {
     }
 
     /// The data set's address, for messages.
-    pub(crate) fn address(&self, name: DatasetName) -> String {
-        format!("{}/{}", self.endpoint, repo(name).url())
+    pub(crate) fn address(&self, known: Known) -> String {
+        format!("{}/{}", self.endpoint, repo(known).url())
     }
 
     /// The data set's files in the cache; else they are downloaded into it.
-    pub(crate) fn find(&self, name: DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Lookup> {
-        let mut looked = match self.find_in_cache(name)? {
+    pub(crate) fn find(&self, known: Known, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Lookup> {
+        let mut looked = match self.find_in_cache(known)? {
             Lookup::Missing(looked) => looked,
             found => return Ok(found),
         };
         let Some(cache) = &self.cache else { return Ok(Lookup::Missing(looked)) };
-        let place = format!("the hub, {}", self.address(name));
+        let place = format!("the hub, {}", self.address(known));
         if self.offline {
             looked.push(Looked { place, found: "not asked (offline)".into() });
             return Ok(Lookup::Missing(looked));
         }
-        if let Download::OutOfReach(found) = self.download(name, cache, progress)? {
+        if let Download::OutOfReach(found) = self.download(known, cache, progress)? {
             looked.push(Looked { place, found });
             return Ok(Lookup::Missing(looked));
         }
-        match self.find_in_cache(name)? {
+        match self.find_in_cache(known)? {
             Lookup::Found(files) => Ok(Lookup::Found(files)),
             Lookup::Missing(looked) => {
                 let found: Vec<String> = looked.into_iter().map(|looked| looked.found).collect();
                 let problem = format!("after the download its cache holds {}", found.join(", "));
-                Err(Error::Hub { repo: layout::repository(name), problem })
+                Err(Error::Hub { repo: layout::repository(known), problem })
             }
         }
     }
 
     /// The data set's files as an earlier download left them. Asks nothing of the network.
-    pub(crate) fn find_in_cache(&self, name: DatasetName) -> Result<Lookup> {
+    pub(crate) fn find_in_cache(&self, known: Known) -> Result<Lookup> {
         let Some(cache) = &self.cache else {
             let (place, found) = ("the hub's cache".into(), "no home folder; set HF_HOME".into());
             return Ok(Lookup::Missing(vec![Looked { place, found }]));
         };
-        let folder = cache.join(repo(name).folder_name());
+        let folder = cache.join(repo(known).folder_name());
         let missing = |found: String| {
             Ok(Lookup::Missing(vec![Looked { place: format!("the hub's cache, {}", folder.display()), found }]))
         };
@@ -107,7 +106,7 @@ impl Hub {
             return missing("not there".into());
         };
         let snapshot = folder.join("snapshots").join(String::from_utf8_lossy(&commit).trim());
-        match in_folder(&snapshot.join(layout::folder(name))) {
+        match in_folder(&snapshot.join(layout::folder(known))) {
             // A download that was broken off between two shards; the hub has the others.
             Err(Error::MissingShard { missing: shard, .. }) => missing(format!("no {shard}")),
             Ok(Lookup::Missing(looked)) => {
@@ -118,8 +117,8 @@ impl Hub {
     }
 
     /// Brings all files of both splits into the cache.
-    fn download(&self, name: DatasetName, cache: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Download> {
-        let failed = |problem: String| Error::Hub { repo: layout::repository(name), problem };
+    fn download(&self, known: Known, cache: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Download> {
+        let failed = |problem: String| Error::Hub { repo: layout::repository(known), problem };
         let mut builder = ApiBuilder::from_cache(Cache::new(cache.to_path_buf()))
             .with_endpoint(self.endpoint.clone())
             .with_progress(false)
@@ -128,11 +127,11 @@ impl Hub {
             builder = builder.with_token(self.token.clone());
         }
         let api = builder.build().map_err(|error| failed(error.to_string()))?;
-        let listed = match list_files(&api, &repo(name)) {
+        let listed = match list_files(&api, &repo(known)) {
             Ok(listed) => listed,
             Err(problem) => return Ok(Download::OutOfReach(problem)),
         };
-        let prefix = format!("{}/", layout::folder(name));
+        let prefix = format!("{}/", layout::folder(known));
         let mut files: Vec<String> = listed
             .into_iter()
             .filter(|file| {
@@ -146,7 +145,7 @@ impl Hub {
         if files.is_empty() {
             return Err(failed(format!("it lists no {prefix}*.parquet")));
         }
-        let repo = api.repo(repo(name));
+        let repo = api.repo(repo(known));
         for file in &files {
             let report = DownloadProgress { progress: &mut *progress, file, done: 0, total: 0 };
             repo.download_with_progress(file, report).map_err(|error| {
@@ -157,8 +156,8 @@ impl Hub {
     }
 }
 
-fn repo(name: DatasetName) -> Repo {
-    Repo::dataset(layout::repository(name))
+fn repo(known: Known) -> Repo {
+    Repo::dataset(layout::repository(known))
 }
 
 /// The hub's list of the repository's files. Asked in a thread of its own, because a network that swallows packets would keep

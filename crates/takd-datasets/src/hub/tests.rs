@@ -1,7 +1,7 @@
 //! Against a hub of our own on this machine, which answers as the real one does.
 
 use super::*;
-use crate::lookup::Files;
+use crate::source::Found;
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -94,7 +94,7 @@ fn answer(stream: &TcpStream, files: &[(String, Vec<u8>)], log: &Mutex<Vec<Strin
 }
 
 /// The files that were found.
-fn found(lookup: Lookup) -> Files {
+fn found(lookup: Lookup) -> Found {
     match lookup {
         Lookup::Found(files) => files,
         Lookup::Missing(looked) => panic!("not found: {looked:?}"),
@@ -126,7 +126,7 @@ fn download_reports_its_progress_and_the_cache_serves_the_next_load_without_the_
     let server = TestHub::start(&files());
     let endpoint = server.endpoint.clone();
     let mut last: Vec<(String, u64, u64)> = Vec::new();
-    let lookup = hub(&endpoint, cache.path(), false).find(DatasetName::Cifar10, &mut |progress| {
+    let lookup = hub(&endpoint, cache.path(), false).find(Known::Cifar10, &mut |progress| {
         assert_eq!(progress.stage, Stage::Download);
         assert!(progress.done <= progress.total);
         last.retain(|(what, ..)| what != progress.what);
@@ -134,13 +134,13 @@ fn download_reports_its_progress_and_the_cache_serves_the_next_load_without_the_
     });
     let first = found(lookup.unwrap());
     assert_eq!(last, [(TEST.to_string(), 70_000, 70_000), (TRAIN.to_string(), 300_000, 300_000)]);
-    assert_eq!(fs::read(&first.train[0]).unwrap(), files()[2].1);
-    assert_eq!(fs::read(&first.test[0]).unwrap(), files()[1].1);
+    assert_eq!(fs::read(&first.files().unwrap()[0]).unwrap(), files()[2].1);
+    assert_eq!(fs::read(&first.files().unwrap()[1]).unwrap(), files()[1].1);
     assert!(server.requests().iter().all(|path| !path.contains("README")), "{:?}", server.requests());
 
     drop(server);
-    let again = hub(&endpoint, cache.path(), false).find(DatasetName::Cifar10, &mut |_| panic!("a download")).unwrap();
-    assert_eq!(found(again).train, first.train);
+    let again = hub(&endpoint, cache.path(), false).find(Known::Cifar10, &mut |_| panic!("a download")).unwrap();
+    assert_eq!(found(again), first);
 }
 
 #[test]
@@ -148,8 +148,8 @@ fn cache_is_read_offline() {
     let cache = tempfile::tempdir().unwrap();
     keep(cache.path(), TRAIN);
     keep(cache.path(), TEST);
-    let files = found(hub("http://127.0.0.1:9", cache.path(), true).find(DatasetName::Cifar10, &mut |_| {}).unwrap());
-    assert!(files.train[0].ends_with(TRAIN) && files.test[0].ends_with(TEST));
+    let files = found(hub("http://127.0.0.1:9", cache.path(), true).find(Known::Cifar10, &mut |_| {}).unwrap());
+    assert!(files.files().unwrap()[0].ends_with(TRAIN) && files.files().unwrap()[1].ends_with(TEST));
 }
 
 #[test]
@@ -159,8 +159,8 @@ fn download_that_was_broken_off_between_two_files_goes_on() {
     keep(cache.path(), "plain_text/train-00000-of-00002.parquet");
     let shards = ["plain_text/train-00000-of-00002.parquet", "plain_text/train-00001-of-00002.parquet"];
     let server = TestHub::start(&[(TEST, vec![1; 10]), (shards[0], vec![2; 10]), (shards[1], vec![3; 10])]);
-    let files = found(hub(&server.endpoint, cache.path(), false).find(DatasetName::Cifar10, &mut |_| {}).unwrap());
-    assert_eq!(files.train.len(), 2);
+    let files = found(hub(&server.endpoint, cache.path(), false).find(Known::Cifar10, &mut |_| {}).unwrap());
+    assert_eq!(files.files().unwrap().len(), 3);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn hub_out_of_reach_is_one_of_the_places_that_were_looked_into() {
     let cache = tempfile::tempdir().unwrap();
     let closed = TestHub::start(&[]).endpoint.clone();
     for (offline, reason) in [(false, "not reached ("), (true, "not asked (offline)")] {
-        let lookup = hub(&closed, cache.path(), offline).find(DatasetName::Cifar10, &mut |_| {}).unwrap();
+        let lookup = hub(&closed, cache.path(), offline).find(Known::Cifar10, &mut |_| {}).unwrap();
         let Lookup::Missing(looked) = lookup else { panic!("{lookup:?}") };
         assert_eq!(looked.len(), 2);
         assert!(looked[0].place.contains("datasets--uoft-cs--cifar10"), "{looked:?}");
@@ -182,7 +182,7 @@ fn hub_out_of_reach_is_one_of_the_places_that_were_looked_into() {
 fn hub_without_the_files_is_named_with_what_it_lacks() {
     let cache = tempfile::tempdir().unwrap();
     let server = TestHub::start(&[("README.md", vec![1; 10])]);
-    let error = hub(&server.endpoint, cache.path(), false).find(DatasetName::Cifar10, &mut |_| {}).unwrap_err();
+    let error = hub(&server.endpoint, cache.path(), false).find(Known::Cifar10, &mut |_| {}).unwrap_err();
     assert_eq!(error.to_string(), "the hub's `uoft-cs/cifar10`: it lists no plain_text/*.parquet");
 }
 
@@ -196,12 +196,12 @@ fn ref_that_is_no_regular_file_or_too_large_is_refused_without_waiting_for_it() 
     fs::remove_file(&main).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &main).unwrap();
     let hub = hub("http://127.0.0.1:9", cache.path(), true);
-    let error = hub.find(DatasetName::Cifar10, &mut |_| {}).unwrap_err();
+    let error = hub.find(Known::Cifar10, &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::NotAFile { kind: "a device", .. }), "{error}");
 
     fs::remove_file(&main).unwrap();
     fs::write(&main, "0".repeat(5000)).unwrap();
-    let error = hub.find(DatasetName::Cifar10, &mut |_| {}).unwrap_err();
+    let error = hub.find(Known::Cifar10, &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::TooLarge { found: 5000, .. }), "{error}");
     assert!(error.to_string().contains("refs/main"), "{error}");
 }
@@ -210,14 +210,14 @@ fn ref_that_is_no_regular_file_or_too_large_is_refused_without_waiting_for_it() 
 fn message_of_a_failed_search_names_every_place_and_what_a_folder_must_hold() {
     let cache = tempfile::tempdir().unwrap();
     let hub = hub("http://127.0.0.1:9", cache.path(), true);
-    let lookup = hub.find(DatasetName::Cifar10, &mut |_| {}).unwrap();
+    let lookup = hub.find(Known::Cifar10, &mut |_| {}).unwrap();
     let Lookup::Missing(looked) = lookup else { panic!("{lookup:?}") };
-    let message = Error::NotFound { name: DatasetName::Cifar10, folder: None, looked }.to_string();
+    let message = Error::NotFound { name: Known::Cifar10.into(), folder: None, looked }.to_string();
     for part in [
         "the data set cifar10 was not found",
         "datasets--uoft-cs--cifar10: not there",
         "the hub, http://127.0.0.1:9",
-        "cifar10/plain_text/train-*.parquet",
+        "train-*.parquet and test-*.parquet with columns `image`",
         "shapes10",
     ] {
         assert!(message.contains(part), "no `{part}` in: {message}");

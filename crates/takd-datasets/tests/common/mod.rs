@@ -8,7 +8,7 @@ use parquet::{
     schema::parser::parse_message_type,
 };
 use std::{fs, path::Path, sync::Arc};
-use takd_datasets::{Dataset, DatasetName, Result, Sources, load};
+use takd_datasets::{Dataset, Known, Result, Sources, load};
 
 /// A row: the image's file, if any, and its label, if any.
 pub type Row = (Option<Vec<u8>>, Option<i64>);
@@ -80,7 +80,7 @@ pub fn write_cifar10(dir: &Path, train: &[Row], test: &[Row]) {
 }
 
 /// Loads from this folder and no other place.
-pub fn load_from(dir: &Path, name: DatasetName) -> Result<Dataset> {
+pub fn load_from(dir: &Path, known: Known) -> Result<Dataset> {
     let sources = Sources { folder: Some(dir.into()), ..Sources::default() };
-    load(name, &sources, &mut |_| {})
+    load(&known.into(), &sources, &mut |_| {})
 }

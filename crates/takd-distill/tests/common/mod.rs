@@ -5,7 +5,7 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use takd_datasets::{Dataset, DatasetName, Drawn, Sources, load};
+use takd_datasets::{Dataset, Drawn, Known, Sources, load};
 use takd_distill::{
     DataConfig, DeviceType, Distillation, Event, KlReduction, NUMERICS, Pass, Protocol, Result, Retry, RunConfig,
     RunResult, RunSettings, Runs, Session, Training, train,
@@ -39,7 +39,7 @@ pub fn session() -> Session {
 /// 200 training images of 10 classes, and 100 to test on.
 pub fn shapes() -> Dataset {
     let sources = Sources { drawn: Drawn { train: 200, test: 100, seed: 0 }, ..Sources::default() };
-    load(DatasetName::Shapes10, &sources, &mut |_| {}).expect("drawn images need nothing")
+    load(&Known::Shapes10.into(), &sources, &mut |_| {}).expect("drawn images need nothing")
 }
 
 /// `epochs` of a network alone, in batches of 32: 7 steps an epoch.

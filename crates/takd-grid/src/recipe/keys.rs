@@ -32,7 +32,7 @@ pub enum TableKind {
 
 const RECIPE: &[&str] = &["title", "source", "layout", "notes", "defaults", "cell", "quick", "search"];
 const SETTINGS: &[&str] =
-    &["protocol", "seeds", "lambda", "temperature", "kl_reduction", "epochs", "limit", "replays", "training"];
+    &["protocol", "seeds", "lambda", "temperature", "kl_reduction", "epochs", "limit", "size", "replays", "training"];
 const CELL: &[&str] = &["name", "data", "paths", "paper", "paper_source", "published", "note", "missing"];
 const QUICK: &[&str] = &["data", "networks", "drawn"];
 const FAMILIES: [&str; 2] = ["plain", "resnet"];

@@ -47,6 +47,7 @@
 //! | `kl_reduction` | how the KL term is averaged: `"batch-mean"` or `"mean"` |
 //! | `epochs` | how often each training image is seen; a table such as `{ plane2 = 150, others = 20 }` says it for each network |
 //! | `limit` | use only so many training images |
+//! | `size` | scale the images to so many rows and columns: the square in the middle of each |
 //! | `replays` | draw so many augmented forms of each image once, and see them in turn |
 //!
 //! The training of each family of networks, in `[defaults.training.plain]`, `[defaults.training.resnet]` and the same

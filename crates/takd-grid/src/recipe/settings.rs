@@ -29,6 +29,8 @@ pub struct Settings {
     pub epochs: Option<Epochs>,
     /// How many training images are used, 1 or more.
     pub limit: Option<usize>,
+    /// How many rows and columns the images are scaled to, 1 to [`MAX_SIDE`](takd_datasets::MAX_SIDE).
+    pub size: Option<usize>,
     /// How many augmented forms of each image are drawn once and seen in turn.
     pub replays: Option<NonZeroUsize>,
     /// What differs from the protocol's training.
@@ -146,6 +148,7 @@ impl Settings {
             kl_reduction: self.kl_reduction.or(others.kl_reduction),
             epochs: self.epochs.clone().or_else(|| others.epochs.clone()),
             limit: self.limit.or(others.limit),
+            size: self.size.or(others.size),
             replays: self.replays.or(others.replays),
             training: TrainingByFamily {
                 plain: self.training.plain.or(&others.training.plain),
@@ -187,6 +190,7 @@ pub(super) fn read(table: &Table<'_>) -> Result<Settings> {
             .transpose()?,
         epochs: table.get("epochs").map(|item| epochs(&item)).transpose()?,
         limit: count(table, "limit")?,
+        size: count(table, "size")?,
         replays: count(table, "replays")?.and_then(NonZeroUsize::new),
         training: table.get("training").map(|item| training(&item, &table.kind)).transpose()?.unwrap_or_default(),
     })

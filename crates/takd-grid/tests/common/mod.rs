@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use takd_datasets::{Card, Dataset, DatasetName, Drawn, Sources, load};
+use takd_datasets::{Card, Dataset, DatasetName, Drawn, Known, Sources, load};
 use takd_distill::{DataConfig, DeviceType, Result, Retry, Runs, Session};
 use takd_grid::recipe::{Epochs, PerStep, Recipe, Settings};
 use takd_grid::{Changes, Experiment, Plan};
@@ -13,20 +13,20 @@ use takd_store::Start;
 use tempfile::TempDir;
 
 /// 100 training images, and 50 to test on.
-pub fn shapes(name: DatasetName) -> Arc<Dataset> {
+pub fn shapes(known: Known) -> Arc<Dataset> {
     let sources = Sources { drawn: Drawn { train: 100, test: 50, seed: 0 }, ..Sources::default() };
-    Arc::new(load(name, &sources, &mut |_| {}).unwrap())
+    Arc::new(load(&known.into(), &sources, &mut |_| {}).unwrap())
 }
 
 /// The images of any configuration.
 pub fn data() -> impl Fn(&DataConfig) -> Result<Arc<Dataset>> + Sync {
     let all: BTreeMap<DatasetName, Arc<Dataset>> =
-        [DatasetName::Shapes10, DatasetName::Shapes100].map(|name| (name, shapes(name))).into();
+        [Known::Shapes10, Known::Shapes100].map(|known| (known.into(), shapes(known))).into();
     move |config| Ok(Arc::clone(&all[&config.dataset]))
 }
 
 pub fn cards() -> BTreeMap<DatasetName, Card> {
-    [DatasetName::Shapes10, DatasetName::Shapes100].map(|name| (name, shapes(name).card.clone())).into()
+    [Known::Shapes10, Known::Shapes100].map(|known| (known.into(), shapes(known).card.clone())).into()
 }
 
 /// The plan of a recipe, with changes.
@@ -45,7 +45,7 @@ pub fn plan(path: &str, epochs: usize, seeds: &[u64]) -> Plan {
         ..Settings::default()
     };
     let path = path.parse().unwrap();
-    let experiment = Experiment::of_path(path, DatasetName::Shapes10, &settings, None, DeviceType::Cpu).unwrap();
+    let experiment = Experiment::of_path(path, &Known::Shapes10.into(), &settings, None, DeviceType::Cpu).unwrap();
     Plan::new(&experiment, &cards(), &|_| None).unwrap()
 }
 

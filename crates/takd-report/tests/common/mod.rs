@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use std::collections::BTreeMap;
-use takd_datasets::{Card, DatasetName, Normalization};
+use takd_datasets::{Card, DatasetName, Known, Normalization};
 use takd_distill::{
     DeviceType, EpochRecord, Evaluation, Losses, Record, RunResult, Runs, TeacherComparison, TrainRecord,
 };
@@ -81,14 +81,14 @@ impl World {
 }
 
 pub fn plan(experiment: &Experiment) -> Plan {
-    let cards: BTreeMap<_, _> = experiment.datasets().into_iter().map(|name| (name, card(name))).collect();
+    let cards: BTreeMap<_, _> = experiment.datasets().into_iter().map(|name| (name.clone(), card(name))).collect();
     Plan::new(experiment, &cards, &|_| None).unwrap()
 }
 
 pub fn card(name: DatasetName) -> Card {
     Card {
+        class_names: name.known().map(Known::class_names).unwrap_or_default(),
         name,
-        class_names: name.class_names(),
         height: 32,
         width: 32,
         train: 50_000,

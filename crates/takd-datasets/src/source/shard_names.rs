@@ -8,7 +8,7 @@
 //! train-anything.parquet                               the whole split
 //! ```
 //!
-//! A split is read only if its files are numbers `0..n` of one `n`, each once.
+//! A split is read only if its files are numbers `0..n` of one `n`, each once. The test images' may be called `validation` too.
 
 use crate::{Error, Result, Split};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,13 @@ struct Shard<'a> {
 /// # Errors
 /// If one of them is missing, or two of them hold the same images.
 pub(crate) fn files_of(split: Split, folder: &Path, names: &[String]) -> Result<Vec<PathBuf>> {
-    let mut shards: Vec<Shard<'_>> = names.iter().filter_map(|name| shard(split, name)).collect();
+    let mut shards: Vec<Shard<'_>> = Vec::new();
+    for stem in stems(split) {
+        shards = names.iter().filter_map(|name| shard(stem, name)).collect();
+        if !shards.is_empty() {
+            break;
+        }
+    }
     shards.sort_by_key(|shard| (shard.of, shard.index, shard.name));
     for pair in shards.windows(2) {
         if pair[0].of != pair[1].of || pair[0].index == pair[1].index {
@@ -57,9 +63,17 @@ fn missing(split: Split, folder: &Path, other: &Shard<'_>, index: usize) -> Erro
     Error::MissingShard { folder: folder.into(), split, missing, of }
 }
 
+/// What the names of a split's files begin with, the likeliest first.
+pub(crate) fn stems(split: Split) -> &'static [&'static str] {
+    match split {
+        Split::Train => &["train"],
+        Split::Test => &["test", "validation", "valid", "val"],
+    }
+}
+
 /// What the name says, if it is that of a file of the split.
-fn shard(split: Split, name: &str) -> Option<Shard<'_>> {
-    let tail = name.strip_suffix(".parquet")?.strip_prefix(split.as_str())?;
+fn shard<'a>(stem: &str, name: &'a str) -> Option<Shard<'a>> {
+    let tail = name.strip_suffix(".parquet")?.strip_prefix(stem)?;
     if !(tail.is_empty() || tail.starts_with(['-', ' ', '('])) {
         return None;
     }

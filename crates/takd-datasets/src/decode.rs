@@ -1,0 +1,173 @@
+//! All images of a split decoded into memory, on all cores.
+
+use crate::{
+    Error, Images, Progress, Result, Split, Stage,
+    picture::{Opened, Picture},
+    stored::{Data, Reader, Stored},
+};
+use rayon::prelude::*;
+
+/// The size that images of several sizes are scaled to, unless another is asked for: that of CIFAR, for which the networks of the
+/// teacher-assistant paper are made.
+pub(crate) const USUAL_SIDE: usize = 32;
+
+/// The largest size at which images are kept as they are, without being asked for.
+const MAX_OWN_SIDE: usize = 64;
+
+/// The most bytes of a data set's pixels in memory.
+const MAX_BYTES: u64 = 8 << 30;
+
+/// What size the images are to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// They must have so many rows and columns.
+    Exactly(usize),
+    /// The one size that all of them have, if it is square and small.
+    Own,
+    /// They are scaled to so many rows and columns.
+    Scaled(usize),
+}
+
+/// Images that cannot be used, and how many of them may be left out.
+#[derive(Debug, Default)]
+pub(crate) struct Bad {
+    /// How many more may be.
+    pub(crate) allowed: usize,
+    /// What was wrong with those that were.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// What came of decoding.
+pub(crate) enum Decoded {
+    Images(Images, Seen),
+    /// They have several sizes, or one at which they cannot be kept as they are.
+    NotOneSize,
+}
+
+/// How images were before they were decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Rows and columns.
+    pub(crate) smallest: (usize, usize),
+    pub(crate) largest: (usize, usize),
+    /// How many were turned upright.
+    pub(crate) turned: usize,
+}
+
+impl Seen {
+    pub(crate) fn and(self, other: Self) -> Self {
+        let area = |&(height, width): &(usize, usize)| height * width;
+        Self {
+            smallest: std::cmp::min_by_key(self.smallest, other.smallest, area),
+            largest: std::cmp::max_by_key(self.largest, other.largest, area),
+            turned: self.turned + other.turned,
+        }
+    }
+}
+
+enum Problem {
+    Error(Error),
+    NotOneSize,
+}
+
+/// Decodes a split.
+pub(crate) fn decode(
+    reader: Reader,
+    split: Split,
+    size: Size,
+    bad: &mut Bad,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Decoded> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let mut seen: Option<Seen> = None;
+    let mut done = 0;
+    let total = reader.total;
+    let mut report = |done| progress(Progress { stage: Stage::Decode, what: split.as_str(), done, total });
+    report(0);
+    // In a folder of large photographs a piece takes minutes; there is something to see every few images.
+    for piece in reader.pieces {
+        let piece = piece?;
+        for images in piece.chunks(if matches!(size, Size::Scaled(_)) { 64 } else { piece.len().max(1) }) {
+            let side = match (size, seen) {
+                (Size::Own, Some(seen)) => Size::Exactly(seen.smallest.0),
+                (size, _) => size,
+            };
+            let first = if side == Size::Own { 1 } else { 0 };
+            // Without a known size the first image gives it.
+            let (alone, rest) = images.split_at(first.min(images.len()));
+            let mut decoded: Vec<_> = alone.iter().map(|image| one(image, side)).collect();
+            let side = match decoded.first() {
+                Some(Ok((picture, _))) => Size::Exactly(picture.height),
+                _ => side,
+            };
+            decoded.par_extend(rest.par_iter().map(|image| one(image, side)));
+            for (image, decoded) in images.iter().zip(decoded) {
+                match decoded {
+                    Ok((picture, own)) => {
+                        seen = Some(seen.map_or(own, |seen| seen.and(own)));
+                        let bytes = picture.pixels.len() as u64 * total.max(1);
+                        if pixels.is_empty() && bytes > MAX_BYTES {
+                            return Err(Error::Memory { split, bytes, limit: MAX_BYTES });
+                        }
+                        pixels.extend(picture.pixels);
+                        labels.push(image.label);
+                    }
+                    Err(Problem::NotOneSize) if size == Size::Own => return Ok(Decoded::NotOneSize),
+                    Err(Problem::NotOneSize) => unreachable!("only images that are kept as they are have one size"),
+                    Err(Problem::Error(error)) if bad.left_out.len() < bad.allowed => bad.left_out.push(error.to_string()),
+                    Err(Problem::Error(error)) => return Err(error),
+                }
+            }
+            done += images.len() as u64;
+            report(done);
+        }
+    }
+    let Some(seen) = seen else { return Err(Error::NoImages { split }) };
+    let side = match size {
+        Size::Exactly(side) | Size::Scaled(side) => side,
+        Size::Own => seen.smallest.0,
+    };
+    Ok(Decoded::Images(Images::new(pixels, labels, side, side)?, seen))
+}
+
+/// One image, and how it was before.
+fn one(image: &Stored, size: Size) -> Result<(Picture, Seen), Problem> {
+    let seen = |size, is_turned| Seen { smallest: size, largest: size, turned: usize::from(is_turned) };
+    let problem = |problem| Problem::Error(image.at.error(problem));
+    if let Data::Planes { bytes, offset, form } = &image.data {
+        let own = (form.height, form.width);
+        let plane = form.height * form.width;
+        let bytes = &bytes[*offset..][..form.bytes()];
+        let mut pixels = Vec::with_capacity(3 * plane);
+        for place in 0..plane {
+            pixels.extend([0, 1, 2].map(|channel| bytes[place + if form.channels == 3 { channel * plane } else { 0 }]));
+        }
+        let picture = Picture::new(pixels, form.height, form.width);
+        return match size {
+            Size::Scaled(side) => Ok((picture.square(side).map_err(problem)?, seen(own, false))),
+            size => fits(own, size).map_err(|found| found.map_or(Problem::NotOneSize, problem)).map(|()| (picture, seen(own, false))),
+        };
+    }
+    let bytes = image.data.encoded().map_err(Problem::Error)?.unwrap_or_default();
+    let opened = Opened::new(&bytes).map_err(problem)?;
+    let (own, seen) = (opened.size, seen(opened.size, opened.is_turned()));
+    let picture = match size {
+        Size::Scaled(side) => opened.decode().and_then(|picture| picture.square(side)),
+        size => {
+            fits(own, size).map_err(|found| found.map_or(Problem::NotOneSize, problem))?;
+            opened.decode().map(Picture::upright)
+        }
+    };
+    Ok((picture.map_err(problem)?, seen))
+}
+
+/// Whether an image can be kept as it is; what is wrong with it, or nothing if all of them are to be scaled.
+fn fits((height, width): (usize, usize), size: Size) -> Result<(), Option<String>> {
+    match size {
+        Size::Exactly(side) if (height, width) != (side, side) => {
+            Err(Some(format!("its image is {width}x{height}, not {side}x{side}")))
+        }
+        Size::Own if height != width || height > MAX_OWN_SIDE => Err(None),
+        _ => Ok(()),
+    }
+}

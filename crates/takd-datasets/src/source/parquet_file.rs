@@ -1,0 +1,346 @@
+//! Parquet files: images as PNG, JPEG, … in one column and their labels in another, as the hub has them.
+
+use super::{
+    cifar_archive::label_of,
+    parquet_claims::{self, Chunk},
+};
+use crate::{
+    Error, Known, Result, regular_file,
+    stored::{At, Data, PIECE, Reader, Stored},
+};
+use parquet::{
+    basic::{Compression, Type as Physical},
+    column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader},
+    data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type},
+    errors::ParquetError,
+    file::reader::{FileReader, RowGroupReader, SerializedFileReader},
+};
+use serde_json::Value as Json;
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The most bytes of a parquet file. CIFAR's have 120 million.
+pub(crate) const MAX_FILE: u64 = 4 << 30;
+
+/// What the column of the images may be called, the likeliest first.
+const IMAGES: [&str; 4] = ["img.bytes", "image.bytes", "img", "image"];
+
+/// What the column of the labels may be called, the likeliest first.
+fn labels(known: Option<Known>) -> &'static [&'static str] {
+    match known {
+        // It has a `coarse_label` too.
+        Some(Known::Cifar100) => &["fine_label"],
+        Some(_) => &["label"],
+        None => &["label", "fine_label", "labels", "target"],
+    }
+}
+
+/// The most classes of labels whose names are not told.
+const MAX_CLASSES: usize = 1 << 20;
+
+/// Files of one split, opened.
+pub(crate) struct Opened {
+    pub(crate) reader: Reader,
+    /// The classes' names, if the files have them.
+    pub(crate) class_names: Option<Vec<String>>,
+}
+
+/// Opens the files of one split, one after another. `known` says which data set it is, if that is known.
+pub(crate) fn open(files: &[PathBuf], known: Option<Known>) -> Result<Opened> {
+    let opened: Vec<ParquetFile> = files.iter().map(|path| ParquetFile::open(path, known)).collect::<Result<_>>()?;
+    let names: Vec<_> = opened.iter().map(ParquetFile::class_names).collect();
+    let class_names = known.map(Known::class_names).or_else(|| names.into_iter().flatten().next());
+    let classes = class_names.as_ref().map_or(MAX_CLASSES, Vec::len);
+    let total = opened.iter().map(|file| file.rows).sum();
+    let pieces = opened.into_iter().flat_map(move |file| {
+        let groups = file.reader.num_row_groups();
+        let mut rows = Rows { file, classes, groups: 0..groups, first: 0, ready: Vec::new().into_iter() };
+        std::iter::from_fn(move || rows.next_piece().transpose())
+    });
+    Ok(Opened { reader: Reader { total, pieces: Box::new(pieces) }, class_names })
+}
+
+/// One opened file, its columns found.
+struct ParquetFile {
+    path: Arc<PathBuf>,
+    file: File,
+    reader: SerializedFileReader<File>,
+    rows: u64,
+    images: Column,
+    labels: Column,
+}
+
+/// A column that is read.
+struct Column {
+    place: usize,
+    name: String,
+}
+
+/// The images of a file, a row group after another.
+struct Rows {
+    file: ParquetFile,
+    classes: usize,
+    groups: std::ops::Range<usize>,
+    /// The row that the next group begins with.
+    first: usize,
+    ready: std::vec::IntoIter<Stored>,
+}
+
+impl Rows {
+    fn next_piece(&mut self) -> Result<Option<Vec<Stored>>> {
+        loop {
+            let piece: Vec<Stored> = self.ready.by_ref().take(PIECE).collect();
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+            let Some(group) = self.groups.next() else { return Ok(None) };
+            let read = self.file.read_group(group, self.first, self.classes)?;
+            self.first += read.len();
+            self.ready = read.into_iter();
+        }
+    }
+}
+
+impl ParquetFile {
+    fn open(path: &Path, known: Option<Known>) -> Result<Self> {
+        let mut file = regular_file::open(path, MAX_FILE)?;
+        let length = check_ends(path, &mut file)?;
+        let claims = parquet_claims::check_footer(&mut file, length);
+        claims.map_err(|problem| Error::Corrupt { path: path.into(), problem })?;
+        let io = |source| Error::Io { path: path.into(), source };
+        file.rewind().map_err(io)?;
+        let again = file.try_clone().map_err(io)?;
+        let reader =
+            guarded(|| SerializedFileReader::new(file)).map_err(|error| corrupt(path, "its footer", &error))?;
+        let images = find_column(path, &reader, &IMAGES, &[Physical::BYTE_ARRAY], "its images")?;
+        let labels = find_column(path, &reader, labels(known), &[Physical::INT64, Physical::INT32], "their labels")?;
+        let mut opened = Self { path: Arc::new(path.into()), file: again, reader, rows: 0, images, labels };
+        opened.rows = opened.check_rows()?;
+        opened.check_column_places(length)?;
+        Ok(opened)
+    }
+
+    fn corrupt(&self, problem: String) -> Error {
+        Error::Corrupt { path: self.path.to_path_buf(), problem }
+    }
+
+    /// How many rows the file has, if its parts agree on that.
+    fn check_rows(&self) -> Result<u64> {
+        let metadata = self.reader.metadata();
+        let told = metadata.file_metadata().num_rows();
+        let groups = metadata.row_groups();
+        let sum = groups.iter().try_fold(0i64, |sum, group| {
+            let rows = group.num_rows();
+            if rows < 0 { None } else { sum.checked_add(rows) }
+        });
+        match u64::try_from(told) {
+            Ok(rows) if sum == Some(told) => Ok(rows),
+            _ => Err(self.corrupt(format!(
+                "its footer tells of {told} rows, and its {} row groups of {}",
+                groups.len(),
+                sum.map_or("an impossible number".into(), |sum| sum.to_string())
+            ))),
+        }
+    }
+
+    /// Refuses a footer that puts a part of the two columns outside of the file; the parquet library does not check that.
+    fn check_column_places(&self, length: u64) -> Result<()> {
+        for group in 0..self.reader.num_row_groups() {
+            for column in [&self.images, &self.labels] {
+                let chunk = self.chunk(group, column)?;
+                if chunk.end > length {
+                    return Err(Error::Truncated {
+                        path: self.path.to_path_buf(),
+                        found: length,
+                        expected: format!("but its footer says that column `{}` ends at byte {}", column.name, chunk.end),
+                    });
+                }
+                if !matches!(
+                    chunk.codec,
+                    Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_)
+                ) {
+                    return Err(Error::Codec { path: self.path.to_path_buf(), codec: chunk.codec.to_string() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a column of a row group is.
+    fn chunk(&self, group: usize, column: &Column) -> Result<Chunk> {
+        let row_group = self.reader.metadata().row_group(group);
+        let meta = row_group.column(column.place);
+        let wrong =
+            || self.corrupt(format!("its footer puts column `{}` of row group {group} (from 0) at an impossible place", column.name));
+        let start = meta.dictionary_page_offset().unwrap_or(meta.data_page_offset());
+        let start = u64::try_from(start).map_err(|_| wrong())?;
+        let bytes = u64::try_from(meta.compressed_size()).map_err(|_| wrong())?;
+        let end = start.checked_add(bytes).ok_or_else(wrong)?;
+        let rows = u64::try_from(row_group.num_rows()).map_err(|_| wrong())?;
+        Ok(Chunk { start, end, codec: meta.compression(), rows })
+    }
+
+    /// The images of a row group, `first` of them before it.
+    fn read_group(&mut self, group: usize, first: usize, classes: usize) -> Result<Vec<Stored>> {
+        let part = format!("row group {group} (from 0)");
+        for column in [&self.images, &self.labels] {
+            let chunk = self.chunk(group, column)?;
+            let pages = parquet_claims::check_pages(&mut &self.file, chunk);
+            pages.map_err(|problem| self.corrupt(format!("column `{}` of {part}: {problem}", column.name)))?;
+        }
+        let (images, labels) = guarded(|| {
+            let group = self.reader.get_row_group(group)?;
+            Ok((self.images(&*group)?, self.labels(&*group)?))
+        })
+        .map_err(|error| corrupt(&self.path, &part, &error))?;
+        if images.len() != labels.len() {
+            return Err(self.corrupt(format!("{part}: {} images but {} labels", images.len(), labels.len())));
+        }
+        let stored = images.into_iter().zip(labels).enumerate().map(|(offset, (image, label))| {
+            let at = At::Row(Arc::clone(&self.path), first + offset);
+            let label = label.ok_or_else(|| at.error(format!("{} is null", self.labels.name)))?;
+            let label = label_of(label, classes).map_err(|problem| at.error(problem))?;
+            let image = image.ok_or_else(|| at.error(self.no_image()))?;
+            Ok(Stored { at, data: Data::Encoded(image), label })
+        });
+        stored.collect()
+    }
+
+    /// What is wrong where an image is null.
+    fn no_image(&self) -> String {
+        let path = self.images.name.replace(".bytes", ".path");
+        let schema = self.reader.metadata().file_metadata().schema_descr();
+        if path != self.images.name && schema.columns().iter().any(|column| column.path().string() == path) {
+            return format!(
+                "{} is null: the file may have paths of images (`{path}`) in place of them; write it again with the images \
+                 inside, as `push_to_hub` and `table.embed_table_storage` of Python's `datasets` do",
+                self.images.name
+            );
+        }
+        format!("{} is null", self.images.name)
+    }
+
+    fn images(&self, group: &dyn RowGroupReader) -> Result<Vec<Option<ByteArray>>, ParquetError> {
+        let column = group.get_column_reader(self.images.place)?;
+        read_column::<ByteArrayType>(get_typed_column_reader(column))
+    }
+
+    fn labels(&self, group: &dyn RowGroupReader) -> Result<Vec<Option<i64>>, ParquetError> {
+        match group.get_column_reader(self.labels.place)? {
+            ColumnReader::Int32ColumnReader(column) => {
+                Ok(read_column::<Int32Type>(column)?.into_iter().map(|label| label.map(i64::from)).collect())
+            }
+            column => read_column::<Int64Type>(get_typed_column_reader(column)),
+        }
+    }
+
+    /// The classes' names, as Python's `datasets` keeps them in the file.
+    fn class_names(&self) -> Option<Vec<String>> {
+        let pairs = self.reader.metadata().file_metadata().key_value_metadata()?;
+        let json = pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref()?;
+        let json: Json = serde_json::from_str(json).ok()?;
+        let names = json["info"]["features"][&self.labels.name]["names"].as_array()?;
+        let names: Option<Vec<String>> = names.iter().map(|name| Some(name.as_str()?.to_owned())).collect();
+        names.filter(|names| !names.is_empty())
+    }
+}
+
+/// All values of a column without lists, its nulls as `None`.
+fn read_column<T: DataType>(mut column: ColumnReaderImpl<T>) -> Result<Vec<Option<T::T>>, ParquetError> {
+    let mut rows = Vec::new();
+    let (mut levels, mut values) = (Vec::new(), Vec::new());
+    loop {
+        levels.clear();
+        values.clear();
+        let (records, found, read) = column.read_records(PIECE, Some(&mut levels), None, &mut values)?;
+        if records == 0 {
+            return Ok(rows);
+        }
+        let mut values = values.drain(..);
+        if found == records {
+            rows.extend(values.map(Some));
+        } else {
+            let present = levels.iter().copied().max().unwrap_or(0);
+            rows.extend(levels[..read].iter().map(|&level| if level == present { values.next() } else { None }));
+        }
+    }
+}
+
+/// Whether the file begins and ends as a parquet file does: the end is what a broken-off copy lacks. Its length in bytes.
+fn check_ends(path: &Path, file: &mut File) -> Result<u64> {
+    const MARK: [u8; 4] = *b"PAR1";
+    let io = |source| Error::Io { path: path.into(), source };
+    let length = file.metadata().map_err(io)?.len();
+    let mut mark = [0; 4];
+    if length >= 4 {
+        file.read_exact(&mut mark).map_err(io)?;
+        if mark != MARK {
+            return Err(Error::Corrupt {
+                path: path.into(),
+                problem: format!("it begins with bytes {mark:02x?}, not with parquet's PAR1"),
+            });
+        }
+    }
+    let ended = length >= 12 && {
+        file.seek(SeekFrom::End(-4)).map_err(io)?;
+        file.read_exact(&mut mark).map_err(io)?;
+        mark == MARK
+    };
+    if !ended {
+        return Err(Error::Truncated {
+            path: path.into(),
+            found: length,
+            expected: "the last four of which are not the closing mark PAR1".into(),
+        });
+    }
+    Ok(length)
+}
+
+/// The first of these columns that is there in one of these types.
+fn find_column(
+    path: &Path,
+    reader: &SerializedFileReader<File>,
+    names: &[&str],
+    types: &[Physical],
+    what: &'static str,
+) -> Result<Column> {
+    let schema = reader.metadata().file_metadata().schema_descr();
+    let column = |name: &&str| {
+        let place = schema.columns().iter().position(|column| {
+            column.path().string() == **name && column.max_rep_level() == 0 && types.contains(&column.physical_type())
+        })?;
+        Some(Column { place, name: (*name).to_owned() })
+    };
+    names.iter().find_map(column).ok_or_else(|| Error::Column {
+        path: path.into(),
+        what,
+        wanted: names.iter().map(|name| format!("`{name}` ({})", types[0])).collect(),
+        found: schema
+            .columns()
+            .iter()
+            .map(|column| format!("`{}` ({})", column.path().string().escape_debug(), column.physical_type()))
+            .collect(),
+    })
+}
+
+/// Runs the parquet library on bytes that may be anything. It answers some damage with a panic instead of an error; a panic
+/// becomes an error here.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("the reader gave up");
+        Err(ParquetError::General(message.to_string()))
+    })
+}
+
+fn corrupt(path: &Path, part: &str, error: &ParquetError) -> Error {
+    Error::Corrupt { path: path.into(), problem: format!("{part}: {error}") }
+}
