@@ -2,6 +2,7 @@
 
 mod all;
 mod common;
+mod data;
 mod device;
 mod distill;
 mod dry_run;
@@ -60,6 +61,19 @@ enum Command {
     Landscape(landscape::Args),
     All(all::Args),
     Report(report::Args),
+    /// Look at what there is to train on: known data sets, and your own
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  takd data list
+      the known data sets, and which of them are here
+  takd data check my-photos
+      every image of a folder of your own
+
+Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C."
+    )]
+    Data(data::Command),
     /// Look at the recipes that come with takd, to start one of your own from
     #[command(
         subcommand,
@@ -115,6 +129,7 @@ fn main() -> ExitCode {
         Command::Landscape(args) => args.common.in_pool(|| landscape::run(args, &screen)),
         Command::All(args) => args.common.in_pool(|| all::run(args, &screen)),
         Command::Report(args) => report::run(args),
+        Command::Data(command) => data::run(command, &screen),
         Command::Recipe(command) => recipe::run(command),
         Command::Study(command) => study::run(command),
         Command::Runs(command) => runs::run(command, &screen),

@@ -28,6 +28,7 @@ pub(crate) fn loading<T>(
             Stage::Download => ("downloading", "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left"),
             Stage::Decode => ("decoding", "{msg} {wide_bar} {pos}/{len}, {eta} left"),
             Stage::Draw => ("drawing", "{msg} {wide_bar} {pos}/{len}, {eta} left"),
+            Stage::Check => ("looking at", "{msg} {wide_bar} {pos}/{len}, {eta} left"),
         };
         if progress.done == 0 {
             bar.set_style(style_of(style));

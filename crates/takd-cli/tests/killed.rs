@@ -23,9 +23,7 @@ const EPOCHS: &str = "150";
 
 fn start(out: &Path) -> Child {
     let mut command = Command::new(program());
-    command
-        .args(["distill", "plane2", "--data", "shapes10", "--limit", "100", "--epochs", EPOCHS, "--out"])
-        .arg(out);
+    command.args(["distill", "plane2", "--data", "shapes10", "--limit", "100", "--epochs", EPOCHS, "--out"]).arg(out);
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 

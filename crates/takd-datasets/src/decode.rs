@@ -24,6 +24,8 @@ pub(crate) enum Size {
     Exactly(usize),
     /// The one size that all of them have, if it is square and small.
     Own,
+    /// That size, once an image has given it.
+    AsOthers(usize),
     /// They are scaled to so many rows and columns.
     Scaled(usize),
 }
@@ -89,7 +91,7 @@ pub(crate) fn decode(
         let piece = piece?;
         for images in piece.chunks(if matches!(size, Size::Scaled(_)) { 64 } else { piece.len().max(1) }) {
             let side = match (size, seen) {
-                (Size::Own, Some(seen)) => Size::Exactly(seen.smallest.0),
+                (Size::Own, Some(seen)) => Size::AsOthers(seen.smallest.0),
                 (size, _) => size,
             };
             let first = if side == Size::Own { 1 } else { 0 };
@@ -97,7 +99,7 @@ pub(crate) fn decode(
             let (alone, rest) = images.split_at(first.min(images.len()));
             let mut decoded: Vec<_> = alone.iter().map(|image| one(image, side)).collect();
             let side = match decoded.first() {
-                Some(Ok((picture, _))) => Size::Exactly(picture.height),
+                Some(Ok((picture, _))) => Size::AsOthers(picture.height),
                 _ => side,
             };
             decoded.par_extend(rest.par_iter().map(|image| one(image, side)));
@@ -114,7 +116,9 @@ pub(crate) fn decode(
                     }
                     Err(Problem::NotOneSize) if size == Size::Own => return Ok(Decoded::NotOneSize),
                     Err(Problem::NotOneSize) => unreachable!("only images that are kept as they are have one size"),
-                    Err(Problem::Error(error)) if bad.left_out.len() < bad.allowed => bad.left_out.push(error.to_string()),
+                    Err(Problem::Error(error)) if bad.left_out.len() < bad.allowed => {
+                        bad.left_out.push(error.to_string());
+                    }
                     Err(Problem::Error(error)) => return Err(error),
                 }
             }
@@ -125,7 +129,7 @@ pub(crate) fn decode(
     let Some(seen) = seen else { return Err(Error::NoImages { split }) };
     let side = match size {
         Size::Exactly(side) | Size::Scaled(side) => side,
-        Size::Own => seen.smallest.0,
+        Size::Own | Size::AsOthers(_) => seen.smallest.0,
     };
     Ok(Decoded::Images(Images::new(pixels, labels, side, side)?, seen))
 }
@@ -144,15 +148,17 @@ fn one(image: &Stored, size: Size) -> Result<(Picture, Seen), Problem> {
         }
         let picture = Picture::new(pixels, form.height, form.width);
         return match size {
-            Size::Scaled(side) => Ok((picture.square(side).map_err(problem)?, seen(own, false))),
-            size => fits(own, size).map_err(|found| found.map_or(Problem::NotOneSize, problem)).map(|()| (picture, seen(own, false))),
+            Size::Scaled(side) => Ok((picture.square(side), seen(own, false))),
+            size => fits(own, size)
+                .map_err(|found| found.map_or(Problem::NotOneSize, problem))
+                .map(|()| (picture, seen(own, false))),
         };
     }
     let bytes = image.data.encoded().map_err(Problem::Error)?.unwrap_or_default();
     let opened = Opened::new(&bytes).map_err(problem)?;
     let (own, seen) = (opened.size, seen(opened.size, opened.is_turned()));
     let picture = match size {
-        Size::Scaled(side) => opened.decode().and_then(|picture| picture.square(side)),
+        Size::Scaled(side) => opened.decode().map(|picture| picture.square(side)),
         size => {
             fits(own, size).map_err(|found| found.map_or(Problem::NotOneSize, problem))?;
             opened.decode().map(Picture::upright)
@@ -168,6 +174,7 @@ fn fits((height, width): (usize, usize), size: Size) -> Result<(), Option<String
             Err(Some(format!("its image is {width}x{height}, not {side}x{side}")))
         }
         Size::Own if height != width || height > MAX_OWN_SIDE => Err(None),
+        Size::AsOthers(side) if (height, width) != (side, side) => Err(None),
         _ => Ok(()),
     }
 }

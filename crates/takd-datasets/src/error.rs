@@ -17,6 +17,10 @@ pub enum Error {
     #[error(transparent)]
     BadName(#[from] BadName),
 
+    /// A drawn data set has no files.
+    #[error("the data set {0} is drawn by code: it has no files to look at")]
+    Drawn(DatasetName),
+
     /// Two places would have one name.
     #[error(
         "{} and {} would both be the data set `{name}`: rename one of them",
@@ -163,7 +167,9 @@ pub enum Error {
     },
 
     /// The images of a split would fill the memory.
-    #[error("the {split} split would take {bytes} bytes of memory, and at most {limit} are used: scale its images to a smaller size")]
+    #[error(
+        "the {split} split would take {bytes} bytes of memory, and at most {limit} are used: scale its images to a smaller size"
+    )]
     Memory {
         /// The split.
         split: Split,

@@ -85,12 +85,10 @@ impl Images {
 
     /// The same images, each scaled.
     pub(crate) fn scaled(&self, side: usize) -> Result<Self> {
-        let unscalable = |problem: String| Error::Tensor(candle_core::Error::msg(problem));
-        let scaled = (0..self.len()).into_par_iter().map(|index| {
-            Picture::new(self.image(index).to_vec(), self.height, self.width).square(side).map(|picture| picture.pixels)
-        });
-        let pixels = scaled.collect::<Result<Vec<_>, _>>().map_err(unscalable)?.concat();
-        Self::new(pixels, self.labels.clone(), side, side)
+        let scaled = (0..self.len())
+            .into_par_iter()
+            .map(|index| Picture::new(self.image(index).to_vec(), self.height, self.width).square(side).pixels);
+        Self::new(scaled.collect::<Vec<_>>().concat(), self.labels.clone(), side, side)
     }
 
     /// `n` images with the classes in their proportions, chosen by the seed and in their old order; all of them if there are no
@@ -137,11 +135,15 @@ impl Images {
         let mut waiting: BinaryHeap<_> = (0..classes.len()).map(|class| Reverse((0, class, 0))).collect();
         let mut open = BinaryHeap::new();
         for place in 0..n {
-            while let Some(Reverse((_, class, r))) = waiting.peek().copied().filter(|Reverse((start, ..))| *start <= place) {
+            while let Some(Reverse((_, class, r))) =
+                waiting.peek().copied().filter(|Reverse((start, ..))| *start <= place)
+            {
                 waiting.pop();
                 open.push(Reverse((((r + 1) * n).div_ceil(classes[class].len()), class, r)));
             }
-            let Some(Reverse((_, class, r))) = open.pop() else { unreachable!("the classes' shares of a place sum to one") };
+            let Some(Reverse((_, class, r))) = open.pop() else {
+                unreachable!("the classes' shares of a place sum to one")
+            };
             order.push(classes[class][r]);
             let m = classes[class].len();
             if r + 1 < m {

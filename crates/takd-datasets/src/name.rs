@@ -45,7 +45,8 @@ impl DatasetName {
 
     /// The nearest name to any text, such as that of a folder: other characters become `-`.
     pub fn nearest(text: &str) -> Self {
-        let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c.to_ascii_lowercase() } else { '-' };
+        let allowed =
+            |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c.to_ascii_lowercase() } else { '-' };
         let name: String = text.chars().map(allowed).collect();
         let name = name.trim_matches(['-', '_', '.']);
         let name = &name[..name.len().min(MAX_LENGTH)];
@@ -169,9 +170,20 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for text in
-            ["", "Photos", "my photos", "a/b", "..", ".hidden", "photos@", "photos@0", "photos@064", "photos@513", "@64", "ä"]
-        {
+        for text in [
+            "",
+            "Photos",
+            "my photos",
+            "a/b",
+            "..",
+            ".hidden",
+            "photos@",
+            "photos@0",
+            "photos@064",
+            "photos@513",
+            "@64",
+            "ä",
+        ] {
             assert!(text.parse::<DatasetName>().is_err(), "{text}");
         }
         assert!("x".repeat(81).parse::<DatasetName>().is_err());

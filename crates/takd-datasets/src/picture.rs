@@ -3,10 +3,7 @@
 //! What is incomplete or damaged is an error. Most decoders fill the missing part of a cut JPEG with grey, which would be
 //! trained on.
 
-use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image, ImageRef},
-};
+use crate::resample;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use std::io::Cursor;
 use zune_jpeg::{
@@ -50,7 +47,11 @@ impl<'a> Opened<'a> {
         let (decoder, (width, height), orientation) = match image::guess_format(bytes) {
             Ok(ImageFormat::Jpeg) => open_jpeg(bytes)?,
             Ok(
-                format @ (ImageFormat::Png | ImageFormat::WebP | ImageFormat::Gif | ImageFormat::Tiff | ImageFormat::Bmp),
+                format @ (ImageFormat::Png
+                | ImageFormat::WebP
+                | ImageFormat::Gif
+                | ImageFormat::Tiff
+                | ImageFormat::Bmp),
             ) => open_other(bytes, format)?,
             _ => {
                 let first = &bytes[..bytes.len().min(4)];
@@ -117,25 +118,16 @@ impl Picture {
 
     /// The square in its middle, scaled to `side` x `side` and upright.
     ///
-    /// A pixel of the result is the mean of those that it covers, weighted by a triangle twice as wide: bilinear resampling with
-    /// antialiasing, as Pillow's `crop` and `resize(…, BILINEAR)`. Where rows or columns left over cannot be halved, one more is cut
+    /// The same as Pillow's `crop` and `resize(…, BILINEAR)`, bit for bit. Where rows or columns left over cannot be halved, one more is cut
     /// off at the right or the bottom.
-    pub(crate) fn square(self, side: usize) -> Result<Self, String> {
+    pub(crate) fn square(self, side: usize) -> Self {
         let edge = self.height.min(self.width);
         if edge == side && self.height == self.width {
-            return Ok(self.upright());
+            return self.upright();
         }
-        let (top, left) = ((self.height - edge) / 2, (self.width - edge) / 2);
-        let source = ImageRef::new(self.width as u32, self.height as u32, &self.pixels, PixelType::U8x3);
-        let mut scaled = Image::new(side as u32, side as u32, PixelType::U8x3);
-        let options = ResizeOptions::new()
-            .crop(left as f64, top as f64, edge as f64, edge as f64)
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        let unscalable = |error: &dyn std::fmt::Display| format!("its image cannot be scaled: {error}");
-        let source = source.map_err(|error| unscalable(&error))?;
-        Resizer::new().resize(&source, &mut scaled, &options).map_err(|error| unscalable(&error))?;
-        let scaled = Self { pixels: scaled.into_vec(), height: side, width: side, orientation: self.orientation };
-        Ok(scaled.upright())
+        let corner = ((self.height - edge) / 2, (self.width - edge) / 2);
+        let pixels = resample::square(&self.pixels, self.width, corner, edge, side);
+        Self { pixels, height: side, width: side, orientation: self.orientation }.upright()
     }
 }
 
@@ -268,5 +260,87 @@ mod tests {
         for end in 0..file.len() - 16 {
             assert!(decoded(&file[..end]).is_err(), "cut to {end} of {} bytes", file.len());
         }
+    }
+
+    fn written(name: &str) -> Vec<u8> {
+        std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/written/pictures").join(name))
+            .unwrap()
+    }
+
+    #[test]
+    fn every_form_of_a_picture_is_what_pillow_makes_of_it() {
+        for (name, tolerance) in [
+            ("rgb.png", 0),
+            ("grey.png", 0),
+            ("palette.png", 0),
+            ("alpha.png", 0),
+            ("bits.png", 0),
+            ("lossless.webp", 0),
+            ("first.gif", 0),
+            ("first.tiff", 0),
+            ("rgb.bmp", 0),
+            // Other arithmetic of the cosine transform and the colours.
+            ("baseline.jpg", 2),
+            ("progressive.jpg", 2),
+            ("grey.jpg", 2),
+            ("lossy.webp", 2),
+            ("cmyk.jpg", 3),
+            // Other ways to fill in the colours between.
+            ("subsampled.jpg", 40),
+        ] {
+            let picture = Opened::new(&written(name)).unwrap().decode().unwrap().upright();
+            assert_eq!((picture.height, picture.width), (24, 40), "{name}");
+            let worst = difference(&picture.pixels, &written(&format!("{name}.rgb")));
+            assert!(worst <= tolerance, "{name}: {worst}");
+        }
+    }
+
+    #[test]
+    fn pictures_stand_upright_as_their_exif_data_say() {
+        for orientation in 2..=8 {
+            let name = format!("turned{orientation}.jpg");
+            let bytes = written(&name);
+            let opened = Opened::new(&bytes).unwrap();
+            let size = opened.size;
+            assert!(opened.is_turned());
+            let picture = opened.decode().unwrap().upright();
+            assert_eq!((picture.height, picture.width), size);
+            let worst = difference(&picture.pixels, &written(&format!("{name}.rgb")));
+            assert!(worst <= 2, "{name}: {worst}");
+        }
+    }
+
+    #[test]
+    fn scaled_pictures_are_pillows() {
+        for side in [5, 8, 17, 24, 32, 64] {
+            let picture = Opened::new(&written("rgb.png")).unwrap().decode().unwrap().square(side);
+            assert_eq!(difference(&picture.pixels, &written(&format!("scaled{side}.rgb"))), 0, "{side}");
+        }
+    }
+
+    #[test]
+    fn every_form_that_is_cut_is_refused() {
+        for name in [
+            "rgb.png",
+            "progressive.jpg",
+            "cmyk.jpg",
+            "lossless.webp",
+            "lossy.webp",
+            "first.gif",
+            "first.tiff",
+            "rgb.bmp",
+        ] {
+            let whole = written(name);
+            // Behind the middle, a file of several pictures may have the whole of the first one.
+            for share in 0..=3 {
+                let cut = &whole[..whole.len() * share / 8];
+                assert!(decoded(cut).is_err(), "{name}, {share} eighths");
+            }
+        }
+    }
+
+    fn difference(found: &[u8], expected: &[u8]) -> u8 {
+        assert_eq!(found.len(), expected.len());
+        found.iter().zip(expected).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
     }
 }

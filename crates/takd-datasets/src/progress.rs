@@ -22,4 +22,6 @@ pub enum Stage {
     Decode,
     /// Drawing a split's images; counted in images.
     Draw,
+    /// Looking at a split's images one by one; counted in images.
+    Check,
 }

@@ -108,9 +108,13 @@ mod tests {
     #[test]
     fn place_gives_the_name() {
         let dir = tempfile::tempdir().unwrap();
-        for (file, name) in
-            [("My Photos", "my-photos"), ("birds.tar.gz", "birds"), ("a.parquet", "a"), ("v1.5", "v1.5"), ("cifar-100-python", "cifar100")]
-        {
+        for (file, name) in [
+            ("My Photos", "my-photos"),
+            ("birds.tar.gz", "birds"),
+            ("a.parquet", "a"),
+            ("v1.5", "v1.5"),
+            ("cifar-100-python", "cifar100"),
+        ] {
             let place = dir.path().join(file);
             std::fs::create_dir(&place).unwrap();
             let data: DatasetRef = place.to_str().unwrap().parse().unwrap();

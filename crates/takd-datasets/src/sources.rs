@@ -57,6 +57,15 @@ pub fn load(name: &DatasetName, sources: &Sources, progress: &mut dyn FnMut(Prog
     Ok(loaded.data)
 }
 
+/// Whether a data set can be loaded without a download. Nothing is decoded.
+///
+/// # Errors
+/// If a place that is there cannot be read.
+pub fn is_here(name: &DatasetName, sources: &Sources) -> Result<bool> {
+    let source = Source::of(name, sources, &Hub::from_env());
+    Ok(source.present(name)? != Present::Gone)
+}
+
 /// Where one data set comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -141,30 +150,36 @@ impl Source {
         }
     }
 
-    /// Draws, or finds and decodes.
-    pub(crate) fn load(&self, name: &DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Loaded> {
+    /// Finds the files, downloads them if they are the hub's.
+    pub(crate) fn locate(&self, name: &DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Found> {
         let lookup = match (self, name.known()) {
-            (Self::Drawn(drawn), Some(known)) => {
-                let data = drawn::draw(known, drawn, progress)?;
-                let data = match name.side() {
-                    Some(side) => data.scaled(side)?,
-                    None => data,
-                };
-                return Ok(Loaded { data, stamps: Stamps::default() });
-            }
             (Self::Hub(hub), Some(known)) => hub.find(known, progress)?,
+            (Self::Drawn(_), _) => return Err(Error::Drawn(name.clone())),
             _ => self.find(name)?,
         };
-        let found = match lookup {
-            Lookup::Found(found) => found,
+        match lookup {
+            Lookup::Found(found) => Ok(found),
             Lookup::Missing(looked) => {
                 let folder = match self {
                     Self::Folder { folder, .. } | Self::Own { place: folder, .. } => Some(folder.clone()),
                     _ => None,
                 };
-                return Err(Error::NotFound { name: name.clone(), folder, looked });
+                Err(Error::NotFound { name: name.clone(), folder, looked })
             }
-        };
+        }
+    }
+
+    /// Draws, or finds and decodes.
+    pub(crate) fn load(&self, name: &DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Loaded> {
+        if let (Self::Drawn(drawn), Some(known)) = (self, name.known()) {
+            let data = drawn::draw(known, drawn, progress)?;
+            let data = match name.side() {
+                Some(side) => data.scaled(side)?,
+                None => data,
+            };
+            return Ok(Loaded { data, stamps: Stamps::default() });
+        }
+        let found = self.locate(name, progress)?;
         // Before they are read: what changes meanwhile is seen the next time.
         let stamps = found.stamps()?.unwrap_or_default();
         Ok(Loaded { data: self.decode(name, &found, progress)?, stamps })
@@ -264,9 +279,8 @@ fn scaled_note(size: Size, Seen { smallest, largest, .. }: &Seen) -> Option<Stri
     let Size::Scaled(side) = size else { return None };
     let of = |(height, width): (usize, usize)| format!("{width}x{height}");
     let from = if smallest == largest { of(*smallest) } else { format!("{} to {}", of(*smallest), of(*largest)) };
-    (from != of((side, side))).then(|| {
-        format!("images of {from} were cut to the square in their middle and scaled to {side}x{side}")
-    })
+    (from != of((side, side)))
+        .then(|| format!("images of {from} were cut to the square in their middle and scaled to {side}x{side}"))
 }
 
 /// The names of classes that have none: their numbers.

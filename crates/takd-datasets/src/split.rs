@@ -1,9 +1,11 @@
 //! The two splits of a data set.
 
+use serde::Serialize;
 use std::fmt;
 
 /// One of a data set's two parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Split {
     /// The images to train on.
     Train,

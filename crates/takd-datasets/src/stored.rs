@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, regular_file};
 use parquet::data_type::ByteArray;
-use std::{borrow::Cow, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, fmt, path::PathBuf, sync::Arc};
 
 /// The most bytes of a file with one image.
 pub(crate) const MAX_IMAGE_FILE: u64 = 256 << 20;
@@ -78,6 +78,16 @@ impl Reader {
     }
 }
 
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Member(path, member) => path.join(member).display().fmt(f),
+            Self::Row(path, row) => write!(f, "{}, row {row} (from 0)", path.display()),
+        }
+    }
+}
+
 impl At {
     /// The error that this image has a problem.
     pub(crate) fn error(&self, problem: String) -> Error {
@@ -97,9 +107,7 @@ impl Data {
                 let missing = || Error::Picture { path: path.clone(), problem: "it is gone".into() };
                 Ok(Some(Cow::Owned(regular_file::read(path, MAX_IMAGE_FILE)?.ok_or_else(missing)?)))
             }
-            Self::Part { file, offset, bytes } => {
-                Ok(Some(Cow::Owned(regular_file::read_part(file, *offset, *bytes)?)))
-            }
+            Self::Part { file, offset, bytes } => Ok(Some(Cow::Owned(regular_file::read_part(file, *offset, *bytes)?))),
             Self::Encoded(bytes) => Ok(Some(Cow::Borrowed(bytes.data()))),
             Self::Planes { .. } => Ok(None),
         }

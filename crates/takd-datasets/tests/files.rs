@@ -262,9 +262,7 @@ fn a_named_folder_is_the_only_place_looked_into() {
     fs::write(dir.path().join("notes.txt"), "").unwrap();
     let error = load_from(dir.path(), Known::Cifar10).unwrap_err();
     let message = error.to_string();
-    let Error::NotFound { name: _, folder: Some(folder), looked } = error else {
-        panic!("{message}")
-    };
+    let Error::NotFound { name: _, folder: Some(folder), looked } = error else { panic!("{message}") };
     assert_eq!(folder, dir.path());
     let expected = [
         ("cifar10/plain_text/", "no such folder"),

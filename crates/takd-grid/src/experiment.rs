@@ -342,10 +342,9 @@ impl Cell {
     fn set_search(&mut self, search: Option<&SearchSettings>, given: &Settings) -> Result<(), ExperimentError> {
         let Some(search) = search.map(|search| search.search(self.protocol)) else { return Ok(()) };
         let is_searched = |setting| search.space.dimensions().iter().any(|dimension| dimension.setting() == setting);
-        for (setting, name, is_given) in [
-            (Setting::Lambda, "λ", given.lambda.is_some()),
-            (Setting::Temperature, "τ", given.temperature.is_some()),
-        ] {
+        for (setting, name, is_given) in
+            [(Setting::Lambda, "λ", given.lambda.is_some()), (Setting::Temperature, "τ", given.temperature.is_some())]
+        {
             if is_given && is_searched(setting) {
                 return Err(ExperimentError::GivenAndSearched { setting: name });
             }

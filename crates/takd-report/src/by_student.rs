@@ -29,7 +29,9 @@ impl<'a> Student<'a> {
     fn of(cell: &'a CellReport, name: &[String]) -> Self {
         let paths = || cell.paths.iter().filter(|path| path.student() == name);
         let mut direct: Vec<&PathReport> = paths().filter(|path| path.stages.len() == 2).collect();
-        direct.sort_by_key(|path| path.teachers.iter().map(|teacher| teacher.multiply_adds(cell.classes, cell.side)).sum::<u64>());
+        direct.sort_by_key(|path| {
+            path.teachers.iter().map(|teacher| teacher.multiply_adds(cell.classes, cell.side)).sum::<u64>()
+        });
         Self {
             alone: paths().find(|path| path.stages.len() == 1),
             direct,

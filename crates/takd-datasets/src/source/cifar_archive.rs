@@ -146,7 +146,7 @@ impl CifarArchive {
                 })?
             };
             let images = if name == self.form.test { &mut test } else { &mut train };
-            self.images(path, bytes, images)?;
+            self.images(&path, bytes, images)?;
         }
         Ok((train, test))
     }
@@ -179,13 +179,14 @@ impl CifarArchive {
     }
 
     /// Appends the images of one file.
-    fn images(&self, path: PathBuf, bytes: Vec<u8>, images: &mut Vec<Stored>) -> Result<()> {
-        let corrupt = |problem: String| Error::Corrupt { path: path.clone(), problem };
+    fn images(&self, path: &Path, bytes: Vec<u8>, images: &mut Vec<Stored>) -> Result<()> {
+        let corrupt = |problem: String| Error::Corrupt { path: path.to_owned(), problem };
         let (bytes, labels, first, step): (Vec<u8>, Vec<i64>, usize, usize) = match self.form.before_pixels {
             Some(before) => {
                 let step = before + IMAGE.bytes();
-                if bytes.is_empty() || bytes.len() % step != 0 {
-                    let problem = format!("it has {} bytes, which is no multiple of the {step} of an image", bytes.len());
+                if bytes.is_empty() || !bytes.len().is_multiple_of(step) {
+                    let problem =
+                        format!("it has {} bytes, which is no multiple of the {step} of an image", bytes.len());
                     return Err(corrupt(problem));
                 }
                 let labels = bytes.chunks_exact(step).map(|image| image[before - 1].into()).collect();
@@ -196,7 +197,7 @@ impl CifarArchive {
                 (pixels, labels, 0, IMAGE.bytes())
             }
         };
-        let (path, bytes) = (Arc::new(path.clone()), Arc::new(bytes));
+        let (path, bytes) = (Arc::new(path.to_owned()), Arc::new(bytes));
         for (row, label) in labels.into_iter().enumerate() {
             let at = At::Row(Arc::clone(&path), row);
             let label = label_of(label, self.form.known.classes()).map_err(|problem| at.error(problem))?;

@@ -41,7 +41,10 @@ pub(crate) struct Contents {
 pub(crate) fn find(place: &Path) -> Result<Option<ClassFolders>> {
     let folders = folders(place)?;
     let named = |names: &[&str]| {
-        names.iter().find_map(|name| folders.iter().find(|folder| folder.to_lowercase() == *name)).map(|name| place.join(name))
+        names
+            .iter()
+            .find_map(|name| folders.iter().find(|folder| folder.to_lowercase() == *name))
+            .map(|name| place.join(name))
     };
     let holds_classes = |folder: &PathBuf| Ok::<_, Error>(!self::folders(folder)?.is_empty());
     if let Some(train) = named(&TRAIN) {
@@ -73,7 +76,10 @@ pub(crate) fn list(folders: &ClassFolders) -> Result<Contents> {
     let mut contents = Contents { class_names: self::folders(&folders.train)?, ..Contents::default() };
     let mut others = Others::default();
     if contents.class_names.len() < 2 {
-        let problem = format!("it has {} folder of images, and a folder is a class: 2 or more are needed", contents.class_names.len());
+        let problem = format!(
+            "it has {} folder of images, and a folder is a class: 2 or more are needed",
+            contents.class_names.len()
+        );
         return Err(Error::Folder { path: folders.train.clone(), problem });
     }
     for (label, class) in (0..).zip(&contents.class_names) {
@@ -83,7 +89,10 @@ pub(crate) fn list(folders: &ClassFolders) -> Result<Contents> {
         if contents.train.len() == before {
             return Err(Error::Folder {
                 path: folder,
-                problem: format!("this class has no images ({}): put some there, or remove the folder", ENDINGS.join(", ")),
+                problem: format!(
+                    "this class has no images ({}): put some there, or remove the folder",
+                    ENDINGS.join(", ")
+                ),
             });
         }
     }
@@ -94,14 +103,21 @@ pub(crate) fn list(folders: &ClassFolders) -> Result<Contents> {
             let Ok(label) = contents.class_names.binary_search(class) else {
                 return Err(Error::Folder {
                     path: test.join(class),
-                    problem: format!("this class is not among those of the training images in {}", folders.train.display()),
+                    problem: format!(
+                        "this class is not among those of the training images in {}",
+                        folders.train.display()
+                    ),
                 });
             };
             walk(&test.join(class), 0, label as u32, &mut images, &mut others)?;
         }
         let missing: Vec<_> = contents.class_names.iter().filter(|class| !classes.contains(class)).collect();
         if let Some(first) = missing.first() {
-            contents.notes.push(format!("{} of the classes have no {} images, as `{first}`", missing.len(), Split::Test));
+            contents.notes.push(format!(
+                "{} of the classes have no {} images, as `{first}`",
+                missing.len(),
+                Split::Test
+            ));
         }
         contents.test = Some(images);
     }
@@ -188,7 +204,8 @@ fn entries(folder: &Path) -> Result<Vec<Entry>> {
         let kind = entry.file_type().map_err(io)?;
         let is_link = kind.is_symlink();
         // A link that leads nowhere is left for the reading of the file, which names it.
-        let is_folder = if is_link { fs::metadata(entry.path()).is_ok_and(|kind| kind.is_dir()) } else { kind.is_dir() };
+        let is_folder =
+            if is_link { fs::metadata(entry.path()).is_ok_and(|kind| kind.is_dir()) } else { kind.is_dir() };
         found.push(Entry { name, is_folder, is_link });
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));

@@ -30,7 +30,8 @@ struct Pair {
 /// The files in a folder, if they are there: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte.gz`, …
 pub(crate) fn find(folder: &Path) -> Option<Idx> {
     let file = |stem: &str, kind: &str| {
-        let names = ["-", "."].into_iter().flat_map(|dash| ["", ".gz"].map(|end| format!("{stem}{dash}{kind}-ubyte{end}")));
+        let names =
+            ["-", "."].into_iter().flat_map(|dash| ["", ".gz"].map(|end| format!("{stem}{dash}{kind}-ubyte{end}")));
         names.map(|name| folder.join(name)).find(|path| path.is_file())
     };
     let pair = |split: &str| {
@@ -101,11 +102,15 @@ fn parse<'a, const N: usize>(path: &Path, bytes: &'a [u8]) -> Result<([usize; N]
     let mark = [0, 0, 8, N as u8];
     if !bytes.starts_with(&mark) {
         let found = &bytes[..bytes.len().min(4)];
-        return Err(corrupt(format!("it begins with bytes {found:02x?}, and an IDX file of {N} sizes with {mark:02x?}")));
+        return Err(corrupt(format!(
+            "it begins with bytes {found:02x?}, and an IDX file of {N} sizes with {mark:02x?}"
+        )));
     }
-    let (words, rest) = bytes[4..].as_chunks::<4>().0.split_at_checked(N).map_or((&[][..], &[][..]), |(words, _)| {
-        (words, &bytes[4 + 4 * N..])
-    });
+    let (words, rest) = bytes[4..]
+        .as_chunks::<4>()
+        .0
+        .split_at_checked(N)
+        .map_or((&[][..], &[][..]), |(words, _)| (words, &bytes[4 + 4 * N..]));
     if words.len() != N {
         return Err(corrupt("it ends within its header".into()));
     }

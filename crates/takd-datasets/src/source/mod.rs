@@ -183,7 +183,8 @@ fn numbered(split: Split, folder: &Path, names: &[String]) -> Result<Vec<PathBuf
         let folder = folder.join(stem);
         let Ok(names) = self::names(&folder) else { continue };
         let is_number = |name: &&String| {
-            name.strip_suffix(".parquet").is_some_and(|number| number.len() == 4 && number.bytes().all(|c| c.is_ascii_digit()))
+            name.strip_suffix(".parquet")
+                .is_some_and(|number| number.len() == 4 && number.bytes().all(|c| c.is_ascii_digit()))
         };
         let files: Vec<&String> = names.iter().filter(is_number).collect();
         for (number, name) in files.iter().enumerate() {
@@ -241,7 +242,12 @@ impl Found {
             Form::Idx(idx) => idx.files(),
             Form::Folders(folders) => {
                 let contents = class_folders::list(folders)?;
-                contents.train.into_iter().chain(contents.test.into_iter().flatten()).filter_map(Stored::into_file).collect()
+                contents
+                    .train
+                    .into_iter()
+                    .chain(contents.test.into_iter().flatten())
+                    .filter_map(Stored::into_file)
+                    .collect()
             }
         })
     }
@@ -263,11 +269,21 @@ impl Found {
             }
             Form::Cifar(cifar) => {
                 let (train, test) = cifar.read()?;
-                Ok(Opened { class_names: names(), train: Reader::of(train), test: Some(Reader::of(test)), notes: Vec::new() })
+                Ok(Opened {
+                    class_names: names(),
+                    train: Reader::of(train),
+                    test: Some(Reader::of(test)),
+                    notes: Vec::new(),
+                })
             }
             Form::Idx(idx) => {
                 let (train, test) = idx.read()?;
-                Ok(Opened { class_names: names(), train: Reader::of(train), test: Some(Reader::of(test)), notes: Vec::new() })
+                Ok(Opened {
+                    class_names: names(),
+                    train: Reader::of(train),
+                    test: Some(Reader::of(test)),
+                    notes: Vec::new(),
+                })
             }
             Form::Shards(files) => {
                 let list = |files: &[PathBuf]| {

@@ -63,26 +63,24 @@ pub(crate) fn check_footer(file: &mut (impl Read + Seek), length: u64) -> Result
     let mut walk = Walk { bytes: &footer, at: 0 };
     let mut children = Vec::new();
     let mut rows = 0;
-    walk.fields(0, &mut |walk, field, kind, depth| {
-        match (field, kind) {
-            (2, LIST) => {
-                let (count, element) = walk.list()?;
-                for _ in 0..count {
-                    if element != STRUCT {
-                        return Err("its schema is none".into());
-                    }
-                    let mut own = 0;
-                    walk.fields(depth + 1, &mut |walk, field, kind, depth| match (field, kind) {
-                        (5, I32) => walk.int().map(|count| own = count),
-                        _ => walk.skip(kind, depth),
-                    })?;
-                    children.push(u64::try_from(own).map_err(|_| "a column has fewer than no columns in it")?);
+    walk.fields(0, &mut |walk, field, kind, depth| match (field, kind) {
+        (2, LIST) => {
+            let (count, element) = walk.list()?;
+            for _ in 0..count {
+                if element != STRUCT {
+                    return Err("its schema is none".into());
                 }
-                Ok(())
+                let mut own = 0;
+                walk.fields(depth + 1, &mut |walk, field, kind, depth| match (field, kind) {
+                    (5, I32) => walk.int().map(|count| own = count),
+                    _ => walk.skip(kind, depth),
+                })?;
+                children.push(u64::try_from(own).map_err(|_| "a column has fewer than no columns in it")?);
             }
-            (3, I64) => walk.int().map(|count| rows = count),
-            _ => walk.skip(kind, depth),
+            Ok(())
         }
+        (3, I64) => walk.int().map(|count| rows = count),
+        _ => walk.skip(kind, depth),
     })?;
     check_depth(&children)?;
     match u64::try_from(rows) {
@@ -122,7 +120,10 @@ pub(crate) fn check_pages(file: &mut (impl Read + Seek), chunk: Chunk) -> Result
         }
         unpacked = unpacked.saturating_add(page.unpacked);
         if unpacked > limit {
-            return problem(format!("claims to unpack to {} bytes: all of this column may have {limit}", page.unpacked));
+            return problem(format!(
+                "claims to unpack to {} bytes: all of this column may have {limit}",
+                page.unpacked
+            ));
         }
         match page.kind {
             // Each value of a dictionary takes four bytes at least.
@@ -135,10 +136,14 @@ pub(crate) fn check_pages(file: &mut (impl Read + Seek), chunk: Chunk) -> Result
         if rows > chunk.rows {
             return problem(format!("has more values than the {} rows of its row group", chunk.rows));
         }
-        check_unpacked(file, body, &page, chunk.codec).or_else(|what| problem(what))?;
+        check_unpacked(file, body, &page, chunk.codec).or_else(problem)?;
         at = body + page.packed;
     }
-    if rows == chunk.rows { Ok(()) } else { Err(format!("its pages hold {rows} values, and it tells of {} rows", chunk.rows)) }
+    if rows == chunk.rows {
+        Ok(())
+    } else {
+        Err(format!("its pages hold {rows} values, and it tells of {} rows", chunk.rows))
+    }
 }
 
 /// Refuses a page that unpacks to other than it says: the library reserves what the packed bytes ask for.
@@ -148,7 +153,11 @@ fn check_unpacked(file: &mut (impl Read + Seek), body: u64, page: &Page, codec: 
     }
     let (packed, claimed) = (page.packed - page.levels, page.unpacked - page.levels);
     if !page.is_packed || codec == Compression::UNCOMPRESSED {
-        return if packed == claimed { Ok(()) } else { Err(format!("is not packed, has {packed} bytes and claims {claimed}")) };
+        return if packed == claimed {
+            Ok(())
+        } else {
+            Err(format!("is not packed, has {packed} bytes and claims {claimed}"))
+        };
     }
     file.seek(SeekFrom::Start(body + page.levels)).map_err(|error| error.to_string())?;
     let body = file.take(packed);
@@ -162,7 +171,10 @@ fn check_unpacked(file: &mut (impl Read + Seek), body: u64, page: &Page, codec: 
     };
     match found {
         Ok(found) if found == claimed => Ok(()),
-        Ok(found) => Err(format!("claims to unpack to {claimed} bytes and has {}", if found > claimed { "more".into() } else { found.to_string() })),
+        Ok(found) => Err(format!(
+            "claims to unpack to {claimed} bytes and has {}",
+            if found > claimed { "more".into() } else { found.to_string() }
+        )),
         Err(error) => Err(format!("cannot be unpacked: {error}")),
     }
 }

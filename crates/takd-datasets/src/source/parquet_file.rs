@@ -157,7 +157,10 @@ impl ParquetFile {
                     return Err(Error::Truncated {
                         path: self.path.to_path_buf(),
                         found: length,
-                        expected: format!("but its footer says that column `{}` ends at byte {}", column.name, chunk.end),
+                        expected: format!(
+                            "but its footer says that column `{}` ends at byte {}",
+                            column.name, chunk.end
+                        ),
                     });
                 }
                 if !matches!(
@@ -175,8 +178,12 @@ impl ParquetFile {
     fn chunk(&self, group: usize, column: &Column) -> Result<Chunk> {
         let row_group = self.reader.metadata().row_group(group);
         let meta = row_group.column(column.place);
-        let wrong =
-            || self.corrupt(format!("its footer puts column `{}` of row group {group} (from 0) at an impossible place", column.name));
+        let wrong = || {
+            self.corrupt(format!(
+                "its footer puts column `{}` of row group {group} (from 0) at an impossible place",
+                column.name
+            ))
+        };
         let start = meta.dictionary_page_offset().unwrap_or(meta.data_page_offset());
         let start = u64::try_from(start).map_err(|_| wrong())?;
         let bytes = u64::try_from(meta.compressed_size()).map_err(|_| wrong())?;

@@ -19,7 +19,9 @@ pub(crate) enum Value<'a> {
     /// The name of a class or function.
     Global,
     /// What a function would have made, with the state that it would have been given, if there is one.
-    Object { state: Box<Value<'a>> },
+    Object {
+        state: Box<Value<'a>>,
+    },
     Mark,
 }
 
@@ -125,12 +127,14 @@ impl<'a> Machine<'a> {
                 self.push(Value::Global)?;
             }
             0x93 => {
-                (self.pop()?, self.pop()?);
+                self.pop()?;
+                self.pop()?;
                 self.push(Value::Global)?;
             }
             // REDUCE, NEWOBJ: what would be called, and its arguments.
             b'R' | 0x81 => {
-                (self.pop()?, self.pop()?);
+                self.pop()?;
+                self.pop()?;
                 self.push(Value::Object { state: Box::new(Value::Other) })?;
             }
             b'b' => {

@@ -20,6 +20,9 @@ use std::{
 /// The endings of images within the shards.
 const IMAGES: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "bmp"];
 
+/// Tar files consist of blocks of so many bytes.
+const BLOCK: u64 = 512;
+
 /// The most bytes of a label.
 const MAX_LABEL: u64 = 1 << 16;
 
@@ -33,8 +36,10 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Stored>> {
     let shard = Arc::new(path.to_owned());
     let mut images = Vec::new();
     let mut sample = Sample::default();
+    let mut last = 0;
     for entry in archive.entries_with_seek().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
+        last = entry.raw_file_position().saturating_add(entry.size());
         if !entry.header().entry_type().is_file() {
             continue;
         }
@@ -77,6 +82,11 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Stored>> {
         }
     }
     images.extend(sample.take(&shard)?);
+    // A tar file ends in blocks of zeros. One that is cut between two members has none.
+    if last.div_ceil(BLOCK).saturating_add(1) > length / BLOCK {
+        let expected = "without the mark at the end of a tar file: it was cut off".into();
+        return Err(Error::Truncated { path: path.into(), found: length, expected });
+    }
     Ok(images)
 }
 
@@ -94,7 +104,8 @@ impl Sample {
         let Self { image, label, .. } = std::mem::take(self);
         let Some((member, data)) = image else { return Ok(None) };
         let at = At::Member(Arc::clone(shard), member);
-        let label = label.ok_or_else(|| at.error("it has no label: a file of the same name with the ending .cls or .json".into()))?;
+        let label = label
+            .ok_or_else(|| at.error("it has no label: a file of the same name with the ending .cls or .json".into()))?;
         Ok(Some(Stored { at, data, label }))
     }
 }

@@ -1,0 +1,126 @@
+//! Images of one's own, from a folder to a student; and `takd data`.
+
+mod common;
+
+use common::{folder, json, run, takd, text};
+use image::{ImageFormat, RgbImage};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A folder for each class, with images of several sizes and formats: squares of a colour, moved about.
+fn photographs(root: &Path, classes: &[(&str, [u8; 3])], count: u32) -> PathBuf {
+    let root = root.join("My Photos");
+    for (name, colour) in classes {
+        fs::create_dir_all(root.join(name)).expect("a folder can be made");
+        for i in 0..count {
+            let (width, height) = (40 + 7 * i % 30, 36 + 11 * i % 40);
+            let inside = |x: u32, y: u32| x.abs_diff(10 + i % 12) < 9 && y.abs_diff(12 + i % 9) < 9;
+            let image = RgbImage::from_fn(width, height, |x, y| {
+                image::Rgb(if inside(x, y) { *colour } else { [(i * 40 % 255) as u8; 3] })
+            });
+            let (ending, format) =
+                [("jpg", ImageFormat::Jpeg), ("png", ImageFormat::Png), ("bmp", ImageFormat::Bmp)][i as usize % 3];
+            image
+                .save_with_format(root.join(name).join(format!("{i}.{ending}")), format)
+                .expect("an image can be written");
+        }
+    }
+    root
+}
+
+const CLASSES: [(&str, [u8; 3]); 2] = [("apples", [230, 20, 30]), ("limes", [20, 220, 40])];
+
+#[test]
+fn folder_of_photographs_becomes_a_student() {
+    let dir = folder();
+    let photos = photographs(dir.path(), &CLASSES, 30);
+    let out = dir.path().join("results");
+    let distill = |size: &str| {
+        let mut command =
+            takd(&["distill", "resnet14", "resnet8", "--epochs", "1", "--quiet", "--json", "--size", size]);
+        command.arg("--data").arg(&photos).arg("--out").arg(&out);
+        json(&run(&mut command, 0).stdout)
+    };
+    let report = distill("24");
+    assert_eq!(report["cells"][0]["dataset"], "my-photos@24");
+    assert_eq!(report["cells"][0]["side"], 24);
+    // The images of another size are another data set, and have runs of their own.
+    distill("16");
+    let mut listed = takd(&["runs", "ls", "--json", "--data", "my-photos@24", "--out"]);
+    assert_eq!(json(&run(listed.arg(&out), 0).stdout).as_array().expect("a list").len(), 2);
+}
+
+#[test]
+fn plain_networks_take_no_other_size_and_resnets_are_named() {
+    let dir = folder();
+    let photos = photographs(dir.path(), &CLASSES, 6);
+    let mut command = takd(&["distill", "plane2", "--size", "64", "--out"]);
+    command.arg(dir.path().join("results")).arg("--data").arg(&photos);
+    let refused = text(&run(&mut command, 1).stderr);
+    assert!(refused.contains("plane2 takes images of 32x32, and those of my-photos@64 are 64x64"), "{refused}");
+    assert!(refused.contains("ResNets"), "{refused}");
+}
+
+#[test]
+fn recipe_may_name_a_folder_and_a_size() {
+    let dir = folder();
+    let photos = photographs(dir.path(), &CLASSES, 12);
+    let recipe = dir.path().join("mine.toml");
+    let text = format!(
+        "title = \"mine\"\n[[cell]]\nname = \"mine\"\ndata = {:?}\nsize = 16\nepochs = 1\npaths = [\"resnet8\"]\n",
+        photos.display().to_string()
+    );
+    fs::write(&recipe, text).expect("a file can be written");
+    let out = dir.path().join("results");
+    let mut command = takd(&["run", "--quiet", "--json", "--out"]);
+    command.arg(&out).arg(&recipe);
+    assert_eq!(json(&run(&mut command, 0).stdout)["cells"][0]["dataset"], "my-photos@16");
+    // A report needs no images.
+    fs::remove_dir_all(&photos).expect("a folder can be deleted");
+    let mut command = takd(&["report", "--json", "--out"]);
+    command.arg(&out).arg(&recipe);
+    assert_eq!(json(&run(&mut command, 0).stdout)["cells"][0]["dataset"], "my-photos@16");
+}
+
+#[test]
+fn image_that_cannot_be_decoded_is_named_or_left_out_where_that_is_allowed() {
+    let dir = folder();
+    let photos = photographs(dir.path(), &CLASSES, 12);
+    fs::write(photos.join("limes/bad.jpg"), "no image").expect("a file can be written");
+    let distill = |more: &[&str], code: i32| {
+        let mut command = takd(&["distill", "resnet8", "--epochs", "1", "--size", "16"]);
+        command.args(more).arg("--out").arg(dir.path().join("results")).arg("--data").arg(&photos);
+        text(&run(&mut command, code).stderr)
+    };
+    let refused = distill(&[], 1);
+    assert!(refused.contains("limes/bad.jpg: its image is neither JPEG"), "{refused}");
+    let told = distill(&["--skip-bad", "1"], 0);
+    assert!(told.contains("left out: ") && told.contains("limes/bad.jpg"), "{told}");
+}
+
+#[test]
+fn data_is_shown_with_a_sheet_and_checked() {
+    let dir = folder();
+    let photos = photographs(dir.path(), &CLASSES, 9);
+    let sheet = dir.path().join("sheet.png");
+    let mut show = takd(&["data", "show", "--json", "--out"]);
+    show.arg(dir.path().join("results")).arg("--sheet").arg(&sheet).arg(&photos);
+    let card = json(&run(&mut show, 0).stdout);
+    assert_eq!(card["class_names"], serde_json::json!(["apples", "limes"]));
+    let sheet = image::open(&sheet).expect("the sheet is a picture");
+    assert!(sheet.width() > 500 && sheet.height() > 100);
+
+    let check = |code: i32| {
+        let mut command = takd(&["data", "check"]);
+        command.arg(&photos);
+        text(&run(&mut command, code).stdout)
+    };
+    assert!(check(0).contains("apples 9, limes 9"), "{}", check(0));
+    fs::copy(photos.join("apples/1.png"), photos.join("limes/copy.png")).expect("a file can be copied");
+    let told = check(0);
+    assert!(told.contains("1 are more than once in a split") && told.contains("with different labels"), "{told}");
+    fs::write(photos.join("limes/bad.jpg"), "no image").expect("a file can be written");
+    assert!(check(1).contains("bad.jpg"));
+    let listed = json(&run(takd(&["data", "list", "--json", "--offline"]).env("HF_HUB_CACHE", dir.path()), 0).stdout);
+    assert_eq!(listed[0]["name"], "cifar10");
+}

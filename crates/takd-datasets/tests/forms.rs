@@ -1,0 +1,239 @@
+//! Every form that data sets come in, as other programs write them: `written/write.py` wrote the files.
+
+mod common;
+
+use common::{pixels, png, rows, write};
+use std::{fs, path::Path};
+use takd_datasets::{Dataset, DatasetRef, Error, Images, Result, Sources, check, load};
+
+/// What the images of `written` hold.
+fn expected(i: usize, test: bool, side: usize, channels: usize) -> Vec<u8> {
+    let value = |c: usize, y: usize, x: usize| (37 * i + 11 * c + 5 * y + 3 * x + if test { 100 } else { 0 }) as u8;
+    let places = (0..side).flat_map(|y| (0..side).map(move |x| (y, x)));
+    places.flat_map(|(y, x)| [0, 1, 2].map(|c| value(if channels == 1 { 0 } else { c }, y, x))).collect()
+}
+
+fn written(form: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/written").join(form)
+}
+
+fn open(place: &Path) -> Result<Dataset> {
+    let data: DatasetRef = place.to_str().unwrap().parse()?;
+    load(&data.name, &Sources::default().with(&data)?, &mut |_| {})
+}
+
+#[test]
+fn every_form_is_read_as_it_was_written() {
+    for (form, name, sizes, side, channels) in [
+        ("cifar-10-batches-py", "cifar10", (10, 2), 32, 3),
+        ("cifar-10-python.tar.gz", "cifar10", (10, 2), 32, 3),
+        ("cifar-10-batches-bin", "cifar10", (10, 2), 32, 3),
+        ("cifar-100-python", "cifar100", (4, 4), 32, 3),
+        ("cifar-100-binary", "cifar100", (4, 4), 32, 3),
+        ("idx", "idx", (4, 4), 28, 1),
+        ("shards", "shards", (4, 2), 32, 3),
+        ("parquet", "parquet", (4, 2), 32, 3),
+    ] {
+        let data = open(&written(form)).unwrap_or_else(|error| panic!("{form}: {error}"));
+        assert_eq!((data.train.len(), data.test.len()), sizes, "{form}");
+        assert_eq!((data.card.name.as_str(), data.card.height, data.card.width), (name, side, side), "{form}");
+        for (images, test) in [(&data.train, false), (&data.test, true)] {
+            for i in 0..images.len() {
+                assert_eq!(images.labels()[i] as usize, i % 10, "{form}");
+                assert_eq!(images.image(i), expected(i, test, side, channels), "{form}, image {i}");
+            }
+        }
+        assert!(data.card.origin.ends_with(form) || data.card.origin.contains("parquet"), "{}", data.card.origin);
+    }
+    assert_eq!(open(&written("parquet")).unwrap().card.class_names[9], "class 9");
+    assert_eq!(open(&written("shards")).unwrap().card.class_names, ["0", "1", "2", "3"]);
+}
+
+#[test]
+fn known_data_sets_are_found_below_a_folder_in_the_form_of_their_authors() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("cifar10")).unwrap();
+    fs::copy(written("cifar-10-python.tar.gz"), dir.path().join("cifar10/cifar-10-python.tar.gz")).unwrap();
+    let data = common::load_from(dir.path(), takd_datasets::Known::Cifar10).unwrap();
+    assert_eq!(data.train.image(3), expected(3, false, 32, 3));
+}
+
+/// Writes an image for each class and number.
+fn class_folders(root: &Path, classes: &[(&str, usize)]) {
+    for (place, (class, count)) in classes.iter().enumerate() {
+        fs::create_dir_all(root.join(class)).unwrap();
+        for i in 0..*count {
+            fs::write(root.join(class).join(format!("{i}.png")), png(&pixels(100 * place + i), 32, 32)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn folder_is_a_class_in_the_order_of_the_bytes_of_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    class_folders(&dir.path().join("train"), &[("b", 2), ("Z", 1), ("a/deeper", 3)]);
+    class_folders(&dir.path().join("val"), &[("b", 1), ("a", 1)]);
+    for other in ["train/a/notes.txt", "train/.hidden.png", "train/b/Thumbs.db"] {
+        fs::write(dir.path().join(other), "no image").unwrap();
+    }
+    let data = open(dir.path()).unwrap();
+    assert_eq!(data.card.class_names, ["Z", "a", "b"]);
+    assert_eq!(data.train.labels(), [0, 1, 1, 1, 2, 2]);
+    assert_eq!(data.test.labels(), [1, 2]);
+    assert_eq!(data.train.image(1), pixels(200));
+    assert_eq!(data.card.notes.len(), 2, "{:?}", data.card.notes);
+    assert!(data.card.notes[0].contains("1 of the classes have no test images, as `Z`"), "{:?}", data.card.notes);
+    assert!(data.card.notes[1].contains("notes.txt"), "{:?}", data.card.notes);
+}
+
+#[test]
+fn test_images_are_set_aside_where_there_are_none() {
+    let dir = tempfile::tempdir().unwrap();
+    class_folders(dir.path(), &[("cats", 20), ("dogs", 10)]);
+    let data = open(dir.path()).unwrap();
+    let of = |images: &Images, class| images.labels().iter().filter(|&&label| label == class).count();
+    assert_eq!([of(&data.train, 0), of(&data.train, 1), of(&data.test, 0), of(&data.test, 1)], [16, 8, 4, 2]);
+    assert!(data.card.notes[0].contains("6 of its 30 images were set aside"), "{:?}", data.card.notes);
+    assert_eq!(open(dir.path()).unwrap().card.checksum, data.card.checksum);
+}
+
+#[test]
+fn folders_that_make_no_data_set_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let refusal = || open(dir.path()).unwrap_err().to_string();
+    assert!(refusal().contains("the folder is empty"), "{}", refusal());
+    class_folders(&dir.path().join("train"), &[("cats", 1)]);
+    assert!(refusal().contains("2 or more are needed"), "{}", refusal());
+    fs::create_dir(dir.path().join("train/dogs")).unwrap();
+    assert!(refusal().contains("dogs: this class has no images"), "{}", refusal());
+    class_folders(&dir.path().join("train"), &[("dogs", 1)]);
+    class_folders(&dir.path().join("test"), &[("birds", 1)]);
+    assert!(refusal().contains("birds: this class is not among those of the training images"), "{}", refusal());
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_folders_are_not_followed_in_circles_and_links_to_files_are() {
+    let dir = tempfile::tempdir().unwrap();
+    class_folders(dir.path(), &[("cats", 2), ("dogs", 2)]);
+    std::os::unix::fs::symlink(dir.path(), dir.path().join("cats/round")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("dogs/0.png"), dir.path().join("dogs/again.png")).unwrap();
+    let data = open(dir.path()).unwrap();
+    assert_eq!(data.train.len() + data.test.len(), 5);
+}
+
+#[test]
+fn images_of_several_sizes_are_scaled_and_it_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    class_folders(dir.path(), &[("cats", 3), ("dogs", 3)]);
+    fs::write(dir.path().join("cats/wide.png"), png(&vec![7; 90 * 40 * 3], 90, 40)).unwrap();
+    let data = open(dir.path()).unwrap();
+    assert_eq!((data.card.height, data.card.width), (32, 32));
+    let note = "images of 32x32 to 90x40 were cut to the square in their middle and scaled to 32x32";
+    assert!(data.card.notes.iter().any(|found| found == note), "{:?}", data.card.notes);
+
+    let reference: DatasetRef = dir.path().to_str().unwrap().parse().unwrap();
+    let reference = reference.scaled(16).unwrap();
+    let sources = Sources::default().with(&reference).unwrap();
+    let small = load(&reference.name, &sources, &mut |_| {}).unwrap();
+    assert_eq!((small.card.height, small.card.name.side()), (16, Some(16)));
+}
+
+#[test]
+fn image_that_cannot_be_decoded_is_an_error_or_is_left_out_and_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    class_folders(dir.path(), &[("cats", 5), ("dogs", 5)]);
+    let whole = png(&pixels(0), 32, 32);
+    fs::write(dir.path().join("cats/cut.png"), &whole[..whole.len() / 2]).unwrap();
+    let error = open(dir.path()).unwrap_err();
+    assert!(matches!(&error, Error::Picture { path, .. } if path.ends_with("cats/cut.png")), "{error}");
+
+    let data: DatasetRef = dir.path().to_str().unwrap().parse().unwrap();
+    let sources = |skip_bad| Sources { skip_bad, ..Sources::default() }.with(&data).unwrap();
+    let loaded = load(&data.name, &sources(1), &mut |_| {}).unwrap();
+    assert_eq!(loaded.train.len() + loaded.test.len(), 10);
+    assert!(loaded.card.notes.iter().any(|note| note.contains("left out: ") && note.contains("cut.png")));
+    fs::write(dir.path().join("dogs/cut.png"), &whole[..whole.len() / 2]).unwrap();
+    assert!(load(&data.name, &sources(1), &mut |_| {}).is_err());
+}
+
+#[test]
+fn a_parquet_file_alone_is_a_data_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("my-photos.parquet");
+    write(&file, "label", &rows(20), 7);
+    let data = open(&file).unwrap();
+    assert_eq!((data.train.len(), data.test.len(), data.card.name.as_str()), (16, 4, "my-photos"));
+    assert_eq!(data.card.class_names[9], "9");
+}
+
+#[test]
+fn two_folders_of_one_name_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sources = Sources::default();
+    for parent in ["one", "two"] {
+        let place = dir.path().join(parent).join("photos");
+        fs::create_dir_all(&place).unwrap();
+        let data: DatasetRef = place.to_str().unwrap().parse().unwrap();
+        match sources.clone().with(&data) {
+            Ok(with) => sources = with,
+            Err(error) => {
+                assert!(matches!(error, Error::TwoPlaces { .. }), "{error}");
+                return;
+            }
+        }
+    }
+    panic!("both were taken");
+}
+
+#[test]
+fn damaged_files_of_every_form_are_refused_and_named() {
+    for (form, file) in [
+        ("cifar-10-batches-py", "data_batch_2"),
+        ("cifar-10-batches-bin", "data_batch_3.bin"),
+        ("cifar-100-python", "test"),
+        ("idx", "train-images-idx3-ubyte.gz"),
+        ("idx", "t10k-labels-idx1-ubyte"),
+        ("shards", "train-000001.tar"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join(form);
+        fs::create_dir(&place).unwrap();
+        for entry in fs::read_dir(written(form)).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), place.join(entry.file_name())).unwrap();
+        }
+        let path = place.join(file);
+        let whole = fs::read(&path).unwrap();
+        // Within the images, not within what a tar file is filled up with.
+        fs::write(&path, &whole[..whole.len() * 2 / 5]).unwrap();
+        let error = open(&place).unwrap_err().to_string();
+        assert!(error.contains(file), "{form}: {error}");
+        fs::remove_file(&path).unwrap();
+        let found = open(&place);
+        assert!(found.is_err() || form == "shards", "{form} without {file}");
+    }
+}
+
+#[test]
+fn check_finds_copies_and_what_cannot_be_decoded_and_counts_classes() {
+    let dir = tempfile::tempdir().unwrap();
+    class_folders(&dir.path().join("train"), &[("cats", 4), ("dogs", 3)]);
+    class_folders(&dir.path().join("val"), &[("cats", 0), ("dogs", 0)]);
+    let copy = |from: &str, to: &str| fs::copy(dir.path().join(from), dir.path().join(to)).unwrap();
+    copy("train/cats/0.png", "val/dogs/leak.png");
+    copy("train/dogs/1.png", "train/dogs/9.png");
+    fs::write(dir.path().join("val/cats/bad.png"), "no image").unwrap();
+    fs::write(dir.path().join("val/cats/0.png"), png(&vec![9; 40 * 20 * 3], 40, 20)).unwrap();
+    let data: DatasetRef = dir.path().to_str().unwrap().parse().unwrap();
+    let checked = check(&data.name, &Sources::default().with(&data).unwrap(), &mut |_| {}).unwrap();
+    assert!(!checked.is_clean());
+    assert_eq!(checked.class_names, ["cats", "dogs"]);
+    let [train, test] = &checked.splits[..] else { panic!("{checked:?}") };
+    assert_eq!((train.images, &train.class_sizes[..], train.bad.len()), (8, &[4, 4][..], 0));
+    assert_eq!((test.images, &test.class_sizes[..], test.sizes), (3, &[2, 1][..], Some([(20, 40), (32, 32)])));
+    assert!(test.bad[0].contains("bad.png"), "{:?}", test.bad);
+    let [leak, twice] = &checked.copies[..] else { panic!("{checked:?}") };
+    assert!(leak.between_splits && leak.other_labels && leak.places[1].ends_with("leak.png"), "{leak:?}");
+    assert!(!twice.between_splits && !twice.other_labels && twice.places.len() == 2, "{twice:?}");
+}
