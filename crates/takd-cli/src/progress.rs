@@ -26,6 +26,7 @@ pub(crate) fn loading<T>(
     let result = load(&mut |progress| {
         let (verb, style) = match progress.stage {
             Stage::Download => ("downloading", "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left"),
+            Stage::Wait => ("waiting for another program that downloads", "{msg}"),
             Stage::Decode => ("decoding", "{msg} {wide_bar} {pos}/{len}, {eta} left"),
             Stage::Draw => ("drawing", "{msg} {wide_bar} {pos}/{len}, {eta} left"),
             Stage::Check => ("looking at", "{msg} {wide_bar} {pos}/{len}, {eta} left"),

@@ -2,9 +2,9 @@
 //! candle.
 //!
 //! ```text
-//! a named folder ─┐             ┌─▶ Card { name, classes, sizes, mean and deviation, origin, checksum, notes }
-//! the hub ────────┼─▶ Catalog ──┤
-//! drawn by code ──┘             └─▶ Dataset { card, train, test: Images }     u8 [n, height, width, 3], u32 [n]
+//! a folder or file ─┐             ┌─▶ Card { name, classes, sizes, mean and deviation, origin, checksum, notes }
+//! the hub ──────────┼─▶ Catalog ──┤
+//! drawn by code ────┘             └─▶ Dataset { card, train, test: Images }   u8 [n, height, width, 3], u32 [n]
 //!                                                          │
 //!                   epoch_order(n, streams, epoch) ──▶ batches: crop, flip, normalise
 //!                                                          │
@@ -40,6 +40,9 @@
 //! # }
 //! ```
 //!
+//! A known data set has a name, one of the user's own a path: both are a [`DatasetRef`]. What lies at a path is opened by what is found:
+//! folders of classes, parquet, WebDataset shards, IDX files, CIFAR's archives. [`check`] looks at every image of it.
+//!
 //! [`load`] loads one data set. A [`Catalog`] keeps cards in a folder, so that only the first program that ever asks for one has
 //! to load the data, and loads each data set once. [`batches`] makes a batch when it is asked for, [`batches_ahead`] the same
 //! batches while the caller trains. With the feature `cuda` an NVIDIA GPU that the images were placed on makes them itself, bit
@@ -60,6 +63,7 @@ mod decode;
 mod differences;
 pub mod drawn;
 mod error;
+mod guard;
 mod hub;
 mod images;
 mod kept_cards;

@@ -3,7 +3,7 @@
 //! What is incomplete or damaged is an error. Most decoders fill the missing part of a cut JPEG with grey, which would be
 //! trained on.
 
-use crate::resample;
+use crate::{guard::guarded, resample};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use std::io::Cursor;
 use zune_jpeg::{
@@ -45,14 +45,14 @@ impl<'a> Opened<'a> {
     /// Of a GIF or TIFF with several pictures the first one is taken.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, String> {
         let (decoder, (width, height), orientation) = match image::guess_format(bytes) {
-            Ok(ImageFormat::Jpeg) => open_jpeg(bytes)?,
+            Ok(ImageFormat::Jpeg) => guarded(|| open_jpeg(bytes), undecodable)?,
             Ok(
                 format @ (ImageFormat::Png
                 | ImageFormat::WebP
                 | ImageFormat::Gif
                 | ImageFormat::Tiff
                 | ImageFormat::Bmp),
-            ) => open_other(bytes, format)?,
+            ) => guarded(|| open_other(bytes, format), undecodable)?,
             _ => {
                 let first = &bytes[..bytes.len().min(4)];
                 return Err(format!(
@@ -76,6 +76,10 @@ impl<'a> Opened<'a> {
 
     /// Decodes it.
     pub(crate) fn decode(self) -> Result<Picture, String> {
+        guarded(|| self.decode_unguarded(), undecodable)
+    }
+
+    fn decode_unguarded(self) -> Result<Picture, String> {
         let (height, width) = if is_sideways(self.orientation) { (self.size.1, self.size.0) } else { self.size };
         let mut pixels = Vec::new();
         match self.decoder {

@@ -18,6 +18,8 @@ pub struct Progress<'a> {
 pub enum Stage {
     /// Downloading a file; counted in bytes.
     Download,
+    /// Waiting for another program that downloads a file.
+    Wait,
     /// Decoding a split's images; counted in images.
     Decode,
     /// Drawing a split's images; counted in images.

@@ -1,21 +1,24 @@
 //! Finding a data set's parquet files on the hub, or in the cache that an earlier download filled.
 
+mod download;
+
 use crate::{
-    Error, Known, Looked, Progress, Result, Split, Stage, layout, regular_file,
+    Error, Known, Looked, Progress, Result, Split, layout, regular_file,
     source::{Lookup, in_folder},
 };
-use hf_hub::{
-    Cache, Repo,
-    api::sync::{Api, ApiBuilder},
-};
+use download::Client;
+use hf_hub::Repo;
 use std::{
+    fs,
     path::{Path, PathBuf},
-    sync::mpsc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-/// How long the hub may take for its first answer before it counts as out of reach.
-const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the hub may send nothing before that counts as broken off.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The most bytes of a token.
+const MAX_TOKEN_BYTES: u64 = 4096;
 
 /// The most bytes of `refs/main`, which holds the 40 digits of a commit.
 const MAX_REF_BYTES: u64 = 1024;
@@ -27,7 +30,17 @@ pub(crate) struct Hub {
     /// The folder of `datasets--…`; `None` if there is no home folder for it.
     pub(crate) cache: Option<PathBuf>,
     pub(crate) offline: bool,
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<Token>,
+    /// How long it may send nothing.
+    pub(crate) patience: Duration,
+}
+
+/// What names its user to the hub.
+#[derive(Debug, Clone)]
+pub(crate) struct Token {
+    pub(crate) text: String,
+    /// Where it stands, for messages.
+    pub(crate) place: String,
 }
 
 /// How a download ended.
@@ -41,23 +54,29 @@ enum Download {
 impl Hub {
     /// By the environment's variables that the hub's own tools obey.
     pub(crate) fn from_env() -> Self {
-        let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let home = || std::env::home_dir().map(|home| home.join(".cache"));
-        let cache = var("HF_HUB_CACHE").map(PathBuf::from).or_else(|| {
-            var("HF_HOME")
-                .map(PathBuf::from)
-                .or_else(|| {
-                    var("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|cache| cache.join("huggingface"))
-                })
-                .map(|home| home.join("hub"))
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let path = |name: &str| var(name).map(|value| path_of(&value));
+        let home = path("HF_HOME").or_else(|| {
+            let caches = path("XDG_CACHE_HOME").or_else(|| std::env::home_dir().map(|home| home.join(".cache")));
+            caches.map(|caches| caches.join("huggingface"))
         });
-        let offline =
-            var("HF_HUB_OFFLINE").is_some_and(|value| ["1", "true", "yes", "on"].contains(&&*value.to_lowercase()));
+        let is_set =
+            |name: &str| var(name).is_some_and(|value| ["1", "true", "yes", "on"].contains(&&*value.to_lowercase()));
+        let in_file = || {
+            let file = path("HF_TOKEN_PATH").or_else(|| home.as_ref().map(|home| home.join("token")))?;
+            let text = regular_file::read(&file, MAX_TOKEN_BYTES).ok()??;
+            let text = String::from_utf8(text).ok()?.trim().to_owned();
+            (!text.is_empty()).then(|| Token { text, place: file.display().to_string() })
+        };
         Self {
-            endpoint: var("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into()),
-            cache,
-            offline,
-            token: var("HF_TOKEN"),
+            endpoint: var("HF_ENDPOINT")
+                .unwrap_or_else(|| "https://huggingface.co".into())
+                .trim_end_matches('/')
+                .into(),
+            cache: path("HF_HUB_CACHE").or_else(|| home.as_ref().map(|home| home.join("hub"))),
+            offline: is_set("HF_HUB_OFFLINE") || is_set("HF_DATASETS_OFFLINE"),
+            token: var("HF_TOKEN").map(|text| Token { text, place: "HF_TOKEN".into() }).or_else(in_file),
+            patience: PATIENCE,
         }
     }
 
@@ -102,97 +121,82 @@ impl Hub {
         let missing = |found: String| {
             Ok(Lookup::Missing(vec![Looked { place: format!("the hub's cache, {}", folder.display()), found }]))
         };
-        let Some(commit) = regular_file::read(&folder.join("refs").join("main"), MAX_REF_BYTES)? else {
-            return missing("not there".into());
-        };
-        let snapshot = folder.join("snapshots").join(String::from_utf8_lossy(&commit).trim());
-        match in_folder(&snapshot.join(layout::folder(known))) {
-            // A download that was broken off between two shards; the hub has the others.
-            Err(Error::MissingShard { missing: shard, .. }) => missing(format!("no {shard}")),
-            Ok(Lookup::Missing(looked)) => {
-                missing(looked.into_iter().map(|looked| looked.found).collect::<Vec<_>>().join(", "))
+        let snapshots = match regular_file::read(&folder.join("refs").join("main"), MAX_REF_BYTES)? {
+            Some(commit) => {
+                let commit = String::from_utf8_lossy(&commit).trim().to_owned();
+                if !commit.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                    return missing("its refs/main names no commit".into());
+                }
+                vec![folder.join("snapshots").join(commit)]
             }
-            found => found,
+            // A cache that was copied without it: the newest snapshot that is whole is taken.
+            None => newest_first(&folder.join("snapshots")),
+        };
+        if snapshots.is_empty() {
+            return missing("not there".into());
         }
+        let mut found = Vec::new();
+        for snapshot in snapshots {
+            match in_folder(&snapshot.join(layout::folder(known))) {
+                // A download that was broken off between two shards; the hub has the others.
+                Err(Error::MissingShard { missing: shard, .. }) => found.push(format!("no {shard}")),
+                Ok(Lookup::Missing(looked)) => found.extend(looked.into_iter().map(|looked| looked.found)),
+                Ok(Lookup::Found(files)) if !files.has_test() => found.push("train files, but none for test".into()),
+                Ok(Lookup::Found(files)) => match files.files()?.iter().find(|file| !file.exists()) {
+                    Some(file) => found.push(format!("{} leads nowhere", file.display())),
+                    None => return Ok(Lookup::Found(files)),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        missing(found.join(", "))
     }
 
     /// Brings all files of both splits into the cache.
     fn download(&self, known: Known, cache: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Download> {
-        let failed = |problem: String| Error::Hub { repo: layout::repository(known), problem };
-        let mut builder = ApiBuilder::from_cache(Cache::new(cache.to_path_buf()))
-            .with_endpoint(self.endpoint.clone())
-            .with_progress(false)
-            .with_user_agent("takd", env!("CARGO_PKG_VERSION"));
-        if self.token.is_some() {
-            builder = builder.with_token(self.token.clone());
-        }
-        let api = builder.build().map_err(|error| failed(error.to_string()))?;
-        let listed = match list_files(&api, &repo(known)) {
+        let mut client = Client::new(self, known);
+        let listed = match client.list()? {
             Ok(listed) => listed,
             Err(problem) => return Ok(Download::OutOfReach(problem)),
         };
         let prefix = format!("{}/", layout::folder(known));
-        let mut files: Vec<String> = listed
-            .into_iter()
-            .filter(|file| {
-                file.strip_prefix(&prefix).is_some_and(|file| {
-                    file.ends_with(".parquet")
-                        && [Split::Train, Split::Test].iter().any(|split| file.starts_with(split.as_str()))
-                })
+        let is_wanted = |file: &String| {
+            file.strip_prefix(&prefix).is_some_and(|file| {
+                file.ends_with(".parquet")
+                    && [Split::Train, Split::Test].iter().any(|split| file.starts_with(split.as_str()))
             })
-            .collect();
+        };
+        let mut files: Vec<String> = listed.into_iter().filter(is_wanted).collect();
         files.sort();
         if files.is_empty() {
-            return Err(failed(format!("it lists no {prefix}*.parquet")));
+            let problem = format!("it lists no {prefix}*.parquet");
+            return Err(Error::Hub { repo: layout::repository(known), problem });
         }
-        let repo = api.repo(repo(known));
-        for file in &files {
-            let report = DownloadProgress { progress: &mut *progress, file, done: 0, total: 0 };
-            repo.download_with_progress(file, report).map_err(|error| {
-                failed(format!("{file} could not be downloaded: {error}; run again to go on with it"))
-            })?;
-        }
+        files.iter().try_for_each(|file| client.download(cache, file, progress))?;
         Ok(Download::Done)
     }
+}
+
+/// The folders in a folder, that which was written last first.
+fn newest_first(folder: &Path) -> Vec<PathBuf> {
+    let written =
+        |path: &PathBuf| fs::metadata(path).and_then(|there| there.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    folders.sort_by_key(|path| std::cmp::Reverse(written(path)));
+    folders
 }
 
 fn repo(known: Known) -> Repo {
     Repo::dataset(layout::repository(known))
 }
 
-/// The hub's list of the repository's files. Asked in a thread of its own, because a network that swallows packets would keep
-/// the caller waiting for minutes.
-fn list_files(api: &Api, repo: &Repo) -> Result<Vec<String>, String> {
-    let (sender, receiver) = mpsc::channel();
-    let repo = api.repo(repo.clone());
-    std::thread::spawn(move || sender.send(repo.info()));
-    match receiver.recv_timeout(FIRST_ANSWER_TIMEOUT) {
-        Ok(Ok(info)) => Ok(info.siblings.into_iter().map(|file| file.rfilename).collect()),
-        Ok(Err(error)) => Err(format!("not reached ({error})")),
-        Err(_) => Err(format!("no answer in {} seconds", FIRST_ANSWER_TIMEOUT.as_secs())),
+/// A path of the environment, in which `~` is the home folder, as the hub's own tools read it.
+fn path_of(value: &str) -> PathBuf {
+    match (value.strip_prefix('~'), std::env::home_dir()) {
+        (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
+        _ => PathBuf::from(value),
     }
-}
-
-/// Hands a download's bytes on to the caller's progress.
-struct DownloadProgress<'a> {
-    progress: &'a mut dyn FnMut(Progress<'_>),
-    file: &'a str,
-    done: u64,
-    total: u64,
-}
-
-impl hf_hub::api::Progress for DownloadProgress<'_> {
-    fn init(&mut self, size: usize, _: &str) {
-        (self.done, self.total) = (0, size as u64);
-        self.update(0);
-    }
-
-    fn update(&mut self, size: usize) {
-        self.done += size as u64;
-        (self.progress)(Progress { stage: Stage::Download, what: self.file, done: self.done, total: self.total });
-    }
-
-    fn finish(&mut self) {}
 }
 
 #[cfg(test)]

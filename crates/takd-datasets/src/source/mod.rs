@@ -226,7 +226,8 @@ fn listed(names: &[String]) -> String {
 }
 
 impl Found {
-    fn has_test(&self) -> bool {
+    /// Whether it has test images of its own.
+    pub(crate) fn has_test(&self) -> bool {
         match &self.form {
             Form::Parquet(files) | Form::Shards(files) => !files.test.is_empty(),
             Form::Cifar(_) | Form::Idx(_) => true,

@@ -5,7 +5,7 @@ use super::{
     parquet_claims::{self, Chunk},
 };
 use crate::{
-    Error, Known, Result, regular_file,
+    Error, Known, Result, guard, regular_file,
     stored::{At, Data, PIECE, Reader, Stored},
 };
 use parquet::{
@@ -19,7 +19,6 @@ use serde_json::Value as Json;
 use std::{
     fs::File,
     io::{Read, Seek, SeekFrom},
-    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -335,17 +334,9 @@ fn find_column(
     })
 }
 
-/// Runs the parquet library on bytes that may be anything. It answers some damage with a panic instead of an error; a panic
-/// becomes an error here.
+/// Runs the parquet library, which panics at some damage.
 fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
-    std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("the reader gave up");
-        Err(ParquetError::General(message.to_string()))
-    })
+    guard::guarded(read, ParquetError::General)
 }
 
 fn corrupt(path: &Path, part: &str, error: &ParquetError) -> Error {

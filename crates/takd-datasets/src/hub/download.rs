@@ -1,0 +1,378 @@
+//! Downloading a file of the hub into its cache, with nothing believed that the hub says.
+//!
+//! hf-hub gives the layout of the cache and of the addresses. The transfer is done here, because that crate takes a file's length,
+//! contents and name as they come:
+//!
+//! ```text
+//! blobs/<etag>.part  ── length and SHA-256 are right ──▶ blobs/<etag> ◀── snapshots/<commit>/<file>   refs/main: <commit>
+//! ```
+//!
+//! One program at a time downloads a file; others wait for it. A transfer that was broken off goes on from where it was, if the
+//! hub can do that, and begins anew if not.
+
+use super::Hub;
+use crate::{Error, Known, Progress, Result, Stage, layout, regular_file};
+use hf_hub::{Cache, Repo};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
+use ureq::{
+    Agent, Body,
+    http::{Response, StatusCode, header},
+    tls::{RootCerts, TlsConfig},
+};
+
+/// How long the hub may take to be reached.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How often it may send elsewhere.
+const MAX_REDIRECTS: u32 = 10;
+
+/// How often a transfer is begun.
+const TRIES: u32 = 3;
+
+/// The most bytes of the list of a repository's files.
+const MAX_LIST: u64 = 16 << 20;
+
+/// The most bytes of a file.
+const MAX_FILE: u64 = 4 << 30;
+
+/// What the hub knows of a repository.
+#[derive(Deserialize)]
+struct Listing {
+    siblings: Vec<Sibling>,
+}
+
+/// One of its files.
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+/// What the hub says of a file before it is sent.
+struct Told {
+    /// SHA-256 of a file that is stored as it is, or what else the hub names it by.
+    etag: String,
+    commit: String,
+    bytes: u64,
+}
+
+/// Why a transfer ended early.
+enum Broken {
+    /// It may go better the next time.
+    Now(String),
+    /// It will not.
+    ForGood(String),
+}
+
+/// A connection to the hub.
+pub(super) struct Client<'a> {
+    hub: &'a Hub,
+    known: Known,
+    agent: Agent,
+    /// Whether the token is still sent.
+    token: Option<&'a str>,
+}
+
+impl<'a> Client<'a> {
+    pub(super) fn new(hub: &'a Hub, known: Known) -> Self {
+        // The system's roots, among them those of a company's proxy.
+        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .user_agent(format!("takd/{}", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(hub.patience))
+            .timeout_per_read(Some(hub.patience))
+            .http_status_as_error(false)
+            .max_redirects_will_error(false)
+            .build();
+        Self { hub, known, agent: config.into(), token: hub.token.as_ref().map(|token| token.text.as_str()) }
+    }
+
+    fn error(&self, problem: String) -> Error {
+        Error::Hub { repo: layout::repository(self.known), problem }
+    }
+
+    fn repo(&self) -> Repo {
+        Repo::dataset(layout::repository(self.known))
+    }
+
+    /// The names of the repository's files; else why the hub is out of reach.
+    pub(super) fn list(&mut self) -> Result<Result<Vec<String>, String>> {
+        let address = format!("{}/api/{}", self.hub.endpoint, self.repo().api_url());
+        let mut response = match self.get(&address, None, true) {
+            Ok(response) => response,
+            Err(problem) => return Ok(Err(format!("not reached ({problem})"))),
+        };
+        if !response.status().is_success() {
+            let advice = self.advice(response.status());
+            return Ok(Err(format!("not reached ({address}: status code {}{advice})", response.status().as_u16())));
+        }
+        let read = response.body_mut().with_config().limit(MAX_LIST).read_to_vec();
+        let read = read.map_err(|error| error.to_string());
+        let listing = read.and_then(|list| serde_json::from_slice::<Listing>(&list).map_err(|error| error.to_string()));
+        match listing {
+            Ok(listing) => Ok(Ok(listing.siblings.into_iter().map(|file| file.rfilename).collect())),
+            Err(problem) => Err(self.error(format!("its list of files cannot be read: {problem}"))),
+        }
+    }
+
+    /// Brings a file into the cache.
+    pub(super) fn download(&mut self, cache: &Path, file: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
+        if !is_below(file) {
+            return Err(self.error(format!("it lists a file `{}`, whose name leads elsewhere", file.escape_debug())));
+        }
+        let mut told = None;
+        let mut last = String::new();
+        for attempt in 0..TRIES {
+            std::thread::sleep(Duration::from_millis(300) * attempt);
+            let tried = match &told {
+                Some(told) => Ok(told),
+                None => self.ask(file).map(|new| &*told.insert(new)),
+            };
+            match tried.and_then(|told| self.transfer(cache, file, told, progress)) {
+                Ok(()) => return Ok(()),
+                Err(Broken::ForGood(problem)) => return Err(self.error(format!("{file}: {problem}"))),
+                Err(Broken::Now(problem)) => last = problem,
+            }
+        }
+        Err(self.error(format!("{file} could not be downloaded: {last}; run again to go on with it")))
+    }
+
+    /// Asks for a file's name by its contents, the commit and the length, and believes none of it.
+    fn ask(&mut self, file: &str) -> Result<Told, Broken> {
+        let mut address = self.address(file);
+        let mut response = self.get(&address, Some(0), false).map_err(Broken::Now)?;
+        for _ in 0..MAX_REDIRECTS {
+            // A repository that has another name now.
+            let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+            match (text("x-repo-commit"), text("location")) {
+                (None, Some(place)) if place.starts_with('/') => address = format!("{}{place}", self.hub.endpoint),
+                _ => break,
+            }
+            response = self.get(&address, Some(0), false).map_err(Broken::Now)?;
+        }
+        let status = response.status();
+        if !(status.is_success() || status.is_redirection()) {
+            let advice = self.advice(status);
+            let problem = format!("status code {}{advice}", status.as_u16());
+            return Err(if status.is_server_error() { Broken::Now(problem) } else { Broken::ForGood(problem) });
+        }
+        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        if status.is_redirection() && text("location").is_none() {
+            return Err(Broken::ForGood("the hub sends elsewhere and does not say where".into()));
+        }
+        let etag = text("x-linked-etag").or(text("etag")).unwrap_or_default();
+        let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
+        let commit = text("x-repo-commit").unwrap_or_default().to_owned();
+        for (what, value, lengths) in [("ETag", &etag, &[40, 64][..]), ("commit", &commit, &[40])] {
+            if !(lengths.contains(&value.len()) && value.bytes().all(|digit| digit.is_ascii_hexdigit())) {
+                let value = value.escape_debug();
+                return Err(Broken::ForGood(format!(
+                    "the hub gives the {what} `{value}`, which is none and would name a file"
+                )));
+            }
+        }
+        let range = text("content-range").and_then(|range| range.rsplit_once('/')).map(|(_, all)| all);
+        let bytes = text("x-linked-size").or(range).or(text("content-length")).and_then(|bytes| bytes.parse().ok());
+        match bytes {
+            Some(bytes) if bytes <= MAX_FILE => Ok(Told { etag, commit, bytes }),
+            Some(bytes) => Err(Broken::ForGood(format!("it has {bytes} bytes, and at most {MAX_FILE} are downloaded"))),
+            None => Err(Broken::ForGood("the hub does not say how long it is".into())),
+        }
+    }
+
+    fn transfer(
+        &mut self,
+        cache: &Path,
+        file: &str,
+        told: &Told,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), Broken> {
+        let cached = Cache::new(cache.to_path_buf()).repo(self.repo());
+        let blob = cached.blob_path(&told.etag);
+        let local = |what: &str, path: &Path| {
+            let (what, path) = (what.to_owned(), path.display().to_string());
+            move |error: io::Error| Broken::ForGood(format!("cannot {what} {path}: {error}"))
+        };
+        let folder = blob.parent().unwrap_or(cache);
+        fs::create_dir_all(folder).map_err(local("make", folder))?;
+        // Where the hub's own tools have theirs, so that they wait for each other.
+        let locks = cache.join(".locks").join(self.repo().folder_name());
+        fs::create_dir_all(&locks).map_err(local("make", &locks))?;
+        let lock_path = locks.join(&told.etag).with_extension("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+        let lock = lock.map_err(local("open", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                progress(Progress { stage: Stage::Wait, what: file, done: 0, total: 1 });
+                lock.lock().map_err(local("lock", &lock_path))?;
+                progress(Progress { stage: Stage::Wait, what: file, done: 1, total: 1 });
+            }
+            // A file system without locks: two programs at once do twice the work, and neither harm.
+            Err(TryLockError::Error(_)) => {}
+        }
+        if fs::metadata(&blob).map(|metadata| metadata.len()).ok() != Some(told.bytes) {
+            let part = blob.with_extension("part");
+            self.fill(&part, file, told, progress)?;
+            fs::rename(&part, &blob).map_err(local("rename", &part))?;
+        }
+        let snapshot = cached.pointer_path(&told.commit).join(file);
+        link(&blob, &snapshot, file).map_err(local("make", &snapshot))?;
+        let refs = folder.with_file_name("refs");
+        let write = takd_store::make_folder(&refs)
+            .and_then(|()| takd_store::write_file(&refs.join("main"), told.commit.as_bytes()));
+        write.map_err(|error| Broken::ForGood(error.to_string()))
+    }
+
+    /// Brings all of a file into `part`.
+    fn fill(
+        &mut self,
+        part: &Path,
+        file: &str,
+        told: &Told,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), Broken> {
+        let local = |error: io::Error| Broken::ForGood(format!("cannot write {}: {error}", part.display()));
+        // One that stands there under this name may be anything.
+        if fs::symlink_metadata(part).is_ok_and(|there| !there.is_file()) {
+            return Err(Broken::ForGood(format!("{} is no regular file: delete it", part.display())));
+        }
+        let options = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(part);
+        let mut out = options.map_err(local)?;
+        let mut at = out.metadata().map_err(local)?.len();
+        if at > told.bytes {
+            at = 0;
+        }
+        let mut report = |done| progress(Progress { stage: Stage::Download, what: file, done, total: told.bytes });
+        report(0);
+        if at < told.bytes {
+            let response = self.get(&self.address(file), Some(at), true).map_err(Broken::Now)?;
+            let begins = response.headers().get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
+            let begins = begins.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+            at = match (response.status(), begins) {
+                (StatusCode::PARTIAL_CONTENT, Some(begins)) if begins <= at => begins,
+                // The whole file, because ranges mean nothing to this server.
+                (StatusCode::OK, _) => 0,
+                (status, _) => return Err(Broken::Now(format!("status code {}", status.as_u16()))),
+            };
+            out.set_len(at).and_then(|()| out.seek(SeekFrom::Start(at))).map_err(local)?;
+            // One byte more shows that it does not end where it should.
+            let mut body = response.into_body().into_reader().take(told.bytes - at + 1);
+            let mut buffer = vec![0; 1 << 16];
+            loop {
+                let read = body.read(&mut buffer).map_err(|error| Broken::Now(error.to_string()))?;
+                if read == 0 {
+                    break;
+                }
+                at += read as u64;
+                if at > told.bytes {
+                    out.set_len(0).map_err(local)?;
+                    return Err(Broken::ForGood(format!("it has {} bytes and does not end there", told.bytes)));
+                }
+                out.write_all(&buffer[..read]).map_err(local)?;
+                report(at);
+            }
+            if at < told.bytes {
+                return Err(Broken::Now(format!("it ended after {at} of {} bytes", told.bytes)));
+            }
+        } else {
+            out.set_len(at).map_err(local)?;
+            report(at);
+        }
+        out.sync_all().map_err(local)?;
+        if told.etag.len() == 64 {
+            let found = sha256(&mut out).map_err(local)?;
+            if !found.eq_ignore_ascii_case(&told.etag) {
+                // What is there is of no use, the next time neither.
+                out.set_len(0).map_err(local)?;
+                return Err(Broken::Now(format!("its SHA-256 is {found}, and the hub says {}", told.etag)));
+            }
+        }
+        Ok(())
+    }
+
+    fn address(&self, file: &str) -> String {
+        format!("{}/{}/resolve/main/{file}", self.hub.endpoint, self.repo().url())
+    }
+
+    /// What is at an address, from a byte on; where the hub sends elsewhere it is followed or not.
+    ///
+    /// A token that is refused is not sent again: an old one makes public data unreachable.
+    fn get(&mut self, address: &str, from: Option<u64>, is_followed: bool) -> Result<Response<Body>, String> {
+        loop {
+            let mut request = self.agent.get(address);
+            if let Some(from) = from {
+                // The first byte alone tells all that is asked before a file is sent.
+                let last = if is_followed { "" } else { "0" };
+                request = request.header(header::RANGE, format!("bytes={from}-{last}"));
+            }
+            if let Some(token) = self.token {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            }
+            let redirects = if is_followed { MAX_REDIRECTS } else { 0 };
+            let response =
+                request.config().max_redirects(redirects).build().call().map_err(|error| error.to_string())?;
+            if !self.refuses_token(response.status()) {
+                return Ok(response);
+            }
+        }
+    }
+
+    /// Whether the token was refused; it is not sent again then.
+    fn refuses_token(&mut self, status: StatusCode) -> bool {
+        let refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        refused && self.token.take().is_some()
+    }
+
+    /// What helps against an answer, where it may be a token's fault.
+    fn advice(&self, status: StatusCode) -> String {
+        let place = self.hub.token.as_ref().map(|token| token.place.clone());
+        match (status, place) {
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(place)) => {
+                format!(", with the token in {place} and without it: renew or remove it")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// Whether a name stays below the folder that it is joined to.
+fn is_below(file: &str) -> bool {
+    let plain = |component| matches!(component, Component::Normal(_));
+    !file.is_empty() && !file.contains(['\\', ':', '\0']) && Path::new(file).components().all(plain)
+}
+
+fn sha256(file: &mut File) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    file.seek(SeekFrom::Start(0))?;
+    io::copy(file, &mut hasher)?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Has the snapshot's file lead to the blob, as the hub's own tools lay it.
+fn link(blob: &Path, snapshot: &Path, file: &str) -> io::Result<()> {
+    let folder = snapshot.parent().unwrap_or(snapshot);
+    fs::create_dir_all(folder)?;
+    // Up to the snapshot, to `snapshots` and to the repository.
+    let up: PathBuf = (0..Path::new(file).components().count() + 1).map(|_| "..").collect();
+    let target = up.join("blobs").join(blob.file_name().unwrap_or_default());
+    match fs::symlink_metadata(snapshot) {
+        Ok(there) if there.is_symlink() && fs::read_link(snapshot)? == target => return Ok(()),
+        Ok(there) if there.is_symlink() || there.is_file() => fs::remove_file(snapshot)?,
+        Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if regular_file::is_missing(&error) => {}
+        Err(error) => return Err(error),
+    }
+    #[cfg(unix)]
+    return std::os::unix::fs::symlink(target, snapshot);
+    #[cfg(not(unix))]
+    fs::copy(blob, snapshot).map(|_| ())
+}
