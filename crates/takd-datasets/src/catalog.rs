@@ -130,7 +130,11 @@ impl Catalog {
             return Ok(Arc::clone(data));
         }
         let source = self.source(name);
-        let mut loaded = source.load(name, progress)?;
+        let kept = match &entry.card {
+            Some(card) => Some(card.clone()),
+            None => kept_cards::find(&self.kept, name, &source)?,
+        };
+        let mut loaded = source.load(name, kept.as_ref(), progress)?;
         let kept = kept_cards::keep(&self.kept, &source, loaded.stamps, &loaded.data.card);
         if let Err(error) = kept {
             // The data are whole; only the next start is slower.

@@ -118,7 +118,7 @@ fn look(
                 looked.class_sizes[class] += 1;
                 match seen {
                     Ok((hash, size)) => {
-                        let sight = Sight { place: image.at.to_string(), split, label: image.label };
+                        let sight = Sight { place: image.data.place(), split, label: image.label };
                         sights.entry(hash).or_default().push(sight);
                         let area = |&(height, width): &(usize, usize)| height * width;
                         let [smallest, largest] = looked.sizes.unwrap_or([size; 2]);
@@ -138,7 +138,7 @@ fn look(
 
 /// The hash of an image's bytes, and its rows and columns; or what is wrong with it.
 fn one(image: &Stored) -> Result<([u8; 32], (usize, usize)), String> {
-    if let Data::Planes { bytes, offset, form } = &image.data {
+    if let Data::Planes { bytes, offset, form, .. } = &image.data {
         return Ok((*blake3::hash(&bytes[*offset..][..form.bytes()]).as_bytes(), (form.height, form.width)));
     }
     let bytes = image.data.encoded().map_err(|error| error.to_string())?.unwrap_or_default();
@@ -146,6 +146,6 @@ fn one(image: &Stored) -> Result<([u8; 32], (usize, usize)), String> {
         let size = opened.size;
         opened.decode().map(|_| size)
     });
-    let size = decoded.map_err(|problem| image.at.error(problem).to_string())?;
+    let size = decoded.map_err(|problem| image.data.error(problem).to_string())?;
     Ok((*blake3::hash(&bytes).as_bytes(), size))
 }

@@ -48,7 +48,8 @@ impl Dataset {
             normalization,
             origin,
             licence: known.map_or("not known: it is the user's own data set", Known::licence).into(),
-            checksum: checksum(&train, &test),
+            // Of sizes, pixels and labels.
+            checksum: test.hashed(train.hashed(blake3::Hasher::new())).finalize().to_hex().to_string(),
             notes: known.map_or_else(Vec::new, |known| differences::between(known, &train, &test, &normalization)),
         };
         Ok(Self { card, train, test })
@@ -77,19 +78,4 @@ fn check(name: &DatasetName, classes: usize, split: Split, images: &Images) -> R
     wrong.map_or(Ok(()), |index| {
         Err(Error::Label { name: name.clone(), split, index, label: images.labels()[index], classes })
     })
-}
-
-/// BLAKE3 of sizes, pixels and labels.
-fn checksum(train: &Images, test: &Images) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for images in [train, test] {
-        for n in [images.len(), images.height(), images.width()] {
-            hasher.update(&(n as u64).to_le_bytes());
-        }
-        hasher.update(images.pixels());
-        for label in images.labels() {
-            hasher.update(&label.to_le_bytes());
-        }
-    }
-    hasher.finalize().to_hex().to_string()
 }

@@ -1,7 +1,8 @@
-//! All images of a split decoded into memory, on all cores.
+//! All images of a split decoded on all cores: into memory, or, if they would fill that, only to be measured.
 
 use crate::{
     Error, Images, Progress, Result, Split, Stage,
+    images::{Measured, StoredImages},
     picture::{Opened, Picture},
     stored::{Data, Reader, Stored},
 };
@@ -14,8 +15,8 @@ pub(crate) const USUAL_SIDE: usize = 32;
 /// The largest size at which images are kept as they are, without being asked for.
 const MAX_OWN_SIDE: usize = 64;
 
-/// The most bytes of a data set's pixels in memory.
-const MAX_BYTES: u64 = 8 << 30;
+/// The most bytes of a split's pixels in memory, unless another limit is set.
+pub(crate) const USUAL_MEMORY: u64 = 4 << 30;
 
 /// What size the images are to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,16 +73,28 @@ enum Problem {
     NotOneSize,
 }
 
-/// Decodes a split.
+/// Where decoded images go.
+enum Kept {
+    /// Pixels, one image after the other.
+    Memory(Vec<u8>),
+    /// Nowhere: they are decoded again when they are asked for.
+    Files(Vec<Stored>, Box<Measured>),
+}
+
+/// Decodes a split. `before` has hashed what comes before it in its data set.
 pub(crate) fn decode(
     reader: Reader,
     split: Split,
     size: Size,
+    memory: u64,
     bad: &mut Bad,
+    before: &dyn Fn() -> blake3::Hasher,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Decoded> {
-    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    let mut kept: Option<Kept> = None;
+    let mut labels = Vec::new();
     let mut seen: Option<Seen> = None;
+    let bad_before = bad.left_out.len();
     let mut done = 0;
     let total = reader.total;
     let mut report = |done| progress(Progress { stage: Stage::Decode, what: split.as_str(), done, total });
@@ -108,10 +121,22 @@ pub(crate) fn decode(
                     Ok((picture, own)) => {
                         seen = Some(seen.map_or(own, |seen| seen.and(own)));
                         let bytes = picture.pixels.len() as u64 * total.max(1);
-                        if pixels.is_empty() && bytes > MAX_BYTES {
-                            return Err(Error::Memory { split, bytes, limit: MAX_BYTES });
+                        let kept = match &mut kept {
+                            Some(kept) => kept,
+                            None if bytes <= memory => kept.insert(Kept::Memory(Vec::new())),
+                            None if image.data.is_in_file() => {
+                                let measured = Measured::new(before(), total, picture.height);
+                                kept.insert(Kept::Files(Vec::new(), Box::new(measured)))
+                            }
+                            None => return Err(Error::Memory { split, bytes, limit: memory }),
+                        };
+                        match kept {
+                            Kept::Memory(pixels) => pixels.extend(picture.pixels),
+                            Kept::Files(images, measured) => {
+                                measured.add(&picture.pixels);
+                                images.push(image.clone());
+                            }
                         }
-                        pixels.extend(picture.pixels);
                         labels.push(image.label);
                     }
                     Err(Problem::NotOneSize) if size == Size::Own => return Ok(Decoded::NotOneSize),
@@ -131,14 +156,36 @@ pub(crate) fn decode(
         Size::Exactly(side) | Size::Scaled(side) => side,
         Size::Own | Size::AsOthers(_) => seen.smallest.0,
     };
-    Ok(Decoded::Images(Images::new(pixels, labels, side, side)?, seen))
+    let images = match kept {
+        Some(Kept::Files(images, mut measured)) => {
+            if bad.left_out.len() > bad_before {
+                // The number of images stands before them in what is hashed.
+                let reader = Reader::of(images);
+                return decode(reader, split, size, memory, bad, before, progress);
+            }
+            measured.end(&labels);
+            Images::stored(StoredImages::new(images, side, Some(measured)), labels)
+        }
+        Some(Kept::Memory(pixels)) => Images::new(pixels, labels, side, side)?,
+        None => return Err(Error::NoImages { split }),
+    };
+    Ok(Decoded::Images(images, seen))
+}
+
+/// The pixels of an image that was decoded before, `[side, side, 3]`.
+pub(crate) fn again(image: &Stored, side: usize) -> Result<Vec<u8>> {
+    match one(image, Size::Scaled(side)) {
+        Ok((picture, _)) => Ok(picture.pixels),
+        Err(Problem::Error(error)) => Err(error),
+        Err(Problem::NotOneSize) => unreachable!("images of any size can be scaled"),
+    }
 }
 
 /// One image, and how it was before.
 fn one(image: &Stored, size: Size) -> Result<(Picture, Seen), Problem> {
     let seen = |size, is_turned| Seen { smallest: size, largest: size, turned: usize::from(is_turned) };
-    let problem = |problem| Problem::Error(image.at.error(problem));
-    if let Data::Planes { bytes, offset, form } = &image.data {
+    let problem = |problem| Problem::Error(image.data.error(problem));
+    if let Data::Planes { bytes, offset, form, .. } = &image.data {
         let own = (form.height, form.width);
         let plane = form.height * form.width;
         let bytes = &bytes[*offset..][..form.bytes()];

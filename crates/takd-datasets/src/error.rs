@@ -168,7 +168,7 @@ pub enum Error {
 
     /// The images of a split would fill the memory.
     #[error(
-        "the {split} split would take {bytes} bytes of memory, and at most {limit} are used: scale its images to a smaller size"
+        "the {split} split would take {bytes} bytes of memory, and at most {limit} are used: scale its images to a smaller size, or keep them in files of their own, or in tar files, where they can stay"
     )]
     Memory {
         /// The split.
@@ -289,6 +289,10 @@ pub enum Error {
     /// Batches of no images.
     #[error("a batch of 0 images was asked for: set `batch_size` to 1 or more")]
     BatchSize,
+
+    /// The threads that decode images could not be started.
+    #[error("cannot start the threads that decode images: {0}")]
+    Threads(String),
 
     /// The tensor of a batch could not be made or moved to its device.
     #[error(transparent)]

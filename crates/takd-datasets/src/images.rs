@@ -1,17 +1,83 @@
 //! Labelled images in memory, and the choice of some of them.
 
-use crate::{Error, Result, picture::Picture};
+use crate::{Error, Result, decode, normalization::Sums, picture::Picture, stored::Stored};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use std::{cmp::Reverse, collections::BinaryHeap, fmt};
+use std::{borrow::Cow, cmp::Reverse, collections::BinaryHeap, fmt, sync::Arc};
 
-/// Labelled images of one size, as bytes: `[len, height, width, 3]`, channels last, red green blue.
-#[derive(Clone, PartialEq, Eq)]
+/// Labelled images of one size, as bytes: `[len, height, width, 3]`, channels last, red green blue. They are in memory, or, if they
+/// would fill that, in the files that they came in, and are decoded each time they are asked for.
+#[derive(Clone, PartialEq)]
 pub struct Images {
-    pixels: Vec<u8>,
+    pixels: Pixels,
     labels: Vec<u32>,
     height: usize,
     width: usize,
+}
+
+#[derive(Clone, PartialEq)]
+enum Pixels {
+    Memory(Vec<u8>),
+    Files(StoredImages),
+}
+
+/// Images that lie in files.
+#[derive(Clone)]
+pub(crate) struct StoredImages {
+    all: Arc<Vec<Stored>>,
+    /// Which of them.
+    chosen: Vec<u32>,
+    side: usize,
+    /// What they were found to be when all of them were decoded.
+    measured: Option<Box<Measured>>,
+}
+
+/// What is known of the pixels of images that are not in memory.
+#[derive(Clone)]
+pub(crate) struct Measured {
+    /// Of what comes before them in their data set, their number, sizes, pixels and labels.
+    hasher: blake3::Hasher,
+    sums: Sums,
+}
+
+impl Measured {
+    pub(crate) fn new(mut hasher: blake3::Hasher, len: u64, side: usize) -> Self {
+        hash_sizes(&mut hasher, [len, side as u64, side as u64]);
+        Self { hasher, sums: Sums::default() }
+    }
+
+    pub(crate) fn add(&mut self, pixels: &[u8]) {
+        self.hasher.update(pixels);
+        self.sums.add(pixels);
+    }
+
+    pub(crate) fn end(&mut self, labels: &[u32]) {
+        hash_labels(&mut self.hasher, labels);
+    }
+}
+
+fn hash_sizes(hasher: &mut blake3::Hasher, sizes: [u64; 3]) {
+    for size in sizes {
+        hasher.update(&size.to_le_bytes());
+    }
+}
+
+fn hash_labels(hasher: &mut blake3::Hasher, labels: &[u32]) {
+    for label in labels {
+        hasher.update(&label.to_le_bytes());
+    }
+}
+
+impl StoredImages {
+    pub(crate) fn new(all: Vec<Stored>, side: usize, measured: Option<Box<Measured>>) -> Self {
+        Self { chosen: (0..all.len() as u32).collect(), all: Arc::new(all), side, measured }
+    }
+}
+
+impl PartialEq for StoredImages {
+    fn eq(&self, other: &Self) -> bool {
+        self.all == other.all && self.chosen == other.chosen && self.side == other.side
+    }
 }
 
 impl fmt::Debug for Images {
@@ -29,12 +95,47 @@ impl Images {
         if bytes != Some(pixels.len()) || height == 0 || width == 0 {
             return Err(Error::Shape { pixels: pixels.len(), labels: labels.len(), height, width });
         }
-        Ok(Self { pixels, labels, height, width })
+        Ok(Self { pixels: Pixels::Memory(pixels), labels, height, width })
     }
 
-    /// All pixels, `[len, height, width, 3]`.
-    pub fn pixels(&self) -> &[u8] {
-        &self.pixels
+    /// Images that lie in files, a label for each.
+    pub(crate) fn stored(images: StoredImages, labels: Vec<u32>) -> Self {
+        let side = images.side;
+        Self { pixels: Pixels::Files(images), labels, height: side, width: side }
+    }
+
+    /// All pixels, `[len, height, width, 3]`, if they are in memory.
+    pub fn pixels(&self) -> Option<&[u8]> {
+        match &self.pixels {
+            Pixels::Memory(pixels) => Some(pixels),
+            Pixels::Files(_) => None,
+        }
+    }
+
+    /// The sums of their pixels.
+    pub(crate) fn sums(&self) -> Sums {
+        match &self.pixels {
+            Pixels::Memory(pixels) => {
+                let mut sums = Sums::default();
+                sums.add(pixels);
+                sums
+            }
+            Pixels::Files(images) => images.measured.as_ref().map(|measured| measured.sums).unwrap_or_default(),
+        }
+    }
+
+    /// The hash of what `hasher` has hashed before, and of their number, sizes, pixels and labels.
+    pub(crate) fn hashed(&self, mut hasher: blake3::Hasher) -> blake3::Hasher {
+        match &self.pixels {
+            Pixels::Memory(pixels) => {
+                hash_sizes(&mut hasher, [self.len() as u64, self.height as u64, self.width as u64]);
+                hasher.update(pixels);
+                hash_labels(&mut hasher, &self.labels);
+                hasher
+            }
+            // Decoded and hashed before, after the same images.
+            Pixels::Files(images) => images.measured.as_ref().map_or(hasher, |measured| measured.hasher.clone()),
+        }
     }
 
     /// The class of each image.
@@ -64,11 +165,22 @@ impl Images {
 
     /// The pixels of image `index`, `[height, width, 3]`.
     ///
+    /// # Errors
+    /// If its file has changed so that it cannot be decoded any more.
+    ///
     /// # Panics
     /// If there is no such image.
-    pub fn image(&self, index: usize) -> &[u8] {
-        let size = self.height * self.width * 3;
-        &self.pixels[index * size..][..size]
+    pub fn image(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+        match &self.pixels {
+            Pixels::Memory(pixels) => {
+                let size = self.height * self.width * 3;
+                Ok(Cow::Borrowed(&pixels[index * size..][..size]))
+            }
+            Pixels::Files(images) => {
+                let image = &images.all[images.chosen[index] as usize];
+                decode::again(image, images.side).map(Cow::Owned)
+            }
+        }
     }
 
     /// The images named by `indices`, in that order.
@@ -76,19 +188,30 @@ impl Images {
     /// # Panics
     /// If one is not there.
     pub fn subset(&self, indices: &[usize]) -> Self {
-        let mut pixels = Vec::with_capacity(indices.len() * self.height * self.width * 3);
-        for &index in indices {
-            pixels.extend_from_slice(self.image(index));
-        }
+        let pixels = match &self.pixels {
+            Pixels::Memory(all) => {
+                let size = self.height * self.width * 3;
+                let mut pixels = Vec::with_capacity(indices.len() * size);
+                for &index in indices {
+                    pixels.extend_from_slice(&all[index * size..][..size]);
+                }
+                Pixels::Memory(pixels)
+            }
+            Pixels::Files(images) => {
+                let chosen = indices.iter().map(|&index| images.chosen[index]).collect();
+                Pixels::Files(StoredImages { all: Arc::clone(&images.all), chosen, side: images.side, measured: None })
+            }
+        };
         Self { pixels, labels: indices.iter().map(|&index| self.labels[index]).collect(), ..*self }
     }
 
     /// The same images, each scaled.
     pub(crate) fn scaled(&self, side: usize) -> Result<Self> {
-        let scaled = (0..self.len())
-            .into_par_iter()
-            .map(|index| Picture::new(self.image(index).to_vec(), self.height, self.width).square(side).pixels);
-        Self::new(scaled.collect::<Vec<_>>().concat(), self.labels.clone(), side, side)
+        let scaled = (0..self.len()).into_par_iter().map(|index| {
+            let image = self.image(index)?.into_owned();
+            Ok(Picture::new(image, self.height, self.width).square(side).pixels)
+        });
+        Self::new(scaled.collect::<Result<Vec<_>>>()?.concat(), self.labels.clone(), side, side)
     }
 
     /// `n` images with the classes in their proportions, chosen by the seed and in their old order; all of them if there are no
@@ -97,7 +220,7 @@ impl Images {
         if n >= self.len() {
             return self.clone();
         }
-        let mut chosen = self.stratified_order(seed, "limit");
+        let mut chosen = stratified_order(&self.labels, seed, "limit");
         chosen.truncate(n);
         chosen.sort_unstable();
         self.subset(&chosen)
@@ -106,50 +229,55 @@ impl Images {
     /// Indices of the images to train on and of `n` held out (all, if there are no more), each in rising order. The classes
     /// keep their proportions in both, as nearly as whole images allow; the seed alone fixes the choice.
     pub fn stratified_holdout(&self, n: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
-        let mut held_out = self.stratified_order(seed, "holdout");
-        let mut train = held_out.split_off(n.min(self.len()));
-        train.sort_unstable();
-        held_out.sort_unstable();
-        (train, held_out)
+        holdout(&self.labels, n, seed)
     }
+}
 
-    /// All indices, ordered so that in the first so many of them the classes have their proportions, to within one image each.
-    ///
-    /// The r-th (from 0) of a class's m images must stand between `r·n/m` and `(r + 1)·n/m` of the n places. At each place, of
-    /// the classes whose next image may stand there, the one with the earliest end is taken. That always succeeds: it is the
-    /// scheduling of periodic tasks by earliest deadline (Liu and Layland 1973).
-    fn stratified_order(&self, seed: u64, purpose: &str) -> Vec<usize> {
-        let n = self.len();
-        let mut rng = takd_rng::stream(seed, purpose);
-        let mut shuffled: Vec<usize> = (0..n).collect();
-        shuffled.shuffle(&mut rng);
-        let mut classes = vec![Vec::new(); self.labels.iter().max().map_or(0, |&max| max as usize + 1)];
-        for index in shuffled {
-            classes[self.labels[index] as usize].push(index);
-        }
-        classes.retain(|images| !images.is_empty());
-        // Classes of equal deadlines come in random order.
-        classes.shuffle(&mut rng);
-        let mut order = Vec::with_capacity(n);
-        // Each class's next image: when it may stand first, in order of that; and of those that may, by their ends.
-        let mut waiting: BinaryHeap<_> = (0..classes.len()).map(|class| Reverse((0, class, 0))).collect();
-        let mut open = BinaryHeap::new();
-        for place in 0..n {
-            while let Some(Reverse((_, class, r))) =
-                waiting.peek().copied().filter(|Reverse((start, ..))| *start <= place)
-            {
-                waiting.pop();
-                open.push(Reverse((((r + 1) * n).div_ceil(classes[class].len()), class, r)));
-            }
-            let Some(Reverse((_, class, r))) = open.pop() else {
-                unreachable!("the classes' shares of a place sum to one")
-            };
-            order.push(classes[class][r]);
-            let m = classes[class].len();
-            if r + 1 < m {
-                waiting.push(Reverse(((r + 1) * n / m, class, r + 1)));
-            }
-        }
-        order
+/// [`Images::stratified_holdout`] of images with these labels.
+pub(crate) fn holdout(labels: &[u32], n: usize, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let mut held_out = stratified_order(labels, seed, "holdout");
+    let mut train = held_out.split_off(n.min(labels.len()));
+    train.sort_unstable();
+    held_out.sort_unstable();
+    (train, held_out)
+}
+
+/// All indices, ordered so that in the first so many of them the classes have their proportions, to within one image each.
+///
+/// The r-th (from 0) of a class's m images must stand between `r·n/m` and `(r + 1)·n/m` of the n places. At each place, of
+/// the classes whose next image may stand there, the one with the earliest end is taken. That always succeeds: it is the
+/// scheduling of periodic tasks by earliest deadline (Liu and Layland 1973).
+fn stratified_order(labels: &[u32], seed: u64, purpose: &str) -> Vec<usize> {
+    let n = labels.len();
+    let mut rng = takd_rng::stream(seed, purpose);
+    let mut shuffled: Vec<usize> = (0..n).collect();
+    shuffled.shuffle(&mut rng);
+    let mut classes = vec![Vec::new(); labels.iter().max().map_or(0, |&max| max as usize + 1)];
+    for index in shuffled {
+        classes[labels[index] as usize].push(index);
     }
+    classes.retain(|images| !images.is_empty());
+    // Classes of equal deadlines come in random order.
+    classes.shuffle(&mut rng);
+    let mut order = Vec::with_capacity(n);
+    // Each class's next image: when it may stand first, in order of that; and of those that may, by their ends.
+    let mut waiting: BinaryHeap<_> = (0..classes.len()).map(|class| Reverse((0, class, 0))).collect();
+    let mut open = BinaryHeap::new();
+    for place in 0..n {
+        while let Some(Reverse((_, class, r))) =
+            waiting.peek().copied().filter(|Reverse((start, ..))| *start <= place)
+        {
+            waiting.pop();
+            open.push(Reverse((((r + 1) * n).div_ceil(classes[class].len()), class, r)));
+        }
+        let Some(Reverse((_, class, r))) = open.pop() else {
+            unreachable!("the classes' shares of a place sum to one")
+        };
+        order.push(classes[class][r]);
+        let m = classes[class].len();
+        if r + 1 < m {
+            waiting.push(Reverse(((r + 1) * n / m, class, r + 1)));
+        }
+    }
+    order
 }

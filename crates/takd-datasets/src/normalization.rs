@@ -14,6 +14,30 @@ pub struct Normalization {
     pub std: [f32; 3],
 }
 
+/// Sums over pixels, in whole numbers, so that they depend on nothing but the pixels.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sums {
+    /// How many pixels.
+    pixels: u64,
+    /// Of each channel's values.
+    sums: [u64; 3],
+    /// Of their squares.
+    squares: [u64; 3],
+}
+
+impl Sums {
+    pub(crate) fn add(&mut self, pixels: &[u8]) {
+        for pixel in pixels.as_chunks::<3>().0 {
+            for channel in 0..3 {
+                let value = u64::from(pixel[channel]);
+                self.sums[channel] += value;
+                self.squares[channel] += value * value;
+            }
+        }
+        self.pixels += pixels.len() as u64 / 3;
+    }
+}
+
 impl Normalization {
     /// What the published code of the teacher-assistant paper uses for CIFAR-10 and CIFAR-100: the figures of CIFAR-100.
     pub const PUBLISHED_CODE: Self = Self { mean: [0.507, 0.487, 0.441], std: [0.267, 0.256, 0.276] };
@@ -23,16 +47,8 @@ impl Normalization {
     /// Sums are taken in whole numbers, so the result depends on nothing but the pixels. A deviation of less than one grey level
     /// is given as 1/255, so that it can be divided by; so is that of no images at all.
     pub fn measure(images: &Images) -> Self {
-        let mut sums = [0u64; 3];
-        let mut squares = [0u64; 3];
-        for pixel in images.pixels().as_chunks::<3>().0 {
-            for channel in 0..3 {
-                let value = u64::from(pixel[channel]);
-                sums[channel] += value;
-                squares[channel] += value * value;
-            }
-        }
-        let n = (images.pixels().len() / 3).max(1) as f64;
+        let Sums { pixels, sums, squares } = images.sums();
+        let n = pixels.max(1) as f64;
         let mean = sums.map(|sum| sum as f64 / n);
         let variance = [0, 1, 2].map(|channel| squares[channel] as f64 / n - mean[channel] * mean[channel]);
         Self {

@@ -1,11 +1,13 @@
 //! Where data sets are loaded from, and the loading of one.
 
 use crate::{
-    Dataset, DatasetName, DatasetRef, Drawn, Error, Images, Known, Progress, Result, Split,
-    decode::{Bad, Decoded, Seen, Size, USUAL_SIDE, decode},
+    Card, Dataset, DatasetName, DatasetRef, Drawn, Error, Images, Known, Progress, Result, Split,
+    decode::{Bad, Decoded, Seen, Size, USUAL_MEMORY, USUAL_SIDE, decode},
     drawn,
     hub::Hub,
-    source::{self, Found, Lookup, Stamps},
+    images::{StoredImages, holdout},
+    source::{self, Found, Lookup, Opened, Stamps},
+    stored::{Reader, Stored},
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -21,6 +23,9 @@ pub struct Sources {
     pub offline: bool,
     /// How many images the drawn data sets have, and from what seed.
     pub drawn: Drawn,
+    /// The most bytes of a split's pixels that are held in memory; 4 GiB if it is not said. The images of a larger split stay in
+    /// their files and are decoded each time they are asked for, which gives the same. Those of parquet files cannot.
+    pub memory: Option<u64>,
     /// How many images that cannot be decoded may be left out, each of them named in [`Card::notes`](crate::Card::notes).
     pub skip_bad: usize,
 }
@@ -53,7 +58,7 @@ impl Sources {
 /// [`Error::NotFound`] at once, with every place that was looked into, if there is neither data nor network. A file that is
 /// there but damaged is an error that names it; no other source is tried then.
 pub fn load(name: &DatasetName, sources: &Sources, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
-    let loaded = Source::of(name, sources, &Hub::from_env()).load(name, progress)?;
+    let loaded = Source::of(name, sources, &Hub::from_env()).load(name, None, progress)?;
     Ok(loaded.data)
 }
 
@@ -72,13 +77,20 @@ pub(crate) enum Source {
     /// Drawn by code.
     Drawn(Drawn),
     /// Files in a folder that the user named: an absolute path.
-    Folder { folder: PathBuf, skip_bad: usize },
+    Folder { folder: PathBuf, reading: Reading },
     /// A file or folder that the user named for this data set: an absolute path.
-    Own { place: PathBuf, skip_bad: usize },
+    Own { place: PathBuf, reading: Reading },
     /// Files of the hub, in its cache once they are downloaded.
     Hub(Hub),
     /// Nobody said where.
     Nowhere,
+}
+
+/// How the images of files are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reading {
+    pub(crate) skip_bad: usize,
+    pub(crate) memory: Option<u64>,
 }
 
 /// A data set, and how the files that it was read from looked before.
@@ -106,16 +118,16 @@ impl Source {
     pub(crate) fn of(name: &DatasetName, sources: &Sources, hub: &Hub) -> Self {
         // Only an empty path has no absolute form.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let skip_bad = sources.skip_bad;
+        let reading = Reading { skip_bad: sources.skip_bad, memory: sources.memory };
         if let Some(place) = sources.places.get(&name.unscaled()) {
-            return Self::Own { place: absolute(place), skip_bad };
+            return Self::Own { place: absolute(place), reading };
         }
         let Some(known) = name.known() else { return Self::Nowhere };
         if known.is_drawn() {
             return Self::Drawn(sources.drawn);
         }
         match &sources.folder {
-            Some(folder) => Self::Folder { folder: absolute(folder), skip_bad },
+            Some(folder) => Self::Folder { folder: absolute(folder), reading },
             None => Self::Hub(Hub { offline: hub.offline || sources.offline, ..hub.clone() }),
         }
     }
@@ -169,8 +181,13 @@ impl Source {
         }
     }
 
-    /// Draws, or finds and decodes.
-    pub(crate) fn load(&self, name: &DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Loaded> {
+    /// Draws, or finds and decodes. With a card that is valid, images that stay in their files are not looked at again.
+    pub(crate) fn load(
+        &self,
+        name: &DatasetName,
+        card: Option<&Card>,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Loaded> {
         if let (Self::Drawn(drawn), Some(known)) = (self, name.known()) {
             let data = drawn::draw(known, drawn, progress)?;
             let data = match name.side() {
@@ -182,7 +199,56 @@ impl Source {
         let found = self.locate(name, progress)?;
         // Before they are read: what changes meanwhile is seen the next time.
         let stamps = found.stamps()?.unwrap_or_default();
+        if let Some(card) = card
+            && let Some(data) = self.unread(name, card, &found, progress)?
+        {
+            return Ok(Loaded { data, stamps });
+        }
         Ok(Loaded { data: self.decode(name, &found, progress)?, stamps })
+    }
+
+    fn reading(&self) -> Reading {
+        match self {
+            Self::Folder { reading, .. } | Self::Own { reading, .. } => *reading,
+            _ => Reading::default(),
+        }
+    }
+
+    /// The data set that the card describes, if its training images stay in their files.
+    fn unread(
+        &self,
+        name: &DatasetName,
+        card: &Card,
+        found: &Found,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Option<Dataset>> {
+        let bytes = |len: usize| 3 * len as u64 * card.height as u64 * card.width as u64;
+        let memory = self.reading().memory.unwrap_or(USUAL_MEMORY);
+        if bytes(card.train) <= memory {
+            return Ok(None);
+        }
+        let Parts { train, test, .. } = split(found.open(name.known())?)?;
+        let list = |reader: Reader| reader.pieces.collect::<Result<Vec<_>>>().map(|pieces| pieces.concat());
+        let (train, test) = (list(train)?, list(test)?);
+        // Otherwise some were left out.
+        let is_whole = (train.len(), test.len()) == (card.train, card.test);
+        if !is_whole || !train.iter().all(|image| image.data.is_in_file()) {
+            return Ok(None);
+        }
+        let stored = |images: Vec<Stored>| {
+            let labels = images.iter().map(|image| image.label).collect();
+            Images::stored(StoredImages::new(images, card.height, None), labels)
+        };
+        let test = if bytes(test.len()) > memory {
+            stored(test)
+        } else {
+            let (size, mut bad) = (Size::Scaled(card.height), Bad::default());
+            match decode(Reader::of(test), Split::Test, size, memory, &mut bad, &blake3::Hasher::new, progress)? {
+                Decoded::Images(images, _) => images,
+                Decoded::NotOneSize => return Ok(None),
+            }
+        };
+        Ok(Some(Dataset { card: card.clone(), train: stored(train), test }))
     }
 
     fn decode(&self, name: &DatasetName, found: &Found, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
@@ -199,19 +265,7 @@ impl Source {
                 None => unreachable!("scaled images have one size"),
             },
         };
-        let Parts { class_names, train, test, mut notes } = parts;
-        let (train, test) = match test {
-            Some(test) => (train, test),
-            None => {
-                let (kept, aside) = train.stratified_holdout(train.len().div_ceil(SET_ASIDE), SPLIT_SEED);
-                notes.push(format!(
-                    "it has no test images: {} of its {} images were set aside as such, the classes in their proportions",
-                    aside.len(),
-                    train.len()
-                ));
-                (train.subset(&kept), train.subset(&aside))
-            }
-        };
+        let Decoding { class_names, train, test, notes } = parts;
         let class_names = class_names.unwrap_or_else(|| numbers(&train, &test));
         let mut data = Dataset::new(name.clone(), class_names, train, test, self.origin(known, found))?;
         data.card.notes.extend(notes);
@@ -225,35 +279,31 @@ impl Source {
         known: Option<Known>,
         size: Size,
         progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<Option<Parts>> {
-        let opened = found.open(known)?;
-        let allowed = match self {
-            Self::Folder { skip_bad, .. } | Self::Own { skip_bad, .. } => *skip_bad,
-            _ => 0,
-        };
-        let mut bad = Bad { allowed, left_out: Vec::new() };
-        let Decoded::Images(train, mut seen) = decode(opened.train, Split::Train, size, &mut bad, progress)? else {
+    ) -> Result<Option<Decoding>> {
+        let Parts { class_names, train, test, mut notes } = split(found.open(known)?)?;
+        let Reading { skip_bad, memory } = self.reading();
+        let memory = memory.unwrap_or(USUAL_MEMORY);
+        let mut bad = Bad { allowed: skip_bad, left_out: Vec::new() };
+        let train = decode(train, Split::Train, size, memory, &mut bad, &blake3::Hasher::new, progress)?;
+        let Decoded::Images(train, seen) = train else { return Ok(None) };
+        let before = || train.hashed(blake3::Hasher::new());
+        let Decoded::Images(test, seen_test) = decode(test, Split::Test, size, memory, &mut bad, &before, progress)? else {
             return Ok(None);
         };
-        let mut test = None;
-        if let Some(reader) = opened.test {
-            // Those of one size must all have it.
-            let Decoded::Images(images, of_test) = decode(reader, Split::Test, size, &mut bad, progress)? else {
-                return Ok(None);
-            };
-            if size == Size::Own && images.height() != train.height() {
-                return Ok(None);
-            }
-            seen = seen.and(of_test);
-            test = Some(images);
+        // Those of one size must all have it.
+        if size == Size::Own && test.height() != train.height() {
+            return Ok(None);
         }
-        let mut notes = opened.notes;
+        let seen = seen.and(seen_test);
         notes.extend(scaled_note(size, &seen));
         if seen.turned > 0 {
             notes.push(format!("{} images were turned upright, as their EXIF data say", seen.turned));
         }
+        if train.pixels().is_none() {
+            notes.push("its images stay in their files, and are decoded in every epoch".into());
+        }
         notes.extend(bad.left_out.into_iter().map(|problem| format!("left out: {problem}")));
-        Ok(Some(Parts { class_names: opened.class_names, train, test, notes }))
+        Ok(Some(Decoding { class_names, train, test, notes }))
     }
 
     /// Where the files are, and what they are if that is known.
@@ -266,12 +316,38 @@ impl Source {
     }
 }
 
-/// What was read of a data set.
+/// Both splits of a data set, listed.
 struct Parts {
     class_names: Option<Vec<String>>,
-    train: Images,
-    test: Option<Images>,
+    train: Reader,
+    test: Reader,
     notes: Vec<String>,
+}
+
+/// Both splits of a data set, decoded.
+struct Decoding {
+    class_names: Option<Vec<String>>,
+    train: Images,
+    test: Images,
+    notes: Vec<String>,
+}
+
+/// Sets the test images aside, if there are none.
+fn split(opened: Opened) -> Result<Parts> {
+    let Opened { class_names, train, test, mut notes } = opened;
+    if let Some(test) = test {
+        return Ok(Parts { class_names, train, test, notes });
+    }
+    let images = train.pieces.collect::<Result<Vec<_>>>()?.concat();
+    let labels: Vec<u32> = images.iter().map(|image| image.label).collect();
+    let (kept, aside) = holdout(&labels, images.len().div_ceil(SET_ASIDE), SPLIT_SEED);
+    notes.push(format!(
+        "it has no test images: {} of its {} images were set aside as such, the classes in their proportions",
+        aside.len(),
+        images.len()
+    ));
+    let of = |chosen: Vec<usize>| Reader::of(chosen.into_iter().map(|index| images[index].clone()).collect());
+    Ok(Parts { class_names, train: of(kept), test: of(aside), notes })
 }
 
 /// Says how images were scaled, if they were.

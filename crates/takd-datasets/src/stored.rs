@@ -2,41 +2,33 @@
 
 use crate::{Error, Result, regular_file};
 use parquet::data_type::ByteArray;
-use std::{borrow::Cow, fmt, path::PathBuf, sync::Arc};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The most bytes of a file with one image.
 pub(crate) const MAX_IMAGE_FILE: u64 = 256 << 20;
 
 /// One image of a split.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stored {
-    pub(crate) at: At,
     pub(crate) data: Data,
     pub(crate) label: u32,
 }
 
-/// Where an image stands, for messages.
-#[derive(Debug, Clone)]
-pub(crate) enum At {
-    /// In a file of its own.
-    File(PathBuf),
-    /// In the row of this number, from 0, of a file.
-    Row(Arc<PathBuf>, usize),
-    /// In the member of this name of an archive.
-    Member(Arc<PathBuf>, String),
-}
-
-/// The bytes of an image, or where they are.
-#[derive(Debug, Clone)]
+/// Where an image is, and its bytes if they are in memory. Small, since there are as many as images.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Data {
     /// All of the file: PNG, JPEG, …
-    File(PathBuf),
-    /// So many bytes of a file, from an offset: PNG, JPEG, …
-    Part { file: Arc<PathBuf>, offset: u64, bytes: u64 },
-    /// PNG, JPEG, … in memory.
-    Encoded(ByteArray),
-    /// Bytes of pixels: planes of a channel each, from an offset.
-    Planes { bytes: Arc<Vec<u8>>, offset: usize, form: Planes },
+    File(Box<Path>),
+    /// So many bytes of a file, from an offset, which are the member of this name: PNG, JPEG, …
+    Part { file: Arc<PathBuf>, member: Box<str>, offset: u64, bytes: u64 },
+    /// PNG, JPEG, … in memory, from this row of a file.
+    Encoded { file: Arc<PathBuf>, row: usize, bytes: ByteArray },
+    /// Pixels in memory, planes of a channel each, from an offset: those of this row of a file.
+    Planes { file: Arc<PathBuf>, row: usize, bytes: Arc<Vec<u8>>, offset: usize, form: Planes },
 }
 
 /// The form of an image that is not encoded.
@@ -78,25 +70,35 @@ impl Reader {
     }
 }
 
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Data {
+    /// Where it is, for messages.
+    pub(crate) fn place(&self) -> String {
         match self {
-            Self::File(path) => path.display().fmt(f),
-            Self::Member(path, member) => path.join(member).display().fmt(f),
-            Self::Row(path, row) => write!(f, "{}, row {row} (from 0)", path.display()),
+            Self::File(path) => path.display().to_string(),
+            Self::Part { file, member, .. } => file.join(&**member).display().to_string(),
+            Self::Encoded { file, row, .. } | Self::Planes { file, row, .. } => row_of(file, *row),
         }
     }
-}
 
-impl At {
     /// The error that this image has a problem.
     pub(crate) fn error(&self, problem: String) -> Error {
         match self {
-            Self::File(path) => Error::Picture { path: path.clone(), problem },
-            Self::Member(path, member) => Error::Picture { path: path.join(member), problem },
-            Self::Row(path, row) => Error::Row { path: path.to_path_buf(), row: *row, problem },
+            Self::File(path) => Error::Picture { path: path.to_path_buf(), problem },
+            Self::Part { file, member, .. } => Error::Picture { path: file.join(&**member), problem },
+            Self::Encoded { file, row, .. } | Self::Planes { file, row, .. } => {
+                Error::Row { path: file.to_path_buf(), row: *row, problem }
+            }
         }
     }
+
+    /// Whether it stays where it is until it is asked for.
+    pub(crate) fn is_in_file(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Part { .. })
+    }
+}
+
+fn row_of(file: &Path, row: usize) -> String {
+    format!("{}, row {row} (from 0)", file.display())
 }
 
 impl Data {
@@ -104,11 +106,11 @@ impl Data {
     pub(crate) fn encoded(&self) -> Result<Option<Cow<'_, [u8]>>> {
         match self {
             Self::File(path) => {
-                let missing = || Error::Picture { path: path.clone(), problem: "it is gone".into() };
+                let missing = || self.error("it is gone".into());
                 Ok(Some(Cow::Owned(regular_file::read(path, MAX_IMAGE_FILE)?.ok_or_else(missing)?)))
             }
-            Self::Part { file, offset, bytes } => Ok(Some(Cow::Owned(regular_file::read_part(file, *offset, *bytes)?))),
-            Self::Encoded(bytes) => Ok(Some(Cow::Borrowed(bytes.data()))),
+            Self::Part { file, offset, bytes, .. } => Ok(Some(Cow::Owned(regular_file::read_part(file, *offset, *bytes)?))),
+            Self::Encoded { bytes, .. } => Ok(Some(Cow::Borrowed(bytes.data()))),
             Self::Planes { .. } => Ok(None),
         }
     }
@@ -118,7 +120,7 @@ impl Stored {
     /// The file that holds it alone.
     pub(crate) fn into_file(self) -> Option<PathBuf> {
         match self.data {
-            Data::File(path) => Some(path),
+            Data::File(path) => Some(path.into_path_buf()),
             _ => None,
         }
     }

@@ -3,19 +3,21 @@
 use super::{epoch::Epoch, types::Batch};
 use crate::Result;
 use candle_core::{Device, Tensor};
-use rayon::prelude::*;
+use rayon::{ThreadPool, prelude::*};
 
 /// Which threads make the images of a batch.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Threads {
+pub(super) enum Threads<'a> {
     /// All those of the rayon pool.
     Pool,
     /// The one that asks for the batch.
     Current,
+    /// Those of this pool, in which nothing else waits.
+    Own(&'a ThreadPool),
 }
 
 /// The batches of an epoch, in the CPU's memory.
-pub(super) fn batches(epoch: Epoch<'_>, threads: Threads) -> impl Iterator<Item = Result<Batch>> + Send {
+pub(super) fn batches<'a>(epoch: Epoch<'a>, threads: Threads<'a>) -> impl Iterator<Item = Result<Batch>> + Send + use<'a> {
     let table = epoch.config.normalization.table();
     let images = epoch.images;
     let (height, width) = (images.height(), images.width());
@@ -24,11 +26,13 @@ pub(super) fn batches(epoch: Epoch<'_>, threads: Threads) -> impl Iterator<Item 
         let indices = indices?;
         let mut values = vec![0f32; indices.len() * size];
         let make = |(values, &index): (&mut [f32], &u32)| {
-            epoch.window(index).fill(images.image(index as usize), width, &table, values);
+            epoch.window(index).fill(&images.image(index as usize)?, width, &table, values);
+            Ok(())
         };
         match threads {
-            Threads::Pool => values.par_chunks_exact_mut(size).zip(indices).for_each(make),
-            Threads::Current => values.chunks_exact_mut(size).zip(indices).for_each(make),
+            Threads::Pool => values.par_chunks_exact_mut(size).zip(indices).try_for_each(make)?,
+            Threads::Current => values.chunks_exact_mut(size).zip(indices).try_for_each(make)?,
+            Threads::Own(pool) => pool.install(|| values.par_chunks_exact_mut(size).zip(indices).try_for_each(make))?,
         }
         let labels: Vec<u32> = indices.iter().map(|&index| images.labels()[index as usize]).collect();
         let shape = (indices.len(), height, width, 3);

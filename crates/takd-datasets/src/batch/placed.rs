@@ -2,8 +2,9 @@
 
 #[cfg(feature = "cuda")]
 use super::cuda::Gpu;
-use crate::{Images, Result};
+use crate::{Error, Images, Result};
 use candle_core::Device;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// The most bytes of images that are copied to a GPU.
 #[cfg(feature = "cuda")]
@@ -15,6 +16,8 @@ pub struct PlacedImages<'a> {
     images: &'a Images,
     device: Device,
     maker: Maker,
+    /// Who decodes images that are not in memory.
+    decoders: Option<ThreadPool>,
 }
 
 /// Who makes the batches.
@@ -37,12 +40,20 @@ impl Images {
     pub fn placed_on(&self, device: &Device) -> Result<PlacedImages<'_>> {
         let maker = match device {
             #[cfg(feature = "cuda")]
-            Device::Cuda(cuda) if !self.is_empty() && self.pixels().len() <= MAX_BYTES_ON_GPU => {
+            Device::Cuda(cuda) if !self.is_empty() && self.pixels().is_some_and(|pixels| pixels.len() <= MAX_BYTES_ON_GPU) => {
                 Maker::Gpu(Gpu::new(self, cuda)?)
             }
             device => Maker::Cpu(device.clone()),
         };
-        Ok(PlacedImages { images: self, device: device.clone(), maker })
+        let decoders = match self.pixels() {
+            Some(_) => None,
+            None => {
+                // As many as the caller works with.
+                let pool = ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
+                Some(pool.map_err(|error| Error::Threads(error.to_string()))?)
+            }
+        };
+        Ok(PlacedImages { images: self, device: device.clone(), maker, decoders })
     }
 }
 
@@ -55,6 +66,10 @@ impl<'a> PlacedImages<'a> {
     /// The device that the batches are on.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    pub(super) fn decoders(&self) -> Option<&ThreadPool> {
+        self.decoders.as_ref()
     }
 
     pub(super) fn maker(&self) -> &Maker {

@@ -3,7 +3,7 @@
 use crate::{
     Error, Known, Result, Split, regular_file,
     source::pickle::{self, Value},
-    stored::{At, Data, Planes, Stored},
+    stored::{Data, Planes, Stored},
 };
 use flate2::read::GzDecoder;
 use std::{
@@ -199,10 +199,10 @@ impl CifarArchive {
         };
         let (path, bytes) = (Arc::new(path.to_owned()), Arc::new(bytes));
         for (row, label) in labels.into_iter().enumerate() {
-            let at = At::Row(Arc::clone(&path), row);
-            let label = label_of(label, self.form.known.classes()).map_err(|problem| at.error(problem))?;
-            let data = Data::Planes { bytes: Arc::clone(&bytes), offset: first + row * step, form: IMAGE };
-            images.push(Stored { at, data, label });
+            let (file, bytes) = (Arc::clone(&path), Arc::clone(&bytes));
+            let data = Data::Planes { file, row, bytes, offset: first + row * step, form: IMAGE };
+            let label = label_of(label, self.form.known.classes()).map_err(|problem| data.error(problem))?;
+            images.push(Stored { data, label });
         }
         Ok(())
     }

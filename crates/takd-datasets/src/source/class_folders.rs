@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result, Split,
-    stored::{At, Data, Stored},
+    stored::{Data, Stored},
 };
 use std::{
     fs,
@@ -154,7 +154,7 @@ fn walk(folder: &Path, depth: usize, label: u32, images: &mut Vec<Stored>, other
                 walk(&path, depth + 1, label, images, others)?;
             }
         } else if is_image(&entry.name) {
-            images.push(Stored { at: At::File(path.clone()), data: Data::File(path), label });
+            images.push(Stored { data: Data::File(path.into()), label });
         } else {
             others.count += 1;
             others.first.get_or_insert(path);

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Result, regular_file,
-    stored::{At, Data, Planes, Stored},
+    stored::{Data, Planes, Stored},
 };
 use flate2::read::GzDecoder;
 use std::{
@@ -72,8 +72,8 @@ impl Pair {
         let (path, bytes) = (Arc::new(self.images.clone()), Arc::new(images));
         let form = Planes { channels: 1, height, width };
         let image = |(row, &label): (usize, &u8)| {
-            let data = Data::Planes { bytes: Arc::clone(&bytes), offset: row * form.bytes(), form };
-            Stored { at: At::Row(Arc::clone(&path), row), data, label: label.into() }
+            let (file, bytes) = (Arc::clone(&path), Arc::clone(&bytes));
+            Stored { data: Data::Planes { file, row, bytes, offset: row * form.bytes(), form }, label: label.into() }
         };
         Ok(labels.iter().enumerate().map(image).collect())
     }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Error, Known, Result, guard, regular_file,
-    stored::{At, Data, PIECE, Reader, Stored},
+    stored::{Data, PIECE, Reader, Stored},
 };
 use parquet::{
     basic::{Compression, Type as Physical},
@@ -208,11 +208,12 @@ impl ParquetFile {
             return Err(self.corrupt(format!("{part}: {} images but {} labels", images.len(), labels.len())));
         }
         let stored = images.into_iter().zip(labels).enumerate().map(|(offset, (image, label))| {
-            let at = At::Row(Arc::clone(&self.path), first + offset);
-            let label = label.ok_or_else(|| at.error(format!("{} is null", self.labels.name)))?;
-            let label = label_of(label, classes).map_err(|problem| at.error(problem))?;
-            let image = image.ok_or_else(|| at.error(self.no_image()))?;
-            Ok(Stored { at, data: Data::Encoded(image), label })
+            let row = first + offset;
+            let wrong = |problem| Error::Row { path: self.path.to_path_buf(), row, problem };
+            let label = label.ok_or_else(|| wrong(format!("{} is null", self.labels.name)))?;
+            let label = label_of(label, classes).map_err(wrong)?;
+            let bytes = image.ok_or_else(|| wrong(self.no_image()))?;
+            Ok(Stored { data: Data::Encoded { file: Arc::clone(&self.path), row, bytes }, label })
         });
         stored.collect()
     }

@@ -9,11 +9,11 @@
 
 use crate::{
     Error, Result, regular_file,
-    stored::{At, Data, MAX_IMAGE_FILE, Stored},
+    stored::{Data, MAX_IMAGE_FILE, Stored},
 };
 use std::{
     io::{BufReader, Read},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -55,7 +55,7 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Stored>> {
             None => continue,
         };
         if sample.key != key {
-            images.extend(sample.take(&shard)?);
+            images.extend(sample.take()?);
             key.clone_into(&mut sample.key);
         }
         let (offset, bytes) = (entry.raw_file_position(), entry.size());
@@ -70,7 +70,7 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Stored>> {
             if bytes > MAX_IMAGE_FILE {
                 return Err(corrupt(format!("its `{}` has {bytes} bytes", member.escape_debug())));
             }
-            sample.image = Some((member.clone(), Data::Part { file: Arc::clone(&shard), offset, bytes }));
+            sample.image = Some(Data::Part { file: Arc::clone(&shard), member: (&*member).into(), offset, bytes });
         } else if matches!(&*ending, "cls" | "json") {
             let mut text = String::new();
             let read = (&mut entry).take(MAX_LABEL).read_to_string(&mut text);
@@ -81,7 +81,7 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Stored>> {
             }
         }
     }
-    images.extend(sample.take(&shard)?);
+    images.extend(sample.take()?);
     // A tar file ends in blocks of zeros. One that is cut between two members has none.
     if last.div_ceil(BLOCK).saturating_add(1) > length / BLOCK {
         let expected = "without the mark at the end of a tar file: it was cut off".into();
@@ -94,19 +94,18 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Stored>> {
 #[derive(Default)]
 struct Sample {
     key: String,
-    image: Option<(String, Data)>,
+    image: Option<Data>,
     label: Option<u32>,
 }
 
 impl Sample {
     /// The sample, if it has an image; the next one begins empty.
-    fn take(&mut self, shard: &Arc<PathBuf>) -> Result<Option<Stored>> {
+    fn take(&mut self) -> Result<Option<Stored>> {
         let Self { image, label, .. } = std::mem::take(self);
-        let Some((member, data)) = image else { return Ok(None) };
-        let at = At::Member(Arc::clone(shard), member);
-        let label = label
-            .ok_or_else(|| at.error("it has no label: a file of the same name with the ending .cls or .json".into()))?;
-        Ok(Some(Stored { at, data, label }))
+        let Some(data) = image else { return Ok(None) };
+        let problem = || "it has no label: a file of the same name with the ending .cls or .json".into();
+        let label = label.ok_or_else(|| data.error(problem()))?;
+        Ok(Some(Stored { data, label }))
     }
 }
 
