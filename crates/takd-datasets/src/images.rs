@@ -264,8 +264,7 @@ fn stratified_order(labels: &[u32], seed: u64, purpose: &str) -> Vec<usize> {
     let mut waiting: BinaryHeap<_> = (0..classes.len()).map(|class| Reverse((0, class, 0))).collect();
     let mut open = BinaryHeap::new();
     for place in 0..n {
-        while let Some(Reverse((_, class, r))) =
-            waiting.peek().copied().filter(|Reverse((start, ..))| *start <= place)
+        while let Some(Reverse((_, class, r))) = waiting.peek().copied().filter(|Reverse((start, ..))| *start <= place)
         {
             waiting.pop();
             open.push(Reverse((((r + 1) * n).div_ceil(classes[class].len()), class, r)));

@@ -96,9 +96,10 @@ fn path(folder: &Path, name: &DatasetName, source: &Source) -> PathBuf {
     hasher.update(&FORMAT.to_le_bytes());
     match source {
         // Two folders whose names are not Unicode may look the same to a person.
-        Source::Folder { folder, reading } | Source::Own { place: folder, reading } => {
-            hasher.update(b"folder ").update(&reading.skip_bad.to_le_bytes()).update(folder.as_os_str().as_encoded_bytes())
-        }
+        Source::Folder { folder, reading } | Source::Own { place: folder, reading } => hasher
+            .update(b"folder ")
+            .update(&reading.skip_bad.to_le_bytes())
+            .update(folder.as_os_str().as_encoded_bytes()),
         source => hasher.update(describe(source).as_bytes()),
     };
     folder.join(format!("{name}-{}.json", &hasher.finalize().to_hex()[..16]))

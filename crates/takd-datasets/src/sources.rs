@@ -287,7 +287,8 @@ impl Source {
         let train = decode(train, Split::Train, size, memory, &mut bad, &blake3::Hasher::new, progress)?;
         let Decoded::Images(train, seen) = train else { return Ok(None) };
         let before = || train.hashed(blake3::Hasher::new());
-        let Decoded::Images(test, seen_test) = decode(test, Split::Test, size, memory, &mut bad, &before, progress)? else {
+        let Decoded::Images(test, seen_test) = decode(test, Split::Test, size, memory, &mut bad, &before, progress)?
+        else {
             return Ok(None);
         };
         // Those of one size must all have it.

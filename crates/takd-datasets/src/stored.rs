@@ -109,7 +109,9 @@ impl Data {
                 let missing = || self.error("it is gone".into());
                 Ok(Some(Cow::Owned(regular_file::read(path, MAX_IMAGE_FILE)?.ok_or_else(missing)?)))
             }
-            Self::Part { file, offset, bytes, .. } => Ok(Some(Cow::Owned(regular_file::read_part(file, *offset, *bytes)?))),
+            Self::Part { file, offset, bytes, .. } => {
+                Ok(Some(Cow::Owned(regular_file::read_part(file, *offset, *bytes)?)))
+            }
             Self::Encoded { bytes, .. } => Ok(Some(Cow::Borrowed(bytes.data()))),
             Self::Planes { .. } => Ok(None),
         }

@@ -50,7 +50,7 @@ fn plainly(images: &Images, index: u32, config: &BatchConfig, seed: u64, epoch: 
         Augmentation::CropFlip { padding } => padding,
     };
     let mut padded = vec![vec![[0; 3]; width + 2 * padding]; height + 2 * padding];
-    for (i, pixel) in images.image(index as usize).as_chunks::<3>().0.iter().enumerate() {
+    for (i, pixel) in images.image(index as usize).unwrap().as_chunks::<3>().0.iter().enumerate() {
         padded[padding + i / width][padding + i % width] = *pixel;
     }
     let (mut top, mut left, mut mirrored) = (0, 0, false);
@@ -112,7 +112,8 @@ fn labels_and_pixels_belong_to_the_indices() {
         let rows = batch.images.permute((0, 2, 3, 1)).unwrap();
         for (row, &index) in batch.indices.iter().enumerate() {
             let found: Vec<f32> = rows.get(row).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-            let wanted: Vec<f32> = images.image(index as usize).iter().map(|&byte| f32::from(byte) / 255.0).collect();
+            let wanted: Vec<f32> =
+                images.image(index as usize).unwrap().iter().map(|&byte| f32::from(byte) / 255.0).collect();
             assert_eq!(found, wanted);
         }
     }

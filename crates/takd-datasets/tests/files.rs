@@ -28,7 +28,7 @@ fn images_and_labels_come_back_as_they_were_written() {
     let data = load_from(dir.path(), Known::Cifar10).unwrap();
     assert_eq!((data.train.len(), data.test.len()), (11, 3));
     for i in 0..11 {
-        assert_eq!(data.train.image(i), pixels(i));
+        assert_eq!(*data.train.image(i).unwrap(), pixels(i));
         assert_eq!(data.train.labels()[i], i as u32 % 10);
     }
     assert!(data.card.origin.contains("plain_text"), "{}", data.card.origin);
@@ -86,8 +86,8 @@ fn png_and_jpeg_are_told_apart_by_their_own_bytes() {
     let both = [(Some(png(&smooth, 32, 32)), Some(1)), (Some(jpeg(&smooth)), Some(2))];
     write_cifar10(dir.path(), &both, &rows(1));
     let data = load_from(dir.path(), Known::Cifar10).unwrap();
-    assert_eq!(data.train.image(0), smooth);
-    let worst = data.train.image(1).iter().zip(&smooth).map(|(a, b)| a.abs_diff(*b)).max();
+    assert_eq!(*data.train.image(0).unwrap(), smooth);
+    let worst = data.train.image(1).unwrap().iter().zip(&smooth).map(|(a, b)| a.abs_diff(*b)).max();
     assert!(worst < Some(12), "{worst:?}");
 }
 
@@ -441,7 +441,7 @@ proptest! {
         match load_from(dir.path(), Known::Cifar10) {
             Err(error) => prop_assert!(error.to_string().contains("train-00000-of-00001.parquet"), "{}", error),
             // A PNG's own checks cover its pixels.
-            Ok(data) => prop_assert!((0..data.train.len()).all(|i| (0..6).any(|j| data.train.image(i) == pixels(j)))),
+            Ok(data) => prop_assert!((0..data.train.len()).all(|i| (0..6).any(|j| *data.train.image(i).unwrap() == pixels(j)))),
         }
     }
 }

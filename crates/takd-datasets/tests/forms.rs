@@ -2,9 +2,14 @@
 
 mod common;
 
+use candle_core::Device;
 use common::{pixels, png, rows, write};
 use std::{fs, path::Path};
-use takd_datasets::{Dataset, DatasetRef, Error, Images, Result, Sources, check, load};
+use takd_datasets::{
+    Augmentation, Batch, BatchConfig, Card, Catalog, Dataset, DatasetRef, Error, Images, Normalization, Result,
+    Sources, batches, batches_ahead, check, epoch_order, load,
+};
+use takd_rng::Streams;
 
 /// What the images of `written` hold.
 fn expected(i: usize, test: bool, side: usize, channels: usize) -> Vec<u8> {
@@ -40,7 +45,7 @@ fn every_form_is_read_as_it_was_written() {
         for (images, test) in [(&data.train, false), (&data.test, true)] {
             for i in 0..images.len() {
                 assert_eq!(images.labels()[i] as usize, i % 10, "{form}");
-                assert_eq!(images.image(i), expected(i, test, side, channels), "{form}, image {i}");
+                assert_eq!(*images.image(i).unwrap(), expected(i, test, side, channels), "{form}, image {i}");
             }
         }
         assert!(data.card.origin.ends_with(form) || data.card.origin.contains("parquet"), "{}", data.card.origin);
@@ -55,7 +60,7 @@ fn known_data_sets_are_found_below_a_folder_in_the_form_of_their_authors() {
     fs::create_dir(dir.path().join("cifar10")).unwrap();
     fs::copy(written("cifar-10-python.tar.gz"), dir.path().join("cifar10/cifar-10-python.tar.gz")).unwrap();
     let data = common::load_from(dir.path(), takd_datasets::Known::Cifar10).unwrap();
-    assert_eq!(data.train.image(3), expected(3, false, 32, 3));
+    assert_eq!(*data.train.image(3).unwrap(), expected(3, false, 32, 3));
 }
 
 /// Writes an image for each class and number.
@@ -80,7 +85,7 @@ fn folder_is_a_class_in_the_order_of_the_bytes_of_their_names() {
     assert_eq!(data.card.class_names, ["Z", "a", "b"]);
     assert_eq!(data.train.labels(), [0, 1, 1, 1, 2, 2]);
     assert_eq!(data.test.labels(), [1, 2]);
-    assert_eq!(data.train.image(1), pixels(200));
+    assert_eq!(*data.train.image(1).unwrap(), pixels(200));
     assert_eq!(data.card.notes.len(), 2, "{:?}", data.card.notes);
     assert!(data.card.notes[0].contains("1 of the classes have no test images, as `Z`"), "{:?}", data.card.notes);
     assert!(data.card.notes[1].contains("notes.txt"), "{:?}", data.card.notes);
@@ -236,4 +241,76 @@ fn check_finds_copies_and_what_cannot_be_decoded_and_counts_classes() {
     let [leak, twice] = &checked.copies[..] else { panic!("{checked:?}") };
     assert!(leak.between_splits && leak.other_labels && leak.places[1].ends_with("leak.png"), "{leak:?}");
     assert!(!twice.between_splits && !twice.other_labels && twice.places.len() == 2, "{twice:?}");
+}
+
+/// The images and labels of two epochs' batches, made when asked for and ahead.
+fn seen(images: &Images, normalization: Normalization) -> Vec<(Vec<f32>, Vec<u32>)> {
+    let placed = images.placed_on(&Device::Cpu).unwrap();
+    let config = BatchConfig { batch_size: 7, augmentation: Augmentation::CropFlip { padding: 4 }, normalization };
+    let streams = Streams::new(31, "a network");
+    let mut seen = Vec::new();
+    for epoch in 0..2 {
+        let order = epoch_order(images.len(), &streams, epoch);
+        let mut add = |batch: Result<Batch>| {
+            let batch = batch.unwrap();
+            seen.push((batch.images.flatten_all().unwrap().to_vec1().unwrap(), batch.labels.to_vec1().unwrap()));
+        };
+        batches(&placed, &order, &config, &streams, epoch).for_each(&mut add);
+        std::thread::scope(|scope| batches_ahead(scope, &placed, &order, &config, &streams, epoch).for_each(&mut add));
+    }
+    seen
+}
+
+#[test]
+fn images_that_would_fill_the_memory_stay_in_their_files_and_are_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = dir.path().join("folders");
+    class_folders(&folders, &[("cats", 20), ("dogs", 13)]);
+    fs::write(folders.join("cats/wide.png"), png(&vec![7; 90 * 40 * 3], 90, 40)).unwrap();
+    for place in [folders.clone(), written("shards")] {
+        let data: DatasetRef = place.to_str().unwrap().parse().unwrap();
+        let sources = |memory| Sources { memory, ..Sources::default() }.with(&data).unwrap();
+        let held = load(&data.name, &sources(None), &mut |_| {}).unwrap();
+        let stored = load(&data.name, &sources(Some(1000)), &mut |_| {}).unwrap();
+        assert!(held.train.pixels().is_some() && stored.train.pixels().is_none());
+        assert_eq!(stored.card.notes.last().unwrap(), "its images stay in their files, and are decoded in every epoch");
+        let same = Card { notes: held.card.notes.clone(), ..stored.card.clone() };
+        assert_eq!(same, held.card);
+        assert_eq!(seen(&stored.train, stored.card.normalization), seen(&held.train, held.card.normalization));
+        let some = [3, 0, 2];
+        assert_eq!(
+            seen(&stored.train.subset(&some), held.card.normalization),
+            seen(&held.train.subset(&some), held.card.normalization)
+        );
+
+        // With a card that is kept, none is decoded before it is asked for.
+        let cards = dir.path().join("cards");
+        Catalog::new(sources(Some(1000)), cards.clone()).card(&data.name, &mut |_| {}).unwrap();
+        let catalog = Catalog::new(sources(Some(1000)), cards);
+        let again = catalog.load(&data.name, &mut |progress| panic!("{progress:?}")).unwrap();
+        assert_eq!(again.card, stored.card);
+        assert_eq!(seen(&again.test, held.card.normalization), seen(&held.test, held.card.normalization));
+    }
+}
+
+#[test]
+fn image_that_is_damaged_after_it_was_listed_is_an_error_in_its_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    class_folders(dir.path(), &[("cats", 6), ("dogs", 6)]);
+    let data: DatasetRef = dir.path().to_str().unwrap().parse().unwrap();
+    let sources = Sources { memory: Some(1000), skip_bad: 1, ..Sources::default() }.with(&data).unwrap();
+    fs::write(dir.path().join("dogs/9.png"), "no image").unwrap();
+    let loaded = load(&data.name, &sources, &mut |_| {}).unwrap();
+    assert_eq!(loaded.train.len() + loaded.test.len(), 12);
+    for class in ["cats", "dogs"] {
+        for i in 0..6 {
+            fs::write(dir.path().join(class).join(format!("{i}.png")), "no image").unwrap();
+        }
+    }
+    let placed = loaded.train.placed_on(&Device::Cpu).unwrap();
+    let config =
+        BatchConfig { batch_size: 4, augmentation: Augmentation::None, normalization: loaded.card.normalization };
+    let streams = Streams::new(0, "a network");
+    let error = batches(&placed, &[0, 1], &config, &streams, 0).next().unwrap().unwrap_err();
+    assert!(matches!(&error, Error::Picture { .. }), "{error}");
 }

@@ -11,7 +11,7 @@ fn images(labels: Vec<u32>) -> Images {
 
 /// The places of the images that were taken.
 fn places(images: &Images) -> Vec<usize> {
-    images.pixels().chunks(3).map(|pixel| usize::from(pixel[0]) + 256 * usize::from(pixel[1])).collect()
+    images.pixels().unwrap().chunks(3).map(|pixel| usize::from(pixel[0]) + 256 * usize::from(pixel[1])).collect()
 }
 
 fn counts(labels: impl IntoIterator<Item = u32>) -> [usize; 6] {

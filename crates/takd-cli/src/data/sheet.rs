@@ -46,7 +46,8 @@ pub(super) fn png(data: &Dataset) -> Result<Vec<u8>> {
         let of_class = (0..images.len()).filter(|&index| images.labels()[index] as usize == class);
         for (column, index) in of_class.take(COLUMNS).enumerate() {
             let left = margin + column * (cell + GAP);
-            let pixels = images.image(index).as_chunks::<3>().0;
+            let image = images.image(index)?;
+            let pixels = image.as_chunks::<3>().0;
             for (y, x) in (0..cell).flat_map(|y| (0..cell).map(move |x| (y, x))) {
                 sheet.put(left + x, top + y, pixels[y / factor * images.width() + x / factor]);
             }

@@ -1,7 +1,7 @@
 //! Batches made by the CPU.
 
 use super::{epoch::Epoch, types::Batch};
-use crate::Result;
+use crate::{Error, Result};
 use candle_core::{Device, Tensor};
 use rayon::{ThreadPool, prelude::*};
 
@@ -17,7 +17,10 @@ pub(super) enum Threads<'a> {
 }
 
 /// The batches of an epoch, in the CPU's memory.
-pub(super) fn batches<'a>(epoch: Epoch<'a>, threads: Threads<'a>) -> impl Iterator<Item = Result<Batch>> + Send + use<'a> {
+pub(super) fn batches<'a>(
+    epoch: Epoch<'a>,
+    threads: Threads<'a>,
+) -> impl Iterator<Item = Result<Batch>> + Send + use<'a> {
     let table = epoch.config.normalization.table();
     let images = epoch.images;
     let (height, width) = (images.height(), images.width());
@@ -27,7 +30,7 @@ pub(super) fn batches<'a>(epoch: Epoch<'a>, threads: Threads<'a>) -> impl Iterat
         let mut values = vec![0f32; indices.len() * size];
         let make = |(values, &index): (&mut [f32], &u32)| {
             epoch.window(index).fill(&images.image(index as usize)?, width, &table, values);
-            Ok(())
+            Ok::<_, Error>(())
         };
         match threads {
             Threads::Pool => values.par_chunks_exact_mut(size).zip(indices).try_for_each(make)?,

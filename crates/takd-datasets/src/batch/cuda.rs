@@ -75,7 +75,8 @@ struct PlaceInGroup<'a> {
 impl Gpu {
     pub(super) fn new(images: &Images, device: &CudaDevice) -> Result<Self> {
         let kernel = device.get_or_load_custom_func("make_batch", "takd_make_batch", ptx()?)?.into_cuda_function();
-        let (pixels, labels) = (device.clone_htod(images.pixels().unwrap_or_default())?, device.clone_htod(images.labels())?);
+        let (pixels, labels) =
+            (device.clone_htod(images.pixels().unwrap_or_default())?, device.clone_htod(images.labels())?);
         Ok(Self { device: device.clone(), pixels, labels, kernel })
     }
 

@@ -40,7 +40,9 @@ impl Images {
     pub fn placed_on(&self, device: &Device) -> Result<PlacedImages<'_>> {
         let maker = match device {
             #[cfg(feature = "cuda")]
-            Device::Cuda(cuda) if !self.is_empty() && self.pixels().is_some_and(|pixels| pixels.len() <= MAX_BYTES_ON_GPU) => {
+            Device::Cuda(cuda)
+                if !self.is_empty() && self.pixels().is_some_and(|pixels| pixels.len() <= MAX_BYTES_ON_GPU) =>
+            {
                 Maker::Gpu(Gpu::new(self, cuda)?)
             }
             device => Maker::Cpu(device.clone()),
