@@ -96,6 +96,10 @@ pub(crate) struct Place {
     /// Leave out up to so many images that cannot be decoded, and list them [default: any such image is an error]
     #[arg(long, value_name = "IMAGES", default_value_t = 0, hide_default_value = true)]
     pub skip_bad: usize,
+    /// Hold at most so many MiB of a split's decoded images in memory; those of a larger split stay in their files and are decoded
+    /// in every epoch, with the same results [default: 4096]
+    #[arg(long, value_name = "MIB", value_parser = values::count, allow_negative_numbers = true)]
+    pub image_memory: Option<usize>,
     /// Stay off the network; what the hub's cache holds is used
     #[arg(long)]
     pub offline: bool,
@@ -209,7 +213,8 @@ impl Place {
     pub(crate) fn catalog(&self, experiments: &[Experiment]) -> Result<Catalog> {
         let drawn = experiments.first().map(|experiment| experiment.drawn).unwrap_or_default();
         let (folder, offline, skip_bad) = (self.data_dir.clone(), self.offline, self.skip_bad);
-        let sources = Sources { folder, offline, drawn, skip_bad, ..Sources::default() };
+        let memory = self.image_memory.map(|mib| (mib as u64).saturating_mul(1 << 20));
+        let sources = Sources { folder, offline, drawn, memory, skip_bad, ..Sources::default() };
         let sources = experiments.iter().try_fold(sources, |sources, experiment| experiment.sources(sources))?;
         Ok(Catalog::new(sources, self.out.join("cards")))
     }

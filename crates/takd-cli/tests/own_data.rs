@@ -124,3 +124,25 @@ fn data_is_shown_with_a_sheet_and_checked() {
     let listed = json(&run(takd(&["data", "list", "--json", "--offline"]).env("HF_HUB_CACHE", dir.path()), 0).stdout);
     assert_eq!(listed[0]["name"], "cifar10");
 }
+
+#[test]
+fn images_that_stay_in_their_files_make_the_same_network() {
+    let dir = folder();
+    let photos = photographs(dir.path(), &CLASSES, 12);
+    let network = |out: &str, more: &[&str]| {
+        let out = dir.path().join(out);
+        let mut command = takd(&["distill", "resnet8", "--epochs", "2", "--size", "160", "--device", "cpu", "--out"]);
+        command.arg(&out).arg("--data").arg(&photos).args(more);
+        let told = text(&run(&mut command, 0).stderr);
+        let folders = common::run_folders(&out);
+        let network = fs::read(folders[0].join("model.safetensors")).expect("a network");
+        (told, folders[0].file_name().map(ToOwned::to_owned), network)
+    };
+    let (told, id, held) = network("held", &[]);
+    assert!(!told.contains("stay in their files"), "{told}");
+    // 19 images of 160x160 are 1.4 MiB.
+    let (told, same_id, stored) = network("stored", &["--image-memory", "1"]);
+    assert!(told.contains("its images stay in their files, and are decoded in every epoch"), "{told}");
+    assert_eq!(id, same_id);
+    assert!(held == stored);
+}
