@@ -28,8 +28,8 @@ pub(crate) struct Sums {
 impl Sums {
     pub(crate) fn add(&mut self, pixels: &[u8]) {
         for pixel in pixels.as_chunks::<3>().0 {
-            for channel in 0..3 {
-                let value = u64::from(pixel[channel]);
+            for (channel, &value) in pixel.iter().enumerate() {
+                let value = u64::from(value);
                 self.sums[channel] += value;
                 self.squares[channel] += value * value;
             }
