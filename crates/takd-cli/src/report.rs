@@ -84,7 +84,8 @@ impl Finished {
                     ExperimentError::Recipe(_) => error.into(),
                     error => WrongArgument::error(command, ErrorKind::ValueValidation, error),
                 })?;
-            let ended = |id: &RunId| runs.ending(id).ok().flatten();
+            // Results outlive networks that were deleted.
+            let ended = |id: &RunId| Some(runs.ending_file(id).ok().flatten()?.ending);
             let plan = Plan::new(&experiment, &cards(&experiment, &self.out)?, &ended)?;
             made.push((name.as_str(), Report::new(&experiment, &plan, &runs)?));
         }

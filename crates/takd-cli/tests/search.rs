@@ -110,6 +110,12 @@ fn study_is_shown_while_it_goes_on_and_when_it_has_ended() {
     let winner = &trials[studies[0]["winner"].as_u64().expect("a winner") as usize - 1];
     assert_eq!((&winner["state"], trials.len()), (&"whole".into(), 7));
     assert_eq!(winner["values"][0]["setting"], "lambda");
+    // What was found outlives the networks.
+    for folder in common::run_folders(out.path()) {
+        for file in ["model.safetensors", "last.safetensors"] {
+            std::fs::remove_file(folder.join(file)).expect("a finished run has it");
+        }
+    }
     let ended = text(&show(&[], 0).stdout);
     assert!(ended.contains(&format!("Best: trial {}", studies[0]["winner"])), "{ended}");
 }

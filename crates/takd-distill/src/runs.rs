@@ -185,12 +185,12 @@ impl Runs {
     }
 
     /// Of each test image whether the network of a finished run gets it right; nothing if the run is not finished, or its file
-    /// is gone.
+    /// is gone. The network may be gone.
     ///
     /// # Errors
     /// If the file cannot be read or is damaged.
     pub fn correct(&self, id: &RunId) -> Result<Option<Vec<bool>>> {
-        match self.ending(id)? {
+        match self.ending_file(id)?.map(|file| file.ending) {
             Some(Ending::Finished(_)) => correct::read(&self.dir(id).join(CORRECT), id),
             _ => Ok(None),
         }

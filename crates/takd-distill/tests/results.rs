@@ -118,6 +118,9 @@ fn finished_run_knows_which_test_images_it_gets_right() {
     let hits = correct.iter().filter(|&&correct| correct).count();
     assert!(hits > 0 && hits < correct.len());
     assert_eq!(hits as f64 / correct.len() as f64, result.test.accuracy);
+    // That is known for as long as the file is there, whatever becomes of the network.
+    std::fs::remove_file(store.model(&config.id()).unwrap()).unwrap();
+    assert_eq!(store.correct(&config.id()).unwrap(), Some(correct));
 }
 
 #[test]
