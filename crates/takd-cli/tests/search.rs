@@ -113,7 +113,7 @@ fn study_is_shown_while_it_goes_on_and_when_it_has_ended() {
     // What was found outlives the networks.
     for folder in common::run_folders(out.path()) {
         for file in ["model.safetensors", "last.safetensors"] {
-            std::fs::remove_file(folder.join(file)).expect("a finished run has it");
+            fs::remove_file(folder.join(file)).expect("a finished run has it");
         }
     }
     let ended = text(&show(&[], 0).stdout);
