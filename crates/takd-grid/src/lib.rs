@@ -8,7 +8,7 @@
 //! have equal ids.
 //!
 //! ```
-//! use takd_datasets::{DatasetName, Sources, load};
+//! use takd_datasets::{Sources, load};
 //! use takd_distill::DeviceType;
 //! use takd_grid::recipe::Recipe;
 //! use takd_grid::{Changes, Experiment, Plan};
@@ -24,10 +24,11 @@
 //! "#;
 //! let recipe = Recipe::parse(text, "mine.toml")?;
 //! let experiment = Experiment::new(&recipe, &Changes::default(), DeviceType::Cpu)?;
-//! let sources = Sources { drawn: experiment.drawn, ..Sources::default() };
+//! let sources = experiment.sources(Sources { drawn: experiment.drawn, ..Sources::default() })?;
 //! let mut cards = std::collections::BTreeMap::new();
 //! for name in experiment.datasets() {
-//!     cards.insert(name, load(name, &sources, &mut |_| {})?.card);
+//!     let card = load(&name, &sources, &mut |_| {})?.card;
+//!     cards.insert(name, card);
 //! }
 //! let plan = Plan::new(&experiment, &cards, &|_| None)?;
 //! let names: Vec<String> = plan.runs.iter().map(|run| run.name()).collect();
