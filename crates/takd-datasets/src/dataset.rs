@@ -36,7 +36,7 @@ impl Dataset {
         if size != test_size {
             return Err(Error::SplitSizes { train: size, test: test_size });
         }
-        let normalization = Normalization::measure(&train);
+        let normalization = Normalization::measure(&train)?;
         let known = name.known();
         let card = Card {
             name,
@@ -49,7 +49,7 @@ impl Dataset {
             origin,
             licence: known.map_or("not known: it is the user's own data set", Known::licence).into(),
             // Of sizes, pixels and labels.
-            checksum: test.hashed(train.hashed(blake3::Hasher::new())).finalize().to_hex().to_string(),
+            checksum: test.hashed(train.hashed(blake3::Hasher::new())?)?.finalize().to_hex().to_string(),
             notes: known.map_or_else(Vec::new, |known| differences::between(known, &train, &test, &normalization)),
         };
         Ok(Self { card, train, test })

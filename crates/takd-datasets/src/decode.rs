@@ -2,9 +2,9 @@
 
 use crate::{
     Error, Images, Progress, Result, Split, Stage,
+    decode_one::{Problem, Seen, Size, decode_one},
     images::{Measured, StoredImages},
-    picture::{Opened, Picture},
-    stored::{Data, Reader, Stored},
+    stored::{Reader, Stored},
 };
 use rayon::prelude::*;
 
@@ -12,24 +12,8 @@ use rayon::prelude::*;
 /// teacher-assistant paper are made.
 pub(crate) const USUAL_SIDE: usize = 32;
 
-/// The largest size at which images are kept as they are, without being asked for.
-const MAX_OWN_SIDE: usize = 64;
-
 /// The most bytes of a split's pixels in memory, unless another limit is set.
 pub(crate) const USUAL_MEMORY: u64 = 4 << 30;
-
-/// What size the images are to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Size {
-    /// They must have so many rows and columns.
-    Exactly(usize),
-    /// The one size that all of them have, if it is square and small.
-    Own,
-    /// That size, once an image has given it.
-    AsOthers(usize),
-    /// They are scaled to so many rows and columns.
-    Scaled(usize),
-}
 
 /// Images that cannot be used, and how many of them may be left out.
 #[derive(Debug, Default)]
@@ -44,32 +28,6 @@ pub(crate) struct Bad {
 pub(crate) enum Decoded {
     Images(Images, Seen),
     /// They have several sizes, or one at which they cannot be kept as they are.
-    NotOneSize,
-}
-
-/// How images were before they were decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// Rows and columns.
-    pub(crate) smallest: (usize, usize),
-    pub(crate) largest: (usize, usize),
-    /// How many were turned upright.
-    pub(crate) turned: usize,
-}
-
-impl Seen {
-    pub(crate) fn and(self, other: Self) -> Self {
-        let area = |&(height, width): &(usize, usize)| height * width;
-        Self {
-            smallest: std::cmp::min_by_key(self.smallest, other.smallest, area),
-            largest: std::cmp::max_by_key(self.largest, other.largest, area),
-            turned: self.turned + other.turned,
-        }
-    }
-}
-
-enum Problem {
-    Error(Error),
     NotOneSize,
 }
 
@@ -88,7 +46,7 @@ pub(crate) fn decode(
     size: Size,
     memory: u64,
     bad: &mut Bad,
-    before: &dyn Fn() -> blake3::Hasher,
+    before: &dyn Fn() -> Result<blake3::Hasher>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Decoded> {
     let mut kept: Option<Kept> = None;
@@ -110,12 +68,12 @@ pub(crate) fn decode(
             let first = if side == Size::Own { 1 } else { 0 };
             // Without a known size the first image gives it.
             let (alone, rest) = images.split_at(first.min(images.len()));
-            let mut decoded: Vec<_> = alone.iter().map(|image| one(image, side)).collect();
+            let mut decoded: Vec<_> = alone.iter().map(|image| decode_one(image, side)).collect();
             let side = match decoded.first() {
                 Some(Ok((picture, _))) => Size::AsOthers(picture.height),
                 _ => side,
             };
-            decoded.par_extend(rest.par_iter().map(|image| one(image, side)));
+            decoded.par_extend(rest.par_iter().map(|image| decode_one(image, side)));
             for (image, decoded) in images.iter().zip(decoded) {
                 match decoded {
                     Ok((picture, own)) => {
@@ -125,7 +83,7 @@ pub(crate) fn decode(
                             Some(kept) => kept,
                             None if bytes <= memory => kept.insert(Kept::Memory(Vec::new())),
                             None if image.data.is_in_file() => {
-                                let measured = Measured::new(before(), total, picture.height);
+                                let measured = Measured::new(before()?, total, picture.height);
                                 kept.insert(Kept::Files(Vec::new(), Box::new(measured)))
                             }
                             None => return Err(Error::Memory { split, bytes, limit: memory }),
@@ -170,58 +128,4 @@ pub(crate) fn decode(
         None => return Err(Error::NoImages { split }),
     };
     Ok(Decoded::Images(images, seen))
-}
-
-/// The pixels of an image that was decoded before, `[side, side, 3]`.
-pub(crate) fn again(image: &Stored, side: usize) -> Result<Vec<u8>> {
-    match one(image, Size::Scaled(side)) {
-        Ok((picture, _)) => Ok(picture.pixels),
-        Err(Problem::Error(error)) => Err(error),
-        Err(Problem::NotOneSize) => unreachable!("images of any size can be scaled"),
-    }
-}
-
-/// One image, and how it was before.
-fn one(image: &Stored, size: Size) -> Result<(Picture, Seen), Problem> {
-    let seen = |size, is_turned| Seen { smallest: size, largest: size, turned: usize::from(is_turned) };
-    let problem = |problem| Problem::Error(image.data.error(problem));
-    if let Data::Planes { bytes, offset, form, .. } = &image.data {
-        let own = (form.height, form.width);
-        let plane = form.height * form.width;
-        let bytes = &bytes[*offset..][..form.bytes()];
-        let mut pixels = Vec::with_capacity(3 * plane);
-        for place in 0..plane {
-            pixels.extend([0, 1, 2].map(|channel| bytes[place + if form.channels == 3 { channel * plane } else { 0 }]));
-        }
-        let picture = Picture::new(pixels, form.height, form.width);
-        return match size {
-            Size::Scaled(side) => Ok((picture.square(side), seen(own, false))),
-            size => fits(own, size)
-                .map_err(|found| found.map_or(Problem::NotOneSize, problem))
-                .map(|()| (picture, seen(own, false))),
-        };
-    }
-    let bytes = image.data.encoded().map_err(Problem::Error)?.unwrap_or_default();
-    let opened = Opened::new(&bytes).map_err(problem)?;
-    let (own, seen) = (opened.size, seen(opened.size, opened.is_turned()));
-    let picture = match size {
-        Size::Scaled(side) => opened.decode().map(|picture| picture.square(side)),
-        size => {
-            fits(own, size).map_err(|found| found.map_or(Problem::NotOneSize, problem))?;
-            opened.decode().map(Picture::upright)
-        }
-    };
-    Ok((picture.map_err(problem)?, seen))
-}
-
-/// Whether an image can be kept as it is; what is wrong with it, or nothing if all of them are to be scaled.
-fn fits((height, width): (usize, usize), size: Size) -> Result<(), Option<String>> {
-    match size {
-        Size::Exactly(side) if (height, width) != (side, side) => {
-            Err(Some(format!("its image is {width}x{height}, not {side}x{side}")))
-        }
-        Size::Own if height != width || height > MAX_OWN_SIDE => Err(None),
-        Size::AsOthers(side) if (height, width) != (side, side) => Err(None),
-        _ => Ok(()),
-    }
 }

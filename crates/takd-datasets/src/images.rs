@@ -1,6 +1,6 @@
 //! Labelled images in memory, and the choice of some of them.
 
-use crate::{Error, Result, decode, normalization::Sums, picture::Picture, stored::Stored};
+use crate::{Error, Result, decode_one, normalization::Sums, picture::Picture, stored::Stored};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use std::{borrow::Cow, cmp::Reverse, collections::BinaryHeap, fmt, sync::Arc};
@@ -113,29 +113,25 @@ impl Images {
     }
 
     /// The sums of their pixels.
-    pub(crate) fn sums(&self) -> Sums {
-        match &self.pixels {
-            Pixels::Memory(pixels) => {
-                let mut sums = Sums::default();
-                sums.add(pixels);
-                sums
-            }
-            Pixels::Files(images) => images.measured.as_ref().map(|measured| measured.sums).unwrap_or_default(),
+    pub(crate) fn sums(&self) -> Result<Sums> {
+        if let Pixels::Files(StoredImages { measured: Some(measured), .. }) = &self.pixels {
+            return Ok(measured.sums);
         }
+        let mut sums = Sums::default();
+        (0..self.len()).try_for_each(|index| self.image(index).map(|pixels| sums.add(&pixels)))?;
+        Ok(sums)
     }
 
     /// The hash of what `hasher` has hashed before, and of their number, sizes, pixels and labels.
-    pub(crate) fn hashed(&self, mut hasher: blake3::Hasher) -> blake3::Hasher {
-        match &self.pixels {
-            Pixels::Memory(pixels) => {
-                hash_sizes(&mut hasher, [self.len() as u64, self.height as u64, self.width as u64]);
-                hasher.update(pixels);
-                hash_labels(&mut hasher, &self.labels);
-                hasher
-            }
+    pub(crate) fn hashed(&self, mut hasher: blake3::Hasher) -> Result<blake3::Hasher> {
+        if let Pixels::Files(StoredImages { measured: Some(measured), .. }) = &self.pixels {
             // Decoded and hashed before, after the same images.
-            Pixels::Files(images) => images.measured.as_ref().map_or(hasher, |measured| measured.hasher.clone()),
+            return Ok(measured.hasher.clone());
         }
+        hash_sizes(&mut hasher, [self.len() as u64, self.height as u64, self.width as u64]);
+        (0..self.len()).try_for_each(|index| self.image(index).map(|pixels| _ = hasher.update(&pixels)))?;
+        hash_labels(&mut hasher, &self.labels);
+        Ok(hasher)
     }
 
     /// The class of each image.
@@ -178,7 +174,7 @@ impl Images {
             }
             Pixels::Files(images) => {
                 let image = &images.all[images.chosen[index] as usize];
-                decode::again(image, images.side).map(Cow::Owned)
+                decode_one::again(image, images.side).map(Cow::Owned)
             }
         }
     }

@@ -60,6 +60,7 @@ mod check;
 mod class_names;
 mod dataset;
 mod decode;
+mod decode_one;
 mod differences;
 pub mod drawn;
 mod error;

@@ -1,6 +1,6 @@
 //! Mean and standard deviation of each channel.
 
-use crate::Images;
+use crate::{Images, Result};
 use serde::{Deserialize, Serialize};
 
 /// The mean and standard deviation of each channel, red, green, blue, for pixels scaled to `[0, 1]`.
@@ -46,15 +46,18 @@ impl Normalization {
     ///
     /// Sums are taken in whole numbers, so the result depends on nothing but the pixels. A deviation of less than one grey level
     /// is given as 1/255, so that it can be divided by; so is that of no images at all.
-    pub fn measure(images: &Images) -> Self {
-        let Sums { pixels, sums, squares } = images.sums();
+    ///
+    /// # Errors
+    /// If images that are in files cannot be decoded any more.
+    pub fn measure(images: &Images) -> Result<Self> {
+        let Sums { pixels, sums, squares } = images.sums()?;
         let n = pixels.max(1) as f64;
         let mean = sums.map(|sum| sum as f64 / n);
         let variance = [0, 1, 2].map(|channel| squares[channel] as f64 / n - mean[channel] * mean[channel]);
-        Self {
+        Ok(Self {
             mean: mean.map(|mean| (mean / 255.0) as f32),
             std: variance.map(|variance| (variance.max(1.0).sqrt() / 255.0) as f32),
-        }
+        })
     }
 
     /// For each channel, what each of the 256 values of a byte becomes.

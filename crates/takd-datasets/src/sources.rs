@@ -2,7 +2,8 @@
 
 use crate::{
     Card, Dataset, DatasetName, DatasetRef, Drawn, Error, Images, Known, Progress, Result, Split,
-    decode::{Bad, Decoded, Seen, Size, USUAL_MEMORY, USUAL_SIDE, decode},
+    decode::{Bad, Decoded, USUAL_MEMORY, USUAL_SIDE, decode},
+    decode_one::{Seen, Size},
     drawn,
     hub::Hub,
     images::{StoredImages, holdout},
@@ -243,7 +244,15 @@ impl Source {
             stored(test)
         } else {
             let (size, mut bad) = (Size::Scaled(card.height), Bad::default());
-            match decode(Reader::of(test), Split::Test, size, memory, &mut bad, &blake3::Hasher::new, progress)? {
+            match decode(
+                Reader::of(test),
+                Split::Test,
+                size,
+                memory,
+                &mut bad,
+                &|| Ok(blake3::Hasher::new()),
+                progress,
+            )? {
                 Decoded::Images(images, _) => images,
                 Decoded::NotOneSize => return Ok(None),
             }
@@ -284,7 +293,7 @@ impl Source {
         let Reading { skip_bad, memory } = self.reading();
         let memory = memory.unwrap_or(USUAL_MEMORY);
         let mut bad = Bad { allowed: skip_bad, left_out: Vec::new() };
-        let train = decode(train, Split::Train, size, memory, &mut bad, &blake3::Hasher::new, progress)?;
+        let train = decode(train, Split::Train, size, memory, &mut bad, &|| Ok(blake3::Hasher::new()), progress)?;
         let Decoded::Images(train, seen) = train else { return Ok(None) };
         let before = || train.hashed(blake3::Hasher::new());
         let Decoded::Images(test, seen_test) = decode(test, Split::Test, size, memory, &mut bad, &before, progress)?

@@ -134,7 +134,8 @@ fn pixels_are_normalised_channel_by_channel() {
 #[test]
 fn measured_normalization_gives_mean_0_and_spread_1() {
     let images = images(40);
-    let config = BatchConfig { normalization: Normalization::measure(&images), ..config(40, Augmentation::None) };
+    let config =
+        BatchConfig { normalization: Normalization::measure(&images).unwrap(), ..config(40, Augmentation::None) };
     let order: Vec<u32> = (0..40).collect();
     let batch = &collect(&images, &order, &config, 0, 0)[0];
     for channel in 0..3 {
@@ -148,7 +149,7 @@ fn measured_normalization_gives_mean_0_and_spread_1() {
 #[test]
 fn channel_of_one_value_does_not_divide_by_zero() {
     let grey = Images::new(vec![128; 12], vec![0], 2, 2).unwrap();
-    let config = BatchConfig { normalization: Normalization::measure(&grey), ..config(1, Augmentation::None) };
+    let config = BatchConfig { normalization: Normalization::measure(&grey).unwrap(), ..config(1, Augmentation::None) };
     let values: Vec<f32> = collect(&grey, &[0], &config, 0, 0)[0].images.flatten_all().unwrap().to_vec1().unwrap();
     assert!(values.iter().all(|value| value.abs() < 1e-4), "{values:?}");
 }

@@ -1,10 +1,8 @@
 //! The layers of each network, and what can be said of it without building it.
 
 use crate::layers::Layers;
+use crate::plain::SIDE;
 use crate::{Family, ModelSpec, Width, plain, resnet};
-
-/// The side of the images that the networks are made for: those of CIFAR.
-pub(crate) const SIDE: usize = 32;
 
 impl ModelSpec {
     /// Whether it takes images of `side` x `side`: a ResNet takes the mean over what its last convolution sees, so that it takes

@@ -2,8 +2,10 @@
 //! connected layers.
 
 use crate::Width::{self, Narrow, Wide};
-use crate::architecture::SIDE;
 use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Layers, Pool};
+
+/// The side of the images that these networks are made for: those of CIFAR.
+pub(crate) const SIDE: usize = 32;
 
 /// One entry of the paper's table.
 #[derive(PartialEq)]
