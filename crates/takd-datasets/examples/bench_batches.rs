@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let mut shuffles: Vec<f64> = (0..20).map(|epoch| timed(|| epoch_order(IMAGES, &streams, epoch)).1).collect();
     println!(r#"{{"images": {IMAGES}, "shuffle_us": {:.0}}}"#, 1e6 * median(&mut shuffles));
     let order = epoch_order(IMAGES, &streams, 0);
-    for (name, augmentation) in [("none", Augmentation::None), ("crop+flip", Augmentation::CropFlip { padding: 4 })] {
+    for (name, augmentation) in [("none", Augmentation::NONE), ("crop+flip", Augmentation::CROP_FLIP)] {
         let config = BatchConfig { batch_size: BATCH, augmentation, normalization: Normalization::PUBLISHED_CODE };
         let made = || batches(&images, &order, &config, &streams, 0);
         let by_pool = making(made().take(steps))?;

@@ -30,7 +30,7 @@ fn main() -> takd_datasets::Result<()> {
     }
     println!("{normalization:?}");
     println!("checksum {checksum}, loaded in {loaded:.2?}");
-    for augmentation in [Augmentation::None, Augmentation::CropFlip { padding: 4 }] {
+    for augmentation in [Augmentation::NONE, Augmentation::CROP_FLIP] {
         println!("a batch of {BATCH}, {augmentation:?}: {:.0} µs", microseconds_a_batch(&data, augmentation)?);
     }
     Ok(())

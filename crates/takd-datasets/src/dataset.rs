@@ -1,6 +1,6 @@
 //! A whole data set in memory.
 
-use crate::{Card, DatasetName, Error, Images, Known, Normalization, Result, Split, differences};
+use crate::{Card, DatasetName, Error, Fit, Images, Known, Normalization, Result, Split, differences};
 
 /// A data set in memory.
 #[derive(Debug, Clone)]
@@ -63,10 +63,10 @@ impl Dataset {
     }
 
     /// The same data set with its images scaled.
-    pub(crate) fn scaled(&self, side: usize) -> Result<Self> {
+    pub(crate) fn scaled(&self, fit: Fit) -> Result<Self> {
         let Card { name, class_names, origin, .. } = &self.card;
-        let name = name.scaled(side)?;
-        Self::new(name, class_names.clone(), self.train.scaled(side)?, self.test.scaled(side)?, origin.clone())
+        let name = name.scaled(fit);
+        Self::new(name, class_names.clone(), self.train.scaled(fit)?, self.test.scaled(fit)?, origin.clone())
     }
 }
 

@@ -1,7 +1,7 @@
 //! All images of a split decoded on all cores: into memory, or, if they would fill that, only to be measured.
 
 use crate::{
-    Error, Images, Progress, Result, Split, Stage,
+    Error, Fit, Images, Progress, Result, Split, Stage,
     decode_one::{Problem, Seen, Size, decode_one},
     images::{Measured, StoredImages},
     stored::{Reader, Stored},
@@ -33,8 +33,8 @@ pub(crate) enum Decoded {
 
 /// Where decoded images go.
 enum Kept {
-    /// Pixels, one image after the other.
-    Memory(Vec<u8>),
+    /// Pixels, one image after the other; and how the images came, if they are scaled.
+    Memory(Vec<u8>, Vec<Stored>),
     /// Nowhere: they are decoded again when they are asked for.
     Files(Vec<Stored>, Box<Measured>),
 }
@@ -81,7 +81,7 @@ pub(crate) fn decode(
                         let bytes = picture.pixels.len() as u64 * total.max(1);
                         let kept = match &mut kept {
                             Some(kept) => kept,
-                            None if bytes <= memory => kept.insert(Kept::Memory(Vec::new())),
+                            None if bytes <= memory => kept.insert(Kept::Memory(Vec::new(), Vec::new())),
                             None if image.data.is_in_file() => {
                                 let measured = Measured::new(before()?, total, picture.height);
                                 kept.insert(Kept::Files(Vec::new(), Box::new(measured)))
@@ -89,7 +89,10 @@ pub(crate) fn decode(
                             None => return Err(Error::Memory { split, bytes, limit: memory }),
                         };
                         match kept {
-                            Kept::Memory(pixels) => pixels.extend(picture.pixels),
+                            Kept::Memory(pixels, images) => {
+                                pixels.extend(picture.pixels);
+                                images.extend(matches!(size, Size::Scaled(_)).then(|| image.clone()));
+                            }
                             Kept::Files(images, measured) => {
                                 measured.add(&picture.pixels);
                                 images.push(image.clone());
@@ -110,10 +113,6 @@ pub(crate) fn decode(
         }
     }
     let Some(seen) = seen else { return Err(Error::NoImages { split }) };
-    let side = match size {
-        Size::Exactly(side) | Size::Scaled(side) => side,
-        Size::Own | Size::AsOthers(_) => seen.smallest.0,
-    };
     let images = match kept {
         Some(Kept::Files(images, mut measured)) => {
             if bad.left_out.len() > bad_before {
@@ -122,10 +121,34 @@ pub(crate) fn decode(
                 return decode(reader, split, size, memory, bad, before, progress);
             }
             measured.end(&labels);
-            Images::stored(StoredImages::new(images, side, Some(measured)), labels)
+            Images::stored(StoredImages::new(images, fit(size, &seen), Some(measured)), labels)
         }
-        Some(Kept::Memory(pixels)) => Images::new(pixels, labels, side, side)?,
+        Some(Kept::Memory(pixels, originals)) => {
+            let side = fit(size, &seen).side();
+            let images = Images::new(pixels, labels, side, side)?;
+            match size {
+                Size::Scaled(fit) if !is_as_it_was(&seen, fit) => {
+                    images.with_originals(StoredImages::new(originals, fit, None))
+                }
+                _ => images,
+            }
+        }
         None => return Err(Error::NoImages { split }),
     };
     Ok(Decoded::Images(images, seen))
+}
+
+/// What images are made when they are decoded again.
+fn fit(size: Size, seen: &Seen) -> Fit {
+    match size {
+        Size::Scaled(fit) => fit,
+        Size::Exactly(side) => Fit::own(side),
+        Size::Own | Size::AsOthers(_) => Fit::own(seen.smallest.0),
+    }
+}
+
+/// Whether no image was changed when all were scaled.
+fn is_as_it_was(seen: &Seen, fit: Fit) -> bool {
+    let own = (fit.side(), fit.side());
+    fit.shorter().is_none() && seen.smallest == own && seen.largest == own
 }

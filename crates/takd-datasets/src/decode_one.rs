@@ -1,9 +1,9 @@
 //! One stored image decoded, as it is or scaled.
 
 use crate::{
-    Error, Result,
+    Error, Fit, Result,
     picture::{Opened, Picture},
-    stored::{Data, Stored},
+    stored::Stored,
 };
 
 /// The largest size at which images are kept as they are, without being asked for.
@@ -18,8 +18,8 @@ pub(crate) enum Size {
     Own,
     /// That size, once an image has given it.
     AsOthers(usize),
-    /// They are scaled to so many rows and columns.
-    Scaled(usize),
+    /// They are scaled.
+    Scaled(Fit),
 }
 
 /// How images were before they were decoded.
@@ -51,11 +51,23 @@ pub(crate) enum Problem {
 }
 
 /// The pixels of an image that was decoded before, `[side, side, 3]`.
-pub(crate) fn again(image: &Stored, side: usize) -> Result<Vec<u8>> {
-    match decode_one(image, Size::Scaled(side)) {
+pub(crate) fn again(image: &Stored, fit: Fit) -> Result<Vec<u8>> {
+    match decode_one(image, Size::Scaled(fit)) {
         Ok((picture, _)) => Ok(picture.pixels),
         Err(Problem::Error(error)) => Err(error),
         Err(Problem::NotOneSize) => unreachable!("images of any size can be scaled"),
+    }
+}
+
+/// An image as it came, upright.
+pub(crate) fn whole(image: &Stored) -> Result<Picture> {
+    let problem = |problem| image.data.error(problem);
+    match image.data.planes() {
+        Some(picture) => Ok(picture),
+        None => {
+            let bytes = image.data.encoded()?.unwrap_or_default();
+            Ok(Opened::new(&bytes).map_err(problem)?.decode().map_err(problem)?.upright())
+        }
     }
 }
 
@@ -63,17 +75,10 @@ pub(crate) fn again(image: &Stored, side: usize) -> Result<Vec<u8>> {
 pub(crate) fn decode_one(image: &Stored, size: Size) -> Result<(Picture, Seen), Problem> {
     let seen = |size, is_turned| Seen { smallest: size, largest: size, turned: usize::from(is_turned) };
     let problem = |problem| Problem::Error(image.data.error(problem));
-    if let Data::Planes { bytes, offset, form, .. } = &image.data {
-        let own = (form.height, form.width);
-        let plane = form.height * form.width;
-        let bytes = &bytes[*offset..][..form.bytes()];
-        let mut pixels = Vec::with_capacity(3 * plane);
-        for place in 0..plane {
-            pixels.extend([0, 1, 2].map(|channel| bytes[place + if form.channels == 3 { channel * plane } else { 0 }]));
-        }
-        let picture = Picture::new(pixels, form.height, form.width);
+    if let Some(picture) = image.data.planes() {
+        let own = (picture.height, picture.width);
         return match size {
-            Size::Scaled(side) => Ok((picture.square(side), seen(own, false))),
+            Size::Scaled(fit) => Ok((picture.fitted(fit), seen(own, false))),
             size => fits(own, size)
                 .map_err(|found| found.map_or(Problem::NotOneSize, problem))
                 .map(|()| (picture, seen(own, false))),
@@ -83,7 +88,7 @@ pub(crate) fn decode_one(image: &Stored, size: Size) -> Result<(Picture, Seen), 
     let opened = Opened::new(&bytes).map_err(problem)?;
     let (own, seen) = (opened.size, seen(opened.size, opened.is_turned()));
     let picture = match size {
-        Size::Scaled(side) => opened.decode().map(|picture| picture.square(side)),
+        Size::Scaled(fit) => opened.decode().map(|picture| picture.fitted(fit)),
         size => {
             fits(own, size).map_err(|found| found.map_or(Problem::NotOneSize, problem))?;
             opened.decode().map(Picture::upright)

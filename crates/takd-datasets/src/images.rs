@@ -1,33 +1,38 @@
 //! Labelled images in memory, and the choice of some of them.
 
-use crate::{Error, Result, decode_one, normalization::Sums, picture::Picture, stored::Stored};
+use crate::{Error, Fit, Result, decode_one, normalization::Sums, picture::Picture, stored::Stored};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use std::{borrow::Cow, cmp::Reverse, collections::BinaryHeap, fmt, sync::Arc};
 
 /// Labelled images of one size, as bytes: `[len, height, width, 3]`, channels last, red green blue. They are in memory, or, if they
 /// would fill that, in the files that they came in, and are decoded each time they are asked for.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Images {
-    pixels: Pixels,
+    /// Those in memory.
+    pixels: Option<Vec<u8>>,
+    /// How they came, if they are not in memory or were scaled.
+    stored: Option<StoredImages>,
     labels: Vec<u32>,
     height: usize,
     width: usize,
 }
 
-#[derive(Clone, PartialEq)]
-enum Pixels {
-    Memory(Vec<u8>),
-    Files(StoredImages),
+impl PartialEq for Images {
+    fn eq(&self, other: &Self) -> bool {
+        let looks = |images: &Self| (images.height, images.width, images.pixels.is_some());
+        let are_equal = if self.pixels.is_some() { self.pixels == other.pixels } else { self.stored == other.stored };
+        looks(self) == looks(other) && self.labels == other.labels && are_equal
+    }
 }
 
-/// Images that lie in files.
+/// Images as they came.
 #[derive(Clone)]
 pub(crate) struct StoredImages {
     all: Arc<Vec<Stored>>,
     /// Which of them.
     chosen: Vec<u32>,
-    side: usize,
+    fit: Fit,
     /// What they were found to be when all of them were decoded.
     measured: Option<Box<Measured>>,
 }
@@ -69,14 +74,18 @@ fn hash_labels(hasher: &mut blake3::Hasher, labels: &[u32]) {
 }
 
 impl StoredImages {
-    pub(crate) fn new(all: Vec<Stored>, side: usize, measured: Option<Box<Measured>>) -> Self {
-        Self { chosen: (0..all.len() as u32).collect(), all: Arc::new(all), side, measured }
+    pub(crate) fn new(all: Vec<Stored>, fit: Fit, measured: Option<Box<Measured>>) -> Self {
+        Self { chosen: (0..all.len() as u32).collect(), all: Arc::new(all), fit, measured }
+    }
+
+    fn get(&self, index: usize) -> &Stored {
+        &self.all[self.chosen[index] as usize]
     }
 }
 
 impl PartialEq for StoredImages {
     fn eq(&self, other: &Self) -> bool {
-        self.all == other.all && self.chosen == other.chosen && self.side == other.side
+        self.all == other.all && self.chosen == other.chosen && self.fit == other.fit
     }
 }
 
@@ -95,26 +104,38 @@ impl Images {
         if bytes != Some(pixels.len()) || height == 0 || width == 0 {
             return Err(Error::Shape { pixels: pixels.len(), labels: labels.len(), height, width });
         }
-        Ok(Self { pixels: Pixels::Memory(pixels), labels, height, width })
+        Ok(Self { pixels: Some(pixels), stored: None, labels, height, width })
     }
 
     /// Images that lie in files, a label for each.
     pub(crate) fn stored(images: StoredImages, labels: Vec<u32>) -> Self {
-        let side = images.side;
-        Self { pixels: Pixels::Files(images), labels, height: side, width: side }
+        let side = images.fit.side();
+        Self { pixels: None, stored: Some(images), labels, height: side, width: side }
+    }
+
+    /// The same images, which were scaled from these.
+    pub(crate) fn with_originals(self, originals: StoredImages) -> Self {
+        Self { stored: Some(originals), ..self }
+    }
+
+    /// Whether some of what may be asked of them is not in memory.
+    pub(crate) fn are_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+
+    /// What is known of the pixels of images that are not in memory.
+    fn measured(&self) -> Option<&Measured> {
+        self.stored.as_ref().filter(|_| self.pixels.is_none()).and_then(|stored| stored.measured.as_deref())
     }
 
     /// All pixels, `[len, height, width, 3]`, if they are in memory.
     pub fn pixels(&self) -> Option<&[u8]> {
-        match &self.pixels {
-            Pixels::Memory(pixels) => Some(pixels),
-            Pixels::Files(_) => None,
-        }
+        self.pixels.as_deref()
     }
 
     /// The sums of their pixels.
     pub(crate) fn sums(&self) -> Result<Sums> {
-        if let Pixels::Files(StoredImages { measured: Some(measured), .. }) = &self.pixels {
+        if let Some(measured) = self.measured() {
             return Ok(measured.sums);
         }
         let mut sums = Sums::default();
@@ -124,7 +145,7 @@ impl Images {
 
     /// The hash of what `hasher` has hashed before, and of their number, sizes, pixels and labels.
     pub(crate) fn hashed(&self, mut hasher: blake3::Hasher) -> Result<blake3::Hasher> {
-        if let Pixels::Files(StoredImages { measured: Some(measured), .. }) = &self.pixels {
+        if let Some(measured) = self.measured() {
             // Decoded and hashed before, after the same images.
             return Ok(measured.hasher.clone());
         }
@@ -167,15 +188,21 @@ impl Images {
     /// # Panics
     /// If there is no such image.
     pub fn image(&self, index: usize) -> Result<Cow<'_, [u8]>> {
-        match &self.pixels {
-            Pixels::Memory(pixels) => {
+        match (&self.pixels, &self.stored) {
+            (Some(pixels), _) => {
                 let size = self.height * self.width * 3;
                 Ok(Cow::Borrowed(&pixels[index * size..][..size]))
             }
-            Pixels::Files(images) => {
-                let image = &images.all[images.chosen[index] as usize];
-                decode_one::again(image, images.side).map(Cow::Owned)
-            }
+            (None, Some(images)) => decode_one::again(images.get(index), images.fit).map(Cow::Owned),
+            (None, None) => unreachable!("images are in memory or in files"),
+        }
+    }
+
+    /// Image `index` as it came, before it was scaled.
+    pub(crate) fn original(&self, index: usize) -> Result<Picture> {
+        match &self.stored {
+            Some(images) => decode_one::whole(images.get(index)),
+            None => Ok(Picture::new(self.image(index)?.into_owned(), self.height, self.width)),
         }
     }
 
@@ -184,30 +211,28 @@ impl Images {
     /// # Panics
     /// If one is not there.
     pub fn subset(&self, indices: &[usize]) -> Self {
-        let pixels = match &self.pixels {
-            Pixels::Memory(all) => {
-                let size = self.height * self.width * 3;
-                let mut pixels = Vec::with_capacity(indices.len() * size);
-                for &index in indices {
-                    pixels.extend_from_slice(&all[index * size..][..size]);
-                }
-                Pixels::Memory(pixels)
+        let size = self.height * self.width * 3;
+        let pixels = self.pixels.as_ref().map(|all| {
+            let mut pixels = Vec::with_capacity(indices.len() * size);
+            for &index in indices {
+                pixels.extend_from_slice(&all[index * size..][..size]);
             }
-            Pixels::Files(images) => {
-                let chosen = indices.iter().map(|&index| images.chosen[index]).collect();
-                Pixels::Files(StoredImages { all: Arc::clone(&images.all), chosen, side: images.side, measured: None })
-            }
-        };
-        Self { pixels, labels: indices.iter().map(|&index| self.labels[index]).collect(), ..*self }
+            pixels
+        });
+        let stored = self.stored.as_ref().map(|images| {
+            let chosen = indices.iter().map(|&index| images.chosen[index]).collect();
+            StoredImages { all: Arc::clone(&images.all), chosen, fit: images.fit, measured: None }
+        });
+        Self { pixels, stored, labels: indices.iter().map(|&index| self.labels[index]).collect(), ..*self }
     }
 
     /// The same images, each scaled.
-    pub(crate) fn scaled(&self, side: usize) -> Result<Self> {
+    pub(crate) fn scaled(&self, fit: Fit) -> Result<Self> {
         let scaled = (0..self.len()).into_par_iter().map(|index| {
             let image = self.image(index)?.into_owned();
-            Ok(Picture::new(image, self.height, self.width).square(side).pixels)
+            Ok(Picture::new(image, self.height, self.width).fitted(fit).pixels)
         });
-        Self::new(scaled.collect::<Result<Vec<_>>>()?.concat(), self.labels.clone(), side, side)
+        Self::new(scaled.collect::<Result<Vec<_>>>()?.concat(), self.labels.clone(), fit.side(), fit.side())
     }
 
     /// `n` images with the classes in their proportions, chosen by the seed and in their old order; all of them if there are no

@@ -6,7 +6,7 @@
 //! the hub ──────────┼─▶ Catalog ──┤
 //! drawn by code ────┘             └─▶ Dataset { card, train, test: Images }   u8 [n, height, width, 3], u32 [n]
 //!                                                          │
-//!                   epoch_order(n, streams, epoch) ──▶ batches: crop, flip, normalise
+//!                   epoch_order(n, streams, epoch) ──▶ batches: crop, flip, …, normalise
 //!                                                          │
 //!                                     Batch { images, labels, indices }       f32 [b, 3, height, width], u32 [b]
 //! ```
@@ -23,7 +23,7 @@
 //!
 //! let config = BatchConfig {
 //!     batch_size: 64,
-//!     augmentation: Augmentation::CropFlip { padding: 4 },
+//!     augmentation: Augmentation::CROP_FLIP,
 //!     normalization: data.card.normalization,
 //! };
 //! let train = data.train.placed_on(&Device::Cpu)?;
@@ -64,6 +64,7 @@ mod decode_one;
 mod differences;
 pub mod drawn;
 mod error;
+mod fit;
 mod guard;
 mod hub;
 mod images;
@@ -82,16 +83,20 @@ mod sources;
 mod split;
 mod stored;
 
-pub use batch::{Augmentation, Batch, BatchConfig, PlacedImages, batches, batches_ahead, epoch_order};
+pub use batch::{
+    Augmentation, BadAugmentation, Batch, BatchConfig, Crop, Mix, Mixed, PlacedImages, RandAugment, batches,
+    batches_ahead, epoch_order,
+};
 pub use card::Card;
 pub use catalog::Catalog;
 pub use check::{Checked, CheckedSplit, Copies, check};
 pub use dataset::Dataset;
 pub use drawn::Drawn;
 pub use error::{Error, Looked, Result};
+pub use fit::{BadFit, Fit, MAX_SIDE};
 pub use images::Images;
 pub use known::Known;
-pub use name::{BadName, DatasetName, MAX_SIDE};
+pub use name::{BadName, DatasetName};
 pub use normalization::Normalization;
 pub use progress::{Progress, Stage};
 pub use reference::{DatasetRef, UnknownDataset};

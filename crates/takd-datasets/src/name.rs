@@ -1,6 +1,6 @@
 //! The names of data sets.
 
-use crate::Known;
+use crate::{BadFit, Fit, Known, MAX_SIDE};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -10,6 +10,7 @@ use std::{fmt, str::FromStr};
 /// cifar10          a known data set, its images as they are
 /// photos           somebody's own
 /// photos@64        the same, its images scaled to 64x64
+/// photos@224of256  the same, scaled otherwise: see [`Fit`]
 /// ```
 ///
 /// Parses from, prints as and is serialised as that text. A name says nothing of where the images are: see
@@ -21,9 +22,6 @@ pub struct DatasetName {
     /// Bytes of the name itself, without the size.
     own: usize,
 }
-
-/// The largest side of an image that a network is given.
-pub const MAX_SIDE: usize = 512;
 
 /// The longest name, so that files can be named by it.
 const MAX_LENGTH: usize = 80;
@@ -53,13 +51,9 @@ impl DatasetName {
         Self::new(name).unwrap_or_else(|_| Self { text: "images".into(), own: "images".len() })
     }
 
-    /// The same data set, its images scaled to so many rows and columns.
-    ///
-    /// # Errors
-    /// If that is 0 or more than [`MAX_SIDE`].
-    pub fn scaled(&self, side: usize) -> Result<Self, BadName> {
-        let text = format!("{}@{side}", self.as_unscaled());
-        if (1..=MAX_SIDE).contains(&side) { Ok(Self { text, own: self.own }) } else { Err(BadName(text)) }
+    /// The same data set, its images scaled.
+    pub fn scaled(&self, fit: Fit) -> Self {
+        Self { text: format!("{}@{fit}", self.as_unscaled()), own: self.own }
     }
 
     /// The name as it is parsed and printed.
@@ -77,9 +71,9 @@ impl DatasetName {
         Self { text: self.as_unscaled().to_owned(), own: self.own }
     }
 
-    /// Rows and columns that the images are scaled to, if the name says so.
-    pub fn side(&self) -> Option<usize> {
-        self.text.get(self.own + 1..).and_then(|side| side.parse().ok())
+    /// What the images are scaled to, if the name says so.
+    pub fn fit(&self) -> Option<Fit> {
+        self.text.get(self.own + 1..).and_then(|fit| fit.parse().ok())
     }
 
     /// Which of the known data sets it is, if it is one.
@@ -103,14 +97,11 @@ impl FromStr for DatasetName {
     type Err = BadName;
 
     fn from_str(text: &str) -> Result<Self, BadName> {
-        let bad = |_| BadName(text.to_owned());
+        let bad = || BadName(text.to_owned());
         match text.split_once('@') {
             None => Self::new(text),
-            Some((name, side)) => {
-                let side: usize = side.parse().map_err(|_| BadName(text.to_owned()))?;
-                let name = Self::new(name).map_err(bad)?.scaled(side)?;
-                // One name has one form.
-                if name.as_str() == text { Ok(name) } else { Err(BadName(text.to_owned())) }
+            Some((name, fit)) => {
+                Ok(Self::new(name).map_err(|_| bad())?.scaled(fit.parse().map_err(|_: BadFit| bad())?))
             }
         }
     }
@@ -141,7 +132,7 @@ impl From<Known> for DatasetName {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no name of a data set: such a name has small letters, digits, -, _ and ., at most {MAX_LENGTH}, and may end in @ and \
-     the size of its images, 1 to {MAX_SIDE}"
+     the size of its images, such as 64 (1 to {MAX_SIDE}) or 224of256"
 )]
 pub struct BadName(pub String);
 
@@ -151,14 +142,16 @@ mod tests {
 
     #[test]
     fn every_name_prints_as_it_parses_and_is_serialised_as_it_prints() {
-        for (text, known, side) in [
+        for (text, known, fit) in [
             ("cifar10", Some(Known::Cifar10), None),
-            ("shapes100@64", Some(Known::Shapes100), Some(64)),
+            ("shapes100@64", Some(Known::Shapes100), Some("64")),
             ("my-photos.v2", None, None),
-            ("my_photos@512", None, Some(512)),
+            ("my_photos@512", None, Some("512")),
+            ("my-photos@224of256", None, Some("224of256")),
         ] {
             let name: DatasetName = text.parse().unwrap();
-            assert_eq!((name.as_str(), name.known(), name.side()), (text, known, side));
+            let fit: Option<Fit> = fit.map(|fit| fit.parse().unwrap());
+            assert_eq!((name.as_str(), name.known(), name.fit()), (text, known, fit));
             let json = serde_json::to_string(&name).unwrap();
             assert_eq!(json, format!("\"{text}\""));
             assert_eq!(serde_json::from_str::<DatasetName>(&json).unwrap(), name);
@@ -181,6 +174,7 @@ mod tests {
             "photos@0",
             "photos@064",
             "photos@513",
+            "photos@64of64",
             "@64",
             "ä",
         ] {

@@ -3,7 +3,11 @@
 //! What is incomplete or damaged is an error. Most decoders fill the missing part of a cut JPEG with grey, which would be
 //! trained on.
 
-use crate::{guard::guarded, resample};
+use crate::{
+    Fit,
+    guard::guarded,
+    resample::{self, Part},
+};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use std::io::Cursor;
 use zune_jpeg::{
@@ -120,18 +124,40 @@ impl Picture {
         Self::new(image.into_rgb8().into_raw(), height, width)
     }
 
+    /// The square that `fit` makes of it, upright.
+    ///
+    /// The same as torchvision's `Resize` and `CenterCrop` of an image of Pillow's, bit for bit, where `fit` is of a larger image;
+    /// else as [`Self::square`].
+    pub(crate) fn fitted(self, fit: Fit) -> Self {
+        let side = fit.side();
+        let Some(shorter) = fit.shorter() else { return self.square(side) };
+        let picture = self.upright();
+        let longer = |of: usize, least: usize| if of == least { shorter } else { shorter * of / least };
+        let least = picture.height.min(picture.width);
+        let to = (longer(picture.height, least), longer(picture.width, least));
+        let middle = |of: usize| ((of - side) as f64 / 2.0).round_ties_even() as usize;
+        let seen = Part { top: middle(to.0), left: middle(to.1), height: side, width: side };
+        picture.scaled(Part::all(picture.height, picture.width), to, seen)
+    }
+
+    /// A part of it scaled to `to` rows and columns; of that the part `seen`.
+    pub(crate) fn scaled(&self, part: Part, to: (usize, usize), seen: Part) -> Self {
+        Self::new(resample::scaled(&self.pixels, self.width, part, to, seen), seen.height, seen.width)
+    }
+
     /// The square in its middle, scaled to `side` x `side` and upright.
     ///
     /// The same as Pillow's `crop` and `resize(…, BILINEAR)`, bit for bit. Where rows or columns left over cannot be halved, one more is cut
     /// off at the right or the bottom.
-    pub(crate) fn square(self, side: usize) -> Self {
+    fn square(self, side: usize) -> Self {
         let edge = self.height.min(self.width);
         if edge == side && self.height == self.width {
             return self.upright();
         }
-        let corner = ((self.height - edge) / 2, (self.width - edge) / 2);
-        let pixels = resample::square(&self.pixels, self.width, corner, edge, side);
-        Self { pixels, height: side, width: side, orientation: self.orientation }.upright()
+        let (top, left) = ((self.height - edge) / 2, (self.width - edge) / 2);
+        let part = Part { top, left, height: edge, width: edge };
+        let orientation = self.orientation;
+        Self { orientation, ..self.scaled(part, (side, side), Part::all(side, side)) }.upright()
     }
 }
 
@@ -267,8 +293,7 @@ mod tests {
     }
 
     fn written(name: &str) -> Vec<u8> {
-        std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/written/pictures").join(name))
-            .unwrap()
+        std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/written").join(name)).unwrap()
     }
 
     #[test]
@@ -292,9 +317,9 @@ mod tests {
             // Other ways to fill in the colours between.
             ("subsampled.jpg", 40),
         ] {
-            let picture = Opened::new(&written(name)).unwrap().decode().unwrap().upright();
+            let picture = Opened::new(&written(&format!("pictures/{name}"))).unwrap().decode().unwrap().upright();
             assert_eq!((picture.height, picture.width), (24, 40), "{name}");
-            let worst = difference(&picture.pixels, &written(&format!("{name}.rgb")));
+            let worst = difference(&picture.pixels, &written(&format!("pictures/{name}.rgb")));
             assert!(worst <= tolerance, "{name}: {worst}");
         }
     }
@@ -303,13 +328,13 @@ mod tests {
     fn pictures_stand_upright_as_their_exif_data_say() {
         for orientation in 2..=8 {
             let name = format!("turned{orientation}.jpg");
-            let bytes = written(&name);
+            let bytes = written(&format!("pictures/{name}"));
             let opened = Opened::new(&bytes).unwrap();
             let size = opened.size;
             assert!(opened.is_turned());
             let picture = opened.decode().unwrap().upright();
             assert_eq!((picture.height, picture.width), size);
-            let worst = difference(&picture.pixels, &written(&format!("{name}.rgb")));
+            let worst = difference(&picture.pixels, &written(&format!("pictures/{name}.rgb")));
             assert!(worst <= 2, "{name}: {worst}");
         }
     }
@@ -317,9 +342,21 @@ mod tests {
     #[test]
     fn scaled_pictures_are_pillows() {
         for side in [5, 8, 17, 24, 32, 64] {
-            let picture = Opened::new(&written("rgb.png")).unwrap().decode().unwrap().square(side);
-            assert_eq!(difference(&picture.pixels, &written(&format!("scaled{side}.rgb"))), 0, "{side}");
+            let picture = Opened::new(&written("pictures/rgb.png")).unwrap().decode().unwrap().square(side);
+            assert_eq!(difference(&picture.pixels, &written(&format!("pictures/scaled{side}.rgb"))), 0, "{side}");
         }
+    }
+
+    #[test]
+    fn views_are_torchvisions() {
+        let picture = || Opened::new(&written("pictures/rgb.png")).unwrap().decode().unwrap();
+        for fit in ["14of16", "16of21", "28of32", "5of6"] {
+            let found = picture().fitted(fit.parse().unwrap());
+            assert_eq!(difference(&found.pixels, &written(&format!("views/fit{fit}.rgb"))), 0, "{fit}");
+        }
+        let part = Part { top: 3, left: 5, height: 13, width: 17 };
+        let found = picture().scaled(part, (12, 12), Part::all(12, 12));
+        assert_eq!(difference(&found.pixels, &written("views/part.rgb")), 0);
     }
 
     #[test]
@@ -334,7 +371,7 @@ mod tests {
             "first.tiff",
             "rgb.bmp",
         ] {
-            let whole = written(name);
+            let whole = written(&format!("pictures/{name}"));
             // Behind the middle, a file of several pictures may have the whole of the first one.
             for share in 0..=3 {
                 let cut = &whole[..whole.len() * share / 8];

@@ -1,6 +1,6 @@
 //! Data sets as a person names them.
 
-use crate::{BadName, DatasetName, Known, source};
+use crate::{DatasetName, Fit, Known, source};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -27,12 +27,9 @@ pub struct DatasetRef {
 }
 
 impl DatasetRef {
-    /// The same, its images scaled to so many rows and columns.
-    ///
-    /// # Errors
-    /// If images cannot have that size.
-    pub fn scaled(&self, side: usize) -> Result<Self, BadName> {
-        Ok(Self { name: self.name.scaled(side)?, place: self.place.clone() })
+    /// The same, its images scaled.
+    pub fn scaled(&self, fit: Fit) -> Self {
+        Self { name: self.name.scaled(fit), place: self.place.clone() }
     }
 }
 
@@ -96,7 +93,7 @@ mod tests {
     #[test]
     fn known_names_need_no_place_and_others_must_be_there() {
         let cifar: DatasetRef = "cifar10@64".parse().unwrap();
-        assert_eq!((cifar.name.side(), cifar.place), (Some(64), None));
+        assert_eq!((cifar.name.fit().map(Fit::side), cifar.place), (Some(64), None));
         let error = "cifar11".parse::<DatasetRef>().unwrap_err().to_string();
         assert_eq!(
             error,

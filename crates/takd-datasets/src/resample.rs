@@ -17,17 +17,37 @@ struct Share {
     weights: Vec<i32>,
 }
 
-/// Scales the square of `edge` x `edge` at `top`, `left` of an image that is `width` wide, to `side` x `side`, `[side, side, 3]`.
+/// A part of an image, in its rows and columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) top: usize,
+    pub(crate) left: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+impl Part {
+    /// All of an image.
+    pub(crate) fn all(height: usize, width: usize) -> Self {
+        Self { top: 0, left: 0, height, width }
+    }
+}
+
+/// A part of an image that is `width` wide, scaled to `to` rows and columns; of that the part `seen`, `[height, width, 3]`.
 ///
 /// A pixel of the result is the mean of those that it covers, weighted by a triangle twice as wide (Pillow's `BILINEAR`): first along
 /// rows, then along columns, each time rounded to a byte.
-pub(crate) fn square(pixels: &[u8], width: usize, (top, left): (usize, usize), edge: usize, side: usize) -> Vec<u8> {
-    let shares = shares(edge, side);
-    let mut narrow = Vec::with_capacity(edge * side * CHANNELS);
-    for y in top..top + edge {
-        let row = &pixels[(y * width + left) * CHANNELS..][..edge * CHANNELS];
+pub(crate) fn scaled(pixels: &[u8], width: usize, part: Part, to: (usize, usize), seen: Part) -> Vec<u8> {
+    let columns = shares(part.width, to.1, seen.left..seen.left + seen.width);
+    let rows = shares(part.height, to.0, seen.top..seen.top + seen.height);
+    // Only the rows that are read below.
+    let first = rows.first().map_or(0, |share| share.of.start);
+    let end = rows.last().map_or(0, |share| share.of.end);
+    let mut narrow = Vec::with_capacity((end - first) * seen.width * CHANNELS);
+    for y in part.top + first..part.top + end {
+        let row = &pixels[(y * width + part.left) * CHANNELS..][..part.width * CHANNELS];
         let row = row.as_chunks::<CHANNELS>().0;
-        for Share { of, weights } in &shares {
+        for Share { of, weights } in &columns {
             let mut sums = [1 << (POINT - 1); CHANNELS];
             for (pixel, weight) in row[of.clone()].iter().zip(weights) {
                 for (sum, value) in sums.iter_mut().zip(pixel) {
@@ -37,13 +57,13 @@ pub(crate) fn square(pixels: &[u8], width: usize, (top, left): (usize, usize), e
             narrow.extend(sums.map(byte));
         }
     }
-    let line = side * CHANNELS;
-    let mut scaled = Vec::with_capacity(side * line);
+    let line = seen.width * CHANNELS;
+    let mut scaled = Vec::with_capacity(seen.height * line);
     let mut sums = vec![0i32; line];
-    for Share { of, weights } in &shares {
+    for Share { of, weights } in &rows {
         sums.fill(1 << (POINT - 1));
         for (y, weight) in of.clone().zip(weights) {
-            for (sum, value) in sums.iter_mut().zip(&narrow[y * line..][..line]) {
+            for (sum, value) in sums.iter_mut().zip(&narrow[(y - first) * line..][..line]) {
                 *sum += i32::from(*value) * weight;
             }
         }
@@ -56,8 +76,8 @@ fn byte(sum: i32) -> u8 {
     (sum >> POINT).clamp(0, 255) as u8
 }
 
-/// What each of `to` pixels of a line takes of `from`.
-fn shares(from: usize, to: usize) -> Vec<Share> {
+/// What some of `to` pixels of a line take of `from`.
+fn shares(from: usize, to: usize, seen: Range<usize>) -> Vec<Share> {
     let scale = from as f64 / to as f64;
     // Enlarging, a pixel reaches to its neighbours; reducing, over all that it covers.
     let reach = scale.max(1.0);
@@ -71,5 +91,5 @@ fn shares(from: usize, to: usize) -> Vec<Share> {
         let whole = |weight: &f64| (0.5 + weight / sum * f64::from(1 << POINT)) as i32;
         Share { of: first..end, weights: weights.iter().map(whole).collect() }
     };
-    (0..to).map(share).collect()
+    seen.map(share).collect()
 }

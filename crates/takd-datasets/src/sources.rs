@@ -1,7 +1,7 @@
 //! Where data sets are loaded from, and the loading of one.
 
 use crate::{
-    Card, Dataset, DatasetName, DatasetRef, Drawn, Error, Images, Known, Progress, Result, Split,
+    Card, Dataset, DatasetName, DatasetRef, Drawn, Error, Fit, Images, Known, Progress, Result, Split,
     decode::{Bad, Decoded, USUAL_MEMORY, USUAL_SIDE, decode},
     decode_one::{Seen, Size},
     drawn,
@@ -191,8 +191,8 @@ impl Source {
     ) -> Result<Loaded> {
         if let (Self::Drawn(drawn), Some(known)) = (self, name.known()) {
             let data = drawn::draw(known, drawn, progress)?;
-            let data = match name.side() {
-                Some(side) => data.scaled(side)?,
+            let data = match name.fit() {
+                Some(fit) => data.scaled(fit)?,
                 None => data,
             };
             return Ok(Loaded { data, stamps: Stamps::default() });
@@ -236,14 +236,15 @@ impl Source {
         if !is_whole || !train.iter().all(|image| image.data.is_in_file()) {
             return Ok(None);
         }
+        let fit = name.fit().unwrap_or(Fit::own(card.height));
         let stored = |images: Vec<Stored>| {
             let labels = images.iter().map(|image| image.label).collect();
-            Images::stored(StoredImages::new(images, card.height, None), labels)
+            Images::stored(StoredImages::new(images, fit, None), labels)
         };
         let test = if bytes(test.len()) > memory {
             stored(test)
         } else {
-            let (size, mut bad) = (Size::Scaled(card.height), Bad::default());
+            let (size, mut bad) = (Size::Scaled(fit), Bad::default());
             match decode(
                 Reader::of(test),
                 Split::Test,
@@ -262,14 +263,14 @@ impl Source {
 
     fn decode(&self, name: &DatasetName, found: &Found, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
         let known = name.known();
-        let size = match (name.side(), known) {
-            (Some(side), _) => Size::Scaled(side),
+        let size = match (name.fit(), known) {
+            (Some(fit), _) => Size::Scaled(fit),
             (None, Some(_)) => Size::Exactly(USUAL_SIDE),
             (None, None) => Size::Own,
         };
         let parts = match self.read(found, known, size, progress)? {
             Some(parts) => parts,
-            None => match self.read(found, known, Size::Scaled(USUAL_SIDE), progress)? {
+            None => match self.read(found, known, Size::Scaled(Fit::own(USUAL_SIDE)), progress)? {
                 Some(parts) => parts,
                 None => unreachable!("scaled images have one size"),
             },
@@ -362,11 +363,17 @@ fn split(opened: Opened) -> Result<Parts> {
 
 /// Says how images were scaled, if they were.
 fn scaled_note(size: Size, Seen { smallest, largest, .. }: &Seen) -> Option<String> {
-    let Size::Scaled(side) = size else { return None };
+    let Size::Scaled(fit) = size else { return None };
+    let side = fit.side();
     let of = |(height, width): (usize, usize)| format!("{width}x{height}");
     let from = if smallest == largest { of(*smallest) } else { format!("{} to {}", of(*smallest), of(*largest)) };
-    (from != of((side, side)))
-        .then(|| format!("images of {from} were cut to the square in their middle and scaled to {side}x{side}"))
+    match fit.shorter() {
+        Some(shorter) => Some(format!(
+            "images of {from} were scaled to {shorter} on their shorter side and cut to the {side}x{side} in their middle"
+        )),
+        None => (from != of((side, side)))
+            .then(|| format!("images of {from} were cut to the square in their middle and scaled to {side}x{side}")),
+    }
 }
 
 /// The names of classes that have none: their numbers.

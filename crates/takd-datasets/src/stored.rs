@@ -1,6 +1,6 @@
 //! Images as they stand in their source, before they are decoded.
 
-use crate::{Error, Result, regular_file};
+use crate::{Error, Result, picture::Picture, regular_file};
 use parquet::data_type::ByteArray;
 use std::{
     borrow::Cow,
@@ -102,6 +102,18 @@ fn row_of(file: &Path, row: usize) -> String {
 }
 
 impl Data {
+    /// The image, if its pixels are here.
+    pub(crate) fn planes(&self) -> Option<Picture> {
+        let Self::Planes { bytes, offset, form, .. } = self else { return None };
+        let plane = form.height * form.width;
+        let bytes = &bytes[*offset..][..form.bytes()];
+        let mut pixels = Vec::with_capacity(3 * plane);
+        for place in 0..plane {
+            pixels.extend([0, 1, 2].map(|channel| bytes[place + if form.channels == 3 { channel * plane } else { 0 }]));
+        }
+        Some(Picture::new(pixels, form.height, form.width))
+    }
+
     /// The bytes of an encoded image, or nothing if its pixels are here.
     pub(crate) fn encoded(&self) -> Result<Option<Cow<'_, [u8]>>> {
         match self {

@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use rand::RngExt;
 use std::thread;
 use takd_datasets::{
-    Augmentation, Batch, BatchConfig, Error, Images, Normalization, PlacedImages, Result, batches, batches_ahead,
+    Augmentation, Batch, BatchConfig, Crop, Error, Images, Normalization, PlacedImages, Result, batches, batches_ahead,
     epoch_order,
 };
 use takd_rng::Streams;
 
-const CROP: Augmentation = Augmentation::CropFlip { padding: 2 };
+const CROP: Augmentation = Augmentation::crop_flip(2);
 /// Leaves a byte as a fraction of 255.
 const PLAIN: Normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
 
@@ -45,16 +45,16 @@ fn collect_ahead(images: &Images, order: &[u32], config: &BatchConfig, seed: u64
 /// the other.
 fn plainly(images: &Images, index: u32, config: &BatchConfig, seed: u64, epoch: usize) -> Vec<f32> {
     let (height, width) = (images.height(), images.width());
-    let padding = match config.augmentation {
-        Augmentation::None => 0,
-        Augmentation::CropFlip { padding } => padding,
+    let padding = match config.augmentation.crop {
+        Crop::PadFlip { padding } => padding,
+        _ => 0,
     };
     let mut padded = vec![vec![[0; 3]; width + 2 * padding]; height + 2 * padding];
     for (i, pixel) in images.image(index as usize).unwrap().as_chunks::<3>().0.iter().enumerate() {
         padded[padding + i / width][padding + i % width] = *pixel;
     }
     let (mut top, mut left, mut mirrored) = (0, 0, false);
-    if config.augmentation != Augmentation::None {
+    if config.augmentation != Augmentation::NONE {
         let mut rng = takd_rng::stream(seed, &format!("plane2/augment/epoch {epoch}/image {index}"));
         top = rng.random_range(0..=2 * padding);
         left = rng.random_range(0..=2 * padding);
@@ -96,7 +96,7 @@ fn every_epoch_is_a_permutation_of_its_own_fixed_by_seed_owner_and_epoch() {
 #[test]
 fn last_batch_is_short_and_nothing_is_left_out() {
     let order = epoch_order(11, &streams(0), 0);
-    let batches = collect(&images(11), &order, &config(4, Augmentation::None), 0, 0);
+    let batches = collect(&images(11), &order, &config(4, Augmentation::NONE), 0, 0);
     let dims: Vec<_> = batches.iter().map(|batch| batch.images.dims().to_vec()).collect();
     assert_eq!(dims, [[4, 3, 4, 5], [4, 3, 4, 5], [3, 3, 4, 5]]);
     assert_eq!(batches.iter().flat_map(|batch| batch.indices.clone()).collect::<Vec<_>>(), order);
@@ -105,7 +105,7 @@ fn last_batch_is_short_and_nothing_is_left_out() {
 #[test]
 fn labels_and_pixels_belong_to_the_indices() {
     let images = images(5);
-    for batch in collect(&images, &[3, 0, 4], &config(2, Augmentation::None), 0, 0) {
+    for batch in collect(&images, &[3, 0, 4], &config(2, Augmentation::NONE), 0, 0) {
         // The labels of `images` count, so they are the indices.
         assert_eq!(batch.labels.to_vec1::<u32>().unwrap(), batch.indices);
         assert_eq!(batch.index.to_vec1::<u32>().unwrap(), batch.indices);
@@ -123,7 +123,7 @@ fn labels_and_pixels_belong_to_the_indices() {
 fn pixels_are_normalised_channel_by_channel() {
     let images = Images::new(vec![0, 51, 255, 255, 0, 51], vec![0], 1, 2).unwrap();
     let normalization = Normalization { mean: [0.5, 0.2, 0.0], std: [0.5, 0.1, 2.0] };
-    let config = BatchConfig { normalization, ..config(1, Augmentation::None) };
+    let config = BatchConfig { normalization, ..config(1, Augmentation::NONE) };
     let batch = &collect(&images, &[0], &config, 0, 0)[0];
     let found: Vec<f32> = batch.images.flatten_all().unwrap().to_vec1().unwrap();
     for (found, wanted) in found.iter().zip([-1.0, 1.0, 0.0, -2.0, 0.5, 0.1]) {
@@ -135,7 +135,7 @@ fn pixels_are_normalised_channel_by_channel() {
 fn measured_normalization_gives_mean_0_and_spread_1() {
     let images = images(40);
     let config =
-        BatchConfig { normalization: Normalization::measure(&images).unwrap(), ..config(40, Augmentation::None) };
+        BatchConfig { normalization: Normalization::measure(&images).unwrap(), ..config(40, Augmentation::NONE) };
     let order: Vec<u32> = (0..40).collect();
     let batch = &collect(&images, &order, &config, 0, 0)[0];
     for channel in 0..3 {
@@ -149,7 +149,7 @@ fn measured_normalization_gives_mean_0_and_spread_1() {
 #[test]
 fn channel_of_one_value_does_not_divide_by_zero() {
     let grey = Images::new(vec![128; 12], vec![0], 2, 2).unwrap();
-    let config = BatchConfig { normalization: Normalization::measure(&grey).unwrap(), ..config(1, Augmentation::None) };
+    let config = BatchConfig { normalization: Normalization::measure(&grey).unwrap(), ..config(1, Augmentation::NONE) };
     let values: Vec<f32> = collect(&grey, &[0], &config, 0, 0)[0].images.flatten_all().unwrap().to_vec1().unwrap();
     assert!(values.iter().all(|value| value.abs() < 1e-4), "{values:?}");
 }
@@ -192,7 +192,7 @@ proptest! {
     ) {
         let pixels = (0..5 * height * width * 3).map(|i| (i * 7 % 255 + 1) as u8).collect();
         let images = Images::new(pixels, vec![0; 5], height, width).unwrap();
-        let augmentation = padding.map_or(Augmentation::None, |padding| Augmentation::CropFlip { padding });
+        let augmentation = padding.map_or(Augmentation::NONE, Augmentation::crop_flip);
         let config = BatchConfig { normalization: Normalization::PUBLISHED_CODE, ..config(batch_size, augmentation) };
         let order = epoch_order(5, &streams(seed), epoch);
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
@@ -242,7 +242,7 @@ fn crops_reach_every_offset_and_flip_half_the_time() {
     assert_eq!(seen.len(), 25);
 
     let two = Images::new([vec![255; 3], vec![0; 3]].concat(), vec![0], 1, 2).unwrap();
-    let flip_only = config(1, Augmentation::CropFlip { padding: 0 });
+    let flip_only = config(1, Augmentation::crop_flip(0));
     let flips = (0..1000)
         .filter(|&epoch| {
             let values: Vec<f32> =
@@ -264,7 +264,7 @@ fn index_that_is_not_there_and_batches_of_nothing_are_errors() {
     let images = images(3);
     let (images, streams) = (placed(&images), streams(0));
     let first = |order: &[u32], size| {
-        batches(&images, order, &config(size, Augmentation::None), &streams, 0).next().unwrap().unwrap_err()
+        batches(&images, order, &config(size, Augmentation::NONE), &streams, 0).next().unwrap().unwrap_err()
     };
     assert!(matches!(first(&[0, 3], 2), Error::Index { index: 3, len: 3 }));
     assert!(matches!(first(&[0], 0), Error::BatchSize));
@@ -295,7 +295,7 @@ fn gpu_makes_the_same_batches_bit_for_bit() {
     {
         let pixels = (0..n * height * width * 3).map(|i| (i * 7 % 255 + 1) as u8).collect();
         let images = Images::new(pixels, (7..7 + n as u32).collect(), height, width).unwrap();
-        let augmentation = padding.map_or(Augmentation::None, |padding| Augmentation::CropFlip { padding });
+        let augmentation = padding.map_or(Augmentation::NONE, Augmentation::crop_flip);
         let config = BatchConfig { batch_size, augmentation, normalization };
         let order = epoch_order(n, &streams(3), 1);
         let expected = collect(&images, &order, &config, 3, 1);
@@ -330,5 +330,43 @@ fn errors_come_in_their_place_in_a_gpus_batches_too() {
     }
     for found in on_cuda(&images, &[0, 1], &config(0, CROP), 0, 0).into_iter().flatten() {
         assert!(matches!(&found[..], [Err(Error::BatchSize)]), "{found:?}");
+    }
+}
+
+/// What is done to images beyond windows, in all its parts.
+fn augmentations() -> impl Strategy<Value = Augmentation> {
+    let parts =
+        ["crop-flip 2", "resized-crop-flip", "randaugment 2 9", "jitter 0.4", "cutout 3", "mixup 0.2", "cutmix 1"];
+    prop::sample::subsequence(parts.to_vec(), 1..=3)
+        .prop_filter_map("parts that exclude each other", |parts| parts.join(" + ").parse().ok())
+}
+
+proptest! {
+    #[test]
+    fn augmented_batches_are_the_same_on_demand_and_ahead_and_from_the_midst_of_an_epoch(
+        augmentation in augmentations(), (height, width) in (1..9usize, 1..9usize), batch_size in 1..6usize, seed: u64,
+    ) {
+        let pixels = (0..11 * height * width * 3).map(|i| (i * 7 % 255 + 1) as u8).collect();
+        let images = Images::new(pixels, (0..11).collect(), height, width).unwrap();
+        let config = config(batch_size, augmentation);
+        let order = epoch_order(11, &streams(seed), 1);
+        let all = collect(&images, &order, &config, seed, 1);
+        let ahead: Vec<_> = collect_ahead(&images, &order, &config, seed, 1).into_iter().map(Result::unwrap).collect();
+        let rest = collect(&images, &order[batch_size..], &config, seed, 1);
+        let seen = |batch: &Batch| {
+            let bits: Vec<u32> =
+                batch.images.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect();
+            let mixed = batch.mixed.as_ref().map(|mixed| (mixed.labels.to_vec1::<u32>().unwrap(), mixed.share.to_bits()));
+            (bits, batch.labels.to_vec1::<u32>().unwrap(), mixed)
+        };
+        let seen = |batches: &[Batch]| batches.iter().map(seen).collect::<Vec<_>>();
+        prop_assert_eq!(seen(&all), seen(&ahead));
+        prop_assert_eq!(&seen(&all)[1..], &seen(&rest)[..]);
+        prop_assert!(all.iter().all(|batch| batch.mixed.is_some() == augmentation.mix.is_some()));
+        // An image depends on its batch only if it is mixed with it.
+        if augmentation.mix.is_none() {
+            let alone = BatchConfig { batch_size: 1, ..config };
+            prop_assert_eq!(by_index(&all), by_index(&collect(&images, &order, &alone, seed, 1)));
+        }
     }
 }

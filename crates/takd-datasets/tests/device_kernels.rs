@@ -58,7 +58,7 @@ fn kernel_gives_the_bits_of_the_cpus_batches() {
         let (streams, epoch, batch_size) = (Streams::new(5, "plane2"), 3, 4);
         let order = epoch_order(n, &streams, epoch);
         let normalization = Normalization::PUBLISHED_CODE;
-        let config = BatchConfig { batch_size, augmentation: Augmentation::CropFlip { padding }, normalization };
+        let config = BatchConfig { batch_size, augmentation: Augmentation::crop_flip(padding), normalization };
 
         let Normalization { mean, std } = normalization;
         let table = |c: usize| (0..256).map(move |byte| (byte as f32 / 255.0 - mean[c]) / std[c]);

@@ -138,10 +138,10 @@ fn images_of_several_sizes_are_scaled_and_it_is_said() {
     assert!(data.card.notes.iter().any(|found| found == note), "{:?}", data.card.notes);
 
     let reference: DatasetRef = dir.path().to_str().unwrap().parse().unwrap();
-    let reference = reference.scaled(16).unwrap();
+    let reference = reference.scaled("16".parse().unwrap());
     let sources = Sources::default().with(&reference).unwrap();
     let small = load(&reference.name, &sources, &mut |_| {}).unwrap();
-    assert_eq!((small.card.height, small.card.name.side()), (16, Some(16)));
+    assert_eq!((small.card.height, small.card.name.fit().unwrap().side()), (16, 16));
 }
 
 #[test]
@@ -245,8 +245,13 @@ fn check_finds_copies_and_what_cannot_be_decoded_and_counts_classes() {
 
 /// The images and labels of two epochs' batches, made when asked for and ahead.
 fn seen(images: &Images, normalization: Normalization) -> Vec<(Vec<f32>, Vec<u32>)> {
+    let all = "resized-crop-flip + randaugment 2 9 + jitter 0.4 + cutout 8 + mixup 0.2".parse().unwrap();
+    [Augmentation::CROP_FLIP, all].into_iter().flat_map(|view| seen_as(images, view, normalization)).collect()
+}
+
+fn seen_as(images: &Images, augmentation: Augmentation, normalization: Normalization) -> Vec<(Vec<f32>, Vec<u32>)> {
     let placed = images.placed_on(&Device::Cpu).unwrap();
-    let config = BatchConfig { batch_size: 7, augmentation: Augmentation::CropFlip { padding: 4 }, normalization };
+    let config = BatchConfig { batch_size: 7, augmentation, normalization };
     let streams = Streams::new(31, "a network");
     let mut seen = Vec::new();
     for epoch in 0..2 {
@@ -294,6 +299,32 @@ fn images_that_would_fill_the_memory_stay_in_their_files_and_are_the_same() {
 }
 
 #[test]
+fn resized_crops_are_taken_from_images_as_they_came() {
+    let dir = tempfile::tempdir().unwrap();
+    for class in ["cats", "dogs"] {
+        for split in ["train", "val"] {
+            // The left half is black, the right half is white: scaled to its middle, hardly an image shows one colour alone.
+            let row: Vec<u8> = (0..240 * 3).map(|i| if i < 360 { 0 } else { 255 }).collect();
+            fs::create_dir_all(dir.path().join(split).join(class)).unwrap();
+            fs::write(dir.path().join(split).join(class).join("wide.png"), png(&row.repeat(80), 240, 80)).unwrap();
+        }
+    }
+    let data: DatasetRef = dir.path().to_str().unwrap().parse().unwrap();
+    let data = data.scaled("16".parse().unwrap());
+    let loaded = load(&data.name, &Sources::default().with(&data).unwrap(), &mut |_| {}).unwrap();
+    let plain = Normalization { mean: [0.0; 3], std: [1.0; 3] };
+    let (placed, streams) = (loaded.train.placed_on(&Device::Cpu).unwrap(), Streams::new(1, "a network"));
+    let config = BatchConfig { batch_size: 1, augmentation: Augmentation::RESIZED_CROP_FLIP, normalization: plain };
+    let of_one_colour = (0..50).filter(|&epoch| {
+        let batch = batches(&placed, &[0], &config, &streams, epoch).next().unwrap().unwrap();
+        assert_eq!(batch.images.dims(), [1, 3, 16, 16]);
+        let values: Vec<f32> = batch.images.flatten_all().unwrap().to_vec1().unwrap();
+        values.iter().all(|&value| value == values[0])
+    });
+    assert!(of_one_colour.count() > 10);
+}
+
+#[test]
 fn image_that_is_damaged_after_it_was_listed_is_an_error_in_its_batch() {
     let dir = tempfile::tempdir().unwrap();
     class_folders(dir.path(), &[("cats", 6), ("dogs", 6)]);
@@ -309,7 +340,7 @@ fn image_that_is_damaged_after_it_was_listed_is_an_error_in_its_batch() {
     }
     let placed = loaded.train.placed_on(&Device::Cpu).unwrap();
     let config =
-        BatchConfig { batch_size: 4, augmentation: Augmentation::None, normalization: loaded.card.normalization };
+        BatchConfig { batch_size: 4, augmentation: Augmentation::NONE, normalization: loaded.card.normalization };
     let streams = Streams::new(0, "a network");
     let error = batches(&placed, &[0, 1], &config, &streams, 0).next().unwrap().unwrap_err();
     assert!(matches!(&error, Error::Picture { .. }), "{error}");

@@ -138,6 +138,7 @@ impl Gpu {
         Ok(Batch {
             images: tensor(CudaStorage::wrap_cuda_slice(batch, self.device.clone()), shape).permute((0, 3, 1, 2))?,
             labels: tensor(CudaStorage::wrap_cuda_slice(labels, self.device.clone()), indices.len().into()),
+            mixed: None,
             indices: indices.to_vec(),
             index,
         })

@@ -1,8 +1,8 @@
 //! One epoch: which images its batches hold, and which part of each is seen.
 
-use super::{types::BatchConfig, window::Window};
+use super::{augmentation::Crop, types::BatchConfig, window::Window};
 use crate::{Error, Images, Result};
-use takd_rng::Streams;
+use takd_rng::{ChaCha8Rng, Streams};
 
 /// The images of one epoch, and what is done with them.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +37,21 @@ impl<'a> Epoch<'a> {
         })
     }
 
-    /// Which part of image `index` is seen.
+    /// Which part of image `index` is seen, if it is neither scaled nor changed otherwise.
     pub(super) fn window(&self, index: u32) -> Window {
-        Window::draw(self.config.augmentation, || {
-            self.streams.stream(&format!("augment/epoch {}/image {index}", self.epoch))
-        })
+        match self.config.augmentation.crop {
+            Crop::PadFlip { padding } => Window::padded(padding, &mut self.stream(index)),
+            Crop::None | Crop::ResizedFlip { .. } => Window::ALL,
+        }
+    }
+
+    /// The random numbers of image `index`.
+    pub(super) fn stream(&self, index: u32) -> ChaCha8Rng {
+        self.streams.stream(&format!("augment/epoch {}/image {index}", self.epoch))
+    }
+
+    /// Those of the batch that begins with image `index`.
+    pub(super) fn batch_stream(&self, index: u32) -> ChaCha8Rng {
+        self.streams.stream(&format!("mix/epoch {}/image {index}", self.epoch))
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     cpu::{self, Threads},
     epoch::Epoch,
-    placed::{Maker, PlacedImages},
+    placed::PlacedImages,
     types::{Batch, BatchConfig},
 };
 use crate::{Result, ahead::ahead};
@@ -24,11 +24,11 @@ pub fn batches<'a>(
     epoch: usize,
 ) -> impl Iterator<Item = Result<Batch>> + use<'a> {
     let epoch = Epoch { images: images.images(), order, config, streams, epoch };
-    match images.maker() {
-        Maker::Cpu(device) => cpu::moved_to(device, cpu::batches(epoch, Threads::Pool)),
-        #[cfg(feature = "cuda")]
-        Maker::Gpu(gpu) => gpu.batches(epoch, super::cuda::window_groups(epoch)),
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = images.gpu(&config.augmentation) {
+        return gpu.batches(epoch, super::cuda::window_groups(epoch));
     }
+    cpu::moved_to(images.device(), cpu::batches(epoch, Threads::Pool))
 }
 
 /// The same batches as [`batches`] gives, bit for bit, made by a thread of `scope` while the caller works on those before. If a
@@ -47,7 +47,7 @@ pub fn batches<'a>(
 /// let images = images.placed_on(&Device::Cpu)?;
 /// let config = BatchConfig {
 ///     batch_size: 4,
-///     augmentation: Augmentation::CropFlip { padding: 4 },
+///     augmentation: Augmentation::CROP_FLIP,
 ///     normalization: Normalization::PUBLISHED_CODE,
 /// };
 /// let streams = Streams::new(31, "plane2");
@@ -76,12 +76,11 @@ pub fn batches_ahead<'scope>(
     // The caller's own thread moves them to its device. On CUDA candle gives every thread a stream of its own, and nothing
     // keeps what one thread does from reading what another still copies.
     let epoch = Epoch { images: images.images(), order, config, streams, epoch };
-    match images.maker() {
-        Maker::Cpu(device) => {
-            let threads = images.decoders().map_or(Threads::Current, Threads::Own);
-            cpu::moved_to(device, ahead(scope, cpu::batches(epoch, threads)))
-        }
-        #[cfg(feature = "cuda")]
-        Maker::Gpu(gpu) => gpu.batches(epoch, ahead(scope, super::cuda::window_groups(epoch))),
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = images.gpu(&config.augmentation) {
+        return gpu.batches(epoch, ahead(scope, super::cuda::window_groups(epoch)));
     }
+    let are_decoded = images.images().pixels().is_none() || config.augmentation.needs_originals();
+    let threads = images.decoders().filter(|_| are_decoded).map_or(Threads::Current, Threads::Own);
+    cpu::moved_to(images.device(), ahead(scope, cpu::batches(epoch, threads)))
 }

@@ -1,7 +1,7 @@
 //! Images ready for batches on a device.
 
 #[cfg(feature = "cuda")]
-use super::cuda::Gpu;
+use super::{augmentation::Augmentation, cuda::Gpu};
 use crate::{Error, Images, Result};
 use candle_core::Device;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -15,47 +15,40 @@ const MAX_BYTES_ON_GPU: usize = 1 << 30;
 pub struct PlacedImages<'a> {
     images: &'a Images,
     device: Device,
-    maker: Maker,
-    /// Who decodes images that are not in memory.
-    decoders: Option<ThreadPool>,
-}
-
-/// Who makes the batches.
-#[derive(Debug)]
-pub(super) enum Maker {
-    /// The CPU, which moves them to this device.
-    Cpu(Device),
-    /// A GPU that has the images.
+    /// A GPU that has the images too.
     #[cfg(feature = "cuda")]
-    Gpu(Gpu),
+    gpu: Option<Gpu>,
+    /// Who decodes images that are not in memory as they came.
+    decoders: Option<ThreadPool>,
 }
 
 impl Images {
     /// These images, so that [`batches`](crate::batches) gives tensors of `device`. With the feature `cuda`, up to 1 GiB of
-    /// images are copied to an NVIDIA GPU now, and it makes the batches itself, in one launch each; otherwise the CPU makes
-    /// each batch and moves it to its device. The batches are the same, bit for bit.
+    /// images are copied to an NVIDIA GPU now, and it makes the batches itself, in one launch each, if their pixels are only moved
+    /// and mirrored; otherwise the CPU makes each batch and moves it to its device. The batches are the same, bit for bit.
     ///
     /// # Errors
     /// If the GPU has no room, or its kernel cannot be compiled.
     pub fn placed_on(&self, device: &Device) -> Result<PlacedImages<'_>> {
-        let maker = match device {
-            #[cfg(feature = "cuda")]
+        #[cfg(feature = "cuda")]
+        let gpu = match device {
             Device::Cuda(cuda)
                 if !self.is_empty() && self.pixels().is_some_and(|pixels| pixels.len() <= MAX_BYTES_ON_GPU) =>
             {
-                Maker::Gpu(Gpu::new(self, cuda)?)
+                Some(Gpu::new(self, cuda)?)
             }
-            device => Maker::Cpu(device.clone()),
+            _ => None,
         };
-        let decoders = match self.pixels() {
-            Some(_) => None,
-            None => {
-                // As many as the caller works with.
-                let pool = ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
-                Some(pool.map_err(|error| Error::Threads(error.to_string()))?)
-            }
-        };
-        Ok(PlacedImages { images: self, device: device.clone(), maker, decoders })
+        // As many as the caller works with.
+        let pool = || ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
+        let decoders = self.are_stored().then(pool).transpose().map_err(|error| Error::Threads(error.to_string()))?;
+        Ok(PlacedImages {
+            images: self,
+            device: device.clone(),
+            #[cfg(feature = "cuda")]
+            gpu,
+            decoders,
+        })
     }
 }
 
@@ -74,7 +67,9 @@ impl<'a> PlacedImages<'a> {
         self.decoders.as_ref()
     }
 
-    pub(super) fn maker(&self) -> &Maker {
-        &self.maker
+    /// The GPU that makes batches of this augmentation itself.
+    #[cfg(feature = "cuda")]
+    pub(super) fn gpu(&self, augmentation: &Augmentation) -> Option<&Gpu> {
+        self.gpu.as_ref().filter(|_| augmentation.is_window())
     }
 }

@@ -1,21 +1,8 @@
 //! What a batch is, and how it is to be made.
 
+use super::augmentation::Augmentation;
 use crate::Normalization;
 use candle_core::Tensor;
-
-/// What is done to each training image before it is seen, anew every epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Augmentation {
-    /// Nothing: for evaluation, and for training without augmentation.
-    #[default]
-    None,
-    /// Pad every side with black, cut out a window of the old size at a random place, and mirror it left to right with
-    /// probability 1/2. The padding is black before normalisation, as with torchvision's `RandomCrop(32, padding=4)`.
-    CropFlip {
-        /// Pixels added on every side; 4 is usual for CIFAR.
-        padding: usize,
-    },
-}
 
 /// How batches are made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,10 +21,21 @@ pub struct Batch {
     /// `[batch, 3, height, width]`, f32, normalised. A permuted view of contiguous `[batch, height, width, 3]` memory, so it is
     /// channels-last without a copy.
     pub images: Tensor,
-    /// `[batch]`, u32.
+    /// `[batch]`, u32: the class of each image, or, if images were mixed, the one that has most of it.
     pub labels: Tensor,
+    /// The other classes, if images were mixed.
+    pub mixed: Option<Mixed>,
     /// Which images these are.
     pub indices: Vec<u32>,
     /// The same on the images' device, `[batch]`, u32: for [`Tensor::index_select`] of what is known of each image.
     pub index: Tensor,
+}
+
+/// The classes that mixed images are of beside those of [`Batch::labels`].
+#[derive(Debug, Clone)]
+pub struct Mixed {
+    /// `[batch]`, u32, on the images' device.
+    pub labels: Tensor,
+    /// How much of each image they have, 0 to 1/2.
+    pub share: f64,
 }

@@ -1,6 +1,5 @@
 //! Which part of an image is seen, and how its bytes become numbers.
 
-use super::types::Augmentation;
 use rand::{Rng, RngExt};
 
 /// Which part of the padded image is seen: its top left corner in the image's own rows and columns, which may be negative, and
@@ -13,23 +12,26 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window for this augmentation; `random` is asked for its stream only if there is something to draw.
-    pub(super) fn draw<R: Rng>(augmentation: Augmentation, random: impl FnOnce() -> R) -> Self {
-        match augmentation {
-            Augmentation::None => Self { top: 0, left: 0, mirrored: false },
-            Augmentation::CropFlip { padding } => {
-                let mut rng = random();
-                let mut offset = || rng.random_range(0..=2 * padding) as isize - padding as isize;
-                Self { top: offset(), left: offset(), mirrored: rng.random() }
-            }
-        }
+    /// All of an image.
+    pub(super) const ALL: Self = Self { top: 0, left: 0, mirrored: false };
+
+    /// A window of the old size in an image with so many pixels added on every side.
+    pub(super) fn padded(padding: usize, rng: &mut impl Rng) -> Self {
+        let mut offset = || rng.random_range(0..=2 * padding) as isize - padding as isize;
+        Self { top: offset(), left: offset(), mirrored: rng.random() }
     }
 
-    /// Writes the normalised window of an image of this width into `values`, both `[height, width, 3]`.
+    /// Writes the window of an image of this width into `values`, both `[height, width, 3]`, each pixel as `value` makes it.
     ///
     /// Which columns lie outside the image is the same for every row, so it is not computed for each pixel.
-    pub(super) fn fill(self, image: &[u8], width: usize, table: &Table, values: &mut [f32]) {
-        let black = normalised(&[0; 3], table);
+    pub(super) fn fill<T: Copy>(
+        self,
+        image: &[u8],
+        width: usize,
+        value: impl Fn(&[u8; 3]) -> [T; 3],
+        values: &mut [T],
+    ) {
+        let black = value(&[0; 3]);
         // The image's columns that are seen, and how many columns of black are written left and right of them.
         let column = |x: isize| x.clamp(0, width as isize) as usize;
         let seen = column(self.left)..column(self.left + width as isize);
@@ -47,9 +49,9 @@ impl Window {
             row[width - right..].fill(black);
             let row = row[left..width - right].iter_mut();
             if self.mirrored {
-                row.zip(source.iter().rev()).for_each(|(pixel, bytes)| *pixel = normalised(bytes, table));
+                row.zip(source.iter().rev()).for_each(|(pixel, bytes)| *pixel = value(bytes));
             } else {
-                row.zip(source).for_each(|(pixel, bytes)| *pixel = normalised(bytes, table));
+                row.zip(source).for_each(|(pixel, bytes)| *pixel = value(bytes));
             }
         }
     }
@@ -60,6 +62,6 @@ pub(super) type Table = [[f32; 256]; 3];
 
 /// One look-up for each byte in place of two divisions.
 #[inline]
-fn normalised(bytes: &[u8; 3], table: &Table) -> [f32; 3] {
+pub(super) fn normalised(bytes: &[u8; 3], table: &Table) -> [f32; 3] {
     [table[0][bytes[0] as usize], table[1][bytes[1] as usize], table[2][bytes[2] as usize]]
 }
