@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use takd_datasets::{Catalog, Sources};
+use takd_datasets::{Augmentation, Catalog, Fit, Sources};
 use takd_distill::{Protocol, Retry, Runs};
 use takd_grid::Experiment;
-use takd_grid::recipe::{Epochs, SearchSettings, Settings, parse_seeds};
+use takd_grid::recipe::{Epochs, SearchSettings, Settings, TrainingByFamily, TrainingChanges, parse_seeds};
 use takd_store::Start;
 
 /// The results folder, unless another is named.
@@ -59,10 +59,14 @@ pub(crate) struct Asked {
     /// Use so many of the training images, the classes in their proportions [default: all]
     #[arg(long, value_name = "IMAGES", value_parser = values::images, allow_negative_numbers = true)]
     pub limit: Option<usize>,
-    /// Scale the images to so many rows and columns: the square in the middle of each, with antialiasing [default: as they are;
-    /// 32 for a folder of images of several sizes]
-    #[arg(long, value_name = "PIXELS", value_parser = values::images, allow_negative_numbers = true)]
-    pub size: Option<usize>,
+    /// Scale the images to so many rows and columns: the square in the middle of each, with antialiasing; or, as in 224of256,
+    /// all of an image, and take the middle of that [default: as they are; 32 for a folder of images of several sizes]
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    pub size: Option<Fit>,
+    /// What is done to training images, parts joined by +: crop-flip, resized-crop-flip, "randaugment 2 9", "jitter 0.4",
+    /// "cutout 8", "mixup 0.2", "cutmix 1"; or none [default: the protocol's]
+    #[arg(long, value_name = "PARTS")]
+    pub augmentation: Option<Augmentation>,
 }
 
 /// Whether λ and τ are found by trials.
@@ -193,12 +197,14 @@ impl Common {
 impl Asked {
     /// The settings that these flags give.
     pub(crate) fn settings(&self) -> Settings {
+        let training = TrainingChanges { augmentation: self.augmentation, ..TrainingChanges::default() };
         Settings {
             protocol: self.protocol,
             seeds: self.seeds.as_ref().map(|Seeds(seeds)| seeds.clone()),
             epochs: self.epochs.clone(),
             limit: self.limit,
             size: self.size,
+            training: TrainingByFamily { plain: training.clone(), resnet: training },
             ..Settings::default()
         }
     }

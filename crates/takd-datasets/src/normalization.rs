@@ -42,6 +42,9 @@ impl Normalization {
     /// What the published code of the teacher-assistant paper uses for CIFAR-10 and CIFAR-100: the figures of CIFAR-100.
     pub const PUBLISHED_CODE: Self = Self { mean: [0.507, 0.487, 0.441], std: [0.267, 0.256, 0.276] };
 
+    /// What is usual for photographs: the figures of ImageNet, as torchvision's networks have them.
+    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+
     /// The mean and the (population) standard deviation of these images' own pixels.
     ///
     /// Sums are taken in whole numbers, so the result depends on nothing but the pixels. A deviation of less than one grey level

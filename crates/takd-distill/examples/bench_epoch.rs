@@ -21,8 +21,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 use takd_datasets::{Augmentation, BatchConfig, Dataset, Drawn, Known, Sources, batches_ahead, epoch_order, load};
 use takd_distill::{
-    Augment, DataConfig, DeviceType, Distillation, Event, KlReduction, NUMERICS, Protocol, Retry, RunConfig,
-    RunSettings, Runs, Session, Training, train,
+    DataConfig, DeviceType, Distillation, Event, KlReduction, NUMERICS, Protocol, Retry, RunConfig, RunSettings, Runs,
+    Session, Training, train,
 };
 use takd_models::{ModelSpec, Network};
 use takd_ops::{Compute, SgdParams, SgdUpdate, sgd_step};
@@ -107,7 +107,7 @@ fn config(model: ModelSpec, seed: u64, teacher: Option<RunId>, data: &Dataset) -
         model,
         seed,
         data: DataConfig::of(&data.card, None),
-        training: Training { augmentation: Augment::None, batch_size: BATCH, ..training },
+        training: Training { augmentation: Augmentation::NONE, batch_size: BATCH, ..training },
         distillation,
     })?)
 }
@@ -137,7 +137,7 @@ fn wait_share(model: ModelSpec, data: &Dataset) -> Result<f64> {
     let images = data.train.placed_on(&Device::Cpu)?;
     let streams = Streams::new(0, &model.to_string());
     let order = epoch_order(data.train.len(), &streams, 0);
-    let augmentation = Augmentation::CropFlip { padding: 4 };
+    let augmentation = Augmentation::CROP_FLIP;
     let batch = BatchConfig { batch_size: BATCH, augmentation, normalization: data.card.normalization };
     std::thread::scope(|scope| {
         let mut batches = batches_ahead(scope, &images, &order, &batch, &streams, 0);

@@ -262,7 +262,7 @@ fn canonical(settings: &RunSettings) -> Result<String, CanonicalError> {
         form.text("weight_decay_on", training.weight_decay_on.as_str());
     }
     if training.augmentation != Default::default() {
-        form.text("augmentation", training.augmentation.as_str());
+        form.text("augmentation", &training.augmentation.to_string());
     }
     if let Some(replays) = training.replays {
         form.integer("replays", replays.get() as u64);

@@ -39,8 +39,10 @@ impl LogitsKey<'_> {
     pub(crate) fn file(&self) -> String {
         let Self { split, form, device, .. } = self;
         let form = match form.augmentation {
-            Augmentation::None => String::new(),
-            Augmentation::CropFlip { padding } => format!("-padding{padding}-replay{}", form.replay),
+            Augmentation::NONE => String::new(),
+            augmentation => {
+                format!("-{}-replay{}", augmentation.to_string().replace(" + ", "+").replace(' ', "_"), form.replay)
+            }
         };
         format!("logits-{split}-{}{form}-{device}-numerics{NUMERICS}.safetensors", self.images())
     }
@@ -164,7 +166,7 @@ mod tests {
     fn only_names_that_are_given_here_are_a_runs_own() {
         for own in [
             "logits-test-100-cpu-numerics3.safetensors",
-            "logits-train-200-padding4-replay1-cuda-numerics12.safetensors",
+            "logits-train-200-crop-flip-replay1-cuda-numerics12.safetensors",
         ] {
             assert!(is_logits(own), "{own}");
         }

@@ -98,7 +98,7 @@ pub use result::RunResult;
 pub use runs::{Retry, Runs, Status};
 pub use surroundings::landscape;
 pub use train::{Session, train};
-pub use training::{Augment, DecayOn, HoldOut, LrFrom, Pick, Scale, Training};
+pub use training::{DecayOn, HoldOut, LrFrom, Pick, Scale, Training};
 
 // The small runs of the integration tests serve tests of what only the crate itself sees too.
 #[cfg(test)]

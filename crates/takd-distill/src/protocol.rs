@@ -2,7 +2,8 @@
 
 use crate::config::KlReduction;
 use crate::names::named;
-use crate::training::{Augment, DecayOn, HoldOut, LrFrom, Pick, Scale, Training};
+use crate::training::{DecayOn, HoldOut, LrFrom, Pick, Scale, Training};
+use takd_datasets::Augmentation;
 use takd_models::Family;
 
 named! {
@@ -45,7 +46,7 @@ impl Protocol {
             nesterov: text,
             weight_decay: if text && family == Family::Plain { 0.0 } else { 1e-4 },
             weight_decay_on: DecayOn::All,
-            augmentation: if text && family == Family::Resnet { Augment::CropFlip } else { Augment::None },
+            augmentation: if text && family == Family::Resnet { Augmentation::CROP_FLIP } else { Augmentation::NONE },
             replays: None,
             normalization: if self == Self::Sound { Scale::Own } else { Scale::PublishedCode },
             pick: if self == Self::Sound { Pick::LastEpoch } else { Pick::BestTestEpoch },

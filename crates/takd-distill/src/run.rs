@@ -13,9 +13,10 @@ use crate::records::{EpochRecord, Losses, Record, StepRecord, TrainRecord, epoch
 use crate::result::RunResult;
 use crate::runs::Runs;
 use crate::steps::{self, Measures, StepResult};
-use crate::teaching::Teaching;
+use crate::teaching::{Teaching, mixed_loss};
 use crate::view::{PlacedData, View, replayed};
 use crate::{Divergence, Error, Result};
+use candle_core::Tensor;
 use candle_nn::ModuleT;
 use std::ops::ControlFlow;
 use std::thread;
@@ -86,7 +87,7 @@ impl<'a> Run<'a> {
             steps: trained_on.len().div_ceil(batch_size),
             trained_on: narrow(trained_on),
             held_out: narrow(held_out),
-            batch: BatchConfig { batch_size, augmentation: training.augmentation(), normalization },
+            batch: BatchConfig { batch_size, augmentation: training.augmentation, normalization },
             streams: Streams::new(config.seed, &config.model.to_string()),
             parameters,
             network,
@@ -220,15 +221,16 @@ impl<'a> Run<'a> {
     ) -> Result<StepResult<'_>> {
         let logits = self.network.forward_t(&batch.images, true)?;
         let alone = KdLoss { bad_rows: BadRows::Nan, ..KdLoss::default() };
+        let cross_entropy = |logits: &Tensor| mixed_loss(batch, |labels| Ok(alone.cross_entropy(logits, labels)?));
         let loss = match teaching {
-            None => alone.cross_entropy(&logits, &batch.labels)?,
+            None => cross_entropy(&logits)?,
             Some(teaching) => teaching.loss(&logits, batch, form, step)?,
         };
         let update = self.optimizer.step(&takd_ops::backward(&loss)?, lr)?;
         // Without their graph, which holds every activation of the step.
         let (loss, logits) = (loss.detach(), logits.detach());
         let cross_entropy = match teaching.and_then(Teaching::kl_weight) {
-            Some(weight) => Some((alone.cross_entropy(&logits, &batch.labels)?, weight)),
+            Some(weight) => Some((cross_entropy(&logits)?, weight)),
             None => None,
         };
         Ok(StepResult { loss, cross_entropy, logits, labels: batch.labels.clone(), update })

@@ -15,7 +15,7 @@ use crate::{Error, KlReduction, Result};
 use candle_core::Tensor;
 use candle_nn::ModuleT;
 use std::path::PathBuf;
-use takd_datasets::{Batch, Split};
+use takd_datasets::{Batch, Mixed, Split};
 use takd_loss::{BadRows, DistillationLoss, KdLoss, MultiTeacherKd};
 use takd_models::{ModelSpec, Network};
 use takd_ops::Compute;
@@ -31,6 +31,14 @@ pub(crate) struct Teaching {
     kl_weight: Option<KlWeight>,
     teachers: Vec<Teacher>,
     logits: TeacherLogits,
+}
+
+/// The loss of a batch whose images may be of two classes each: the sum of the losses for either, by their shares (arXiv 1710.09412,
+/// equation of section 3; arXiv 1905.04899, equation 1). What does not depend on the classes is in both, and so counts once.
+pub(crate) fn mixed_loss(batch: &Batch, loss: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let most = loss(&batch.labels)?;
+    let Some(Mixed { labels, share }) = &batch.mixed else { return Ok(most) };
+    Ok(((most * (1.0 - share))? + (loss(labels)? * *share)?)?)
 }
 
 /// Where the teachers' logits for a batch come from.
@@ -113,7 +121,7 @@ impl Teaching {
                 let (mut kept, mut room) = (Vec::new(), GPU_AT_MOST);
                 for teacher in &teachers {
                     let mut form = |replay| {
-                        let form = Form { augmentation: training.augmentation(), replay };
+                        let form = Form { augmentation: training.augmentation, replay };
                         let logits = teacher.kept(Split::Train, form, placed, runs, watch)?;
                         logits.placed_on(&placed.compute.device, &mut room)
                     };
@@ -161,8 +169,10 @@ impl Teaching {
                 networks.iter().map(logits).collect::<Result<_>>()?
             }
         };
-        let (labels, step) = (&batch.labels, step as u64);
-        Ok(self.loss.loss(&takd_loss::Batch { student_logits, teacher_logits: &teacher_logits, labels, step })?)
+        let (teacher_logits, step) = (&teacher_logits, step as u64);
+        mixed_loss(batch, |labels| {
+            Ok(self.loss.loss(&takd_loss::Batch { student_logits, teacher_logits, labels, step })?)
+        })
     }
 
     /// How the student stands to them on the test images, by its logits for those.

@@ -31,7 +31,7 @@ pub struct Training {
     pub weight_decay_on: DecayOn,
     /// What is done to training images.
     #[serde(default)]
-    pub augmentation: Augment,
+    pub augmentation: Augmentation,
     /// The number of augmented forms of each image that are drawn once and seen in turn, one an epoch, so that a teacher's
     /// logits can be kept. Without it, images are augmented anew in every epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,24 +104,14 @@ named! {
 }
 
 named! {
-    /// What is done to training images.
-    #[derive(Default)]
-    Augment, "augmentation" {
-        /// Nothing.
-        #[default]
-        None = "none",
-        /// 4 pixels of padding, a random crop of the old size, a random flip.
-        CropFlip = "crop-flip",
-    }
-}
-
-named! {
     /// What pixels are scaled by.
     Scale, "normalization" {
         /// [`Normalization::PUBLISHED_CODE`] for every data set.
         PublishedCode = "published-code",
         /// The data set's own mean and standard deviation.
         Own = "own",
+        /// [`Normalization::IMAGENET`] for every data set: for photographs, and for networks that come from elsewhere.
+        Imagenet = "imagenet",
     }
 }
 
@@ -170,15 +160,8 @@ impl Training {
     /// new in every epoch, so that a teacher has to look at it each time.
     pub fn forms(&self) -> Option<usize> {
         match self.augmentation {
-            Augment::None => Some(1),
-            Augment::CropFlip => self.replays.map(|replays| replays.get().min(self.epochs)),
-        }
-    }
-
-    pub(crate) fn augmentation(&self) -> Augmentation {
-        match self.augmentation {
-            Augment::None => Augmentation::None,
-            Augment::CropFlip => Augmentation::CropFlip { padding: 4 },
+            Augmentation::NONE => Some(1),
+            _ => self.replays.map(|replays| replays.get().min(self.epochs)),
         }
     }
 
@@ -186,12 +169,13 @@ impl Training {
         match self.normalization {
             Scale::PublishedCode => Normalization::PUBLISHED_CODE,
             Scale::Own => data.card.normalization,
+            Scale::Imagenet => Normalization::IMAGENET,
         }
     }
 
     /// Why no network can be trained so, if none can.
     pub(crate) fn problem(&self) -> Option<String> {
-        let Self { epochs, batch_size, lr, momentum, weight_decay, .. } = self;
+        let Self { epochs, batch_size, lr, momentum, weight_decay, augmentation, replays, .. } = self;
         let rises = |pair: &[LrFrom]| pair[0].epoch <= pair[1].epoch;
         let bad_rate = lr.iter().find(|piece| !(piece.lr.is_finite() && piece.lr >= 0.0));
         if *epochs == 0 {
@@ -208,6 +192,8 @@ impl Training {
             Some(format!("its momentum {momentum} is not from 0 to below 1"))
         } else if !(weight_decay.is_finite() && *weight_decay >= 0.0) {
             Some(format!("its weight decay {weight_decay} is not a number of 0 or more"))
+        } else if replays.is_some() && augmentation.mix.is_some() {
+            Some("images that are mixed with others of their batch have no forms of their own to be replayed".into())
         } else {
             None
         }
@@ -227,8 +213,8 @@ impl Training {
         }
         self.lr = pieces;
         self.replays = match self.augmentation {
-            Augment::None => None,
-            Augment::CropFlip => self.replays.and_then(|replays| NonZeroUsize::new(replays.get().min(self.epochs))),
+            Augmentation::NONE => None,
+            _ => self.replays.and_then(|replays| NonZeroUsize::new(replays.get().min(self.epochs))),
         };
         self.nesterov &= self.momentum != 0.0;
         if self.weight_decay == 0.0 {

@@ -42,7 +42,7 @@ pub(crate) struct Form {
 
 impl Form {
     /// Not augmented.
-    pub(crate) const AS_IT_IS: Self = Self { augmentation: Augmentation::None, replay: 0 };
+    pub(crate) const AS_IT_IS: Self = Self { augmentation: Augmentation::NONE, replay: 0 };
 }
 
 /// The streams of augmentations that are drawn once and replayed. They belong to no run and no network, so that all students

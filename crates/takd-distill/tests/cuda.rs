@@ -6,10 +6,10 @@ use candle_core::Device;
 use common::{Valid, alone, copy_of, outcome, session, store, taught, timeless};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use takd_datasets::{Dataset, Drawn, Known, Sources, load};
+use takd_datasets::{Augmentation, Dataset, Drawn, Known, Sources, load};
 use takd_distill::{
-    Augment, DeviceType, Divergence, Error, Event, LrFrom, Protocol, Result, RunResult, RunSettings, Runs, Session,
-    Training, train,
+    DeviceType, Divergence, Error, Event, LrFrom, Protocol, Result, RunResult, RunSettings, Runs, Session, Training,
+    train,
 };
 #[cfg(feature = "cuda")]
 use takd_ops::{Compute, Precision};
@@ -41,7 +41,7 @@ fn config(model: &str, device: DeviceType, data: &Dataset) -> RunSettings {
 /// The same with images that are cropped and mirrored: anew in each epoch, or `replays` times.
 fn cropped(config: RunSettings, replays: Option<usize>) -> RunSettings {
     let replays = replays.and_then(NonZeroUsize::new);
-    RunSettings { training: Training { augmentation: Augment::CropFlip, replays, ..config.training }, ..config }
+    RunSettings { training: Training { augmentation: Augmentation::CROP_FLIP, replays, ..config.training }, ..config }
 }
 
 /// Trains until the first event that `ends` it.

@@ -1,9 +1,9 @@
 //! What identifies a run: its canonical form, in which equal runs are equal and no others.
 
-use takd_datasets::Known;
+use takd_datasets::{Augmentation, Known};
 use takd_distill::{
-    Augment, DataConfig, DecayOn, DeviceType, Distillation, Error, HoldOut, KlReduction, LrFrom, Pick, Protocol,
-    RunConfig, RunSettings, Scale, Training,
+    DataConfig, DecayOn, DeviceType, Distillation, Error, HoldOut, KlReduction, LrFrom, Pick, Protocol, RunConfig,
+    RunSettings, Scale, Training,
 };
 use takd_models::Family;
 use takd_store::{Configuration, ConfigurationError, RunId};
@@ -25,7 +25,7 @@ fn full() -> RunSettings {
             nesterov: true,
             weight_decay: 1e-4,
             weight_decay_on: DecayOn::Weights,
-            augmentation: Augment::CropFlip,
+            augmentation: Augmentation::CROP_FLIP,
             replays: std::num::NonZeroUsize::new(8),
             normalization: Scale::PublishedCode,
             pick: Pick::BestTestEpoch,
@@ -95,7 +95,7 @@ fn optional_setting_at_its_default_is_left_out_so_that_a_new_one_changes_no_id()
         nesterov: false,
         weight_decay: 0.0,
         weight_decay_on: DecayOn::default(),
-        augmentation: Augment::default(),
+        augmentation: Augmentation::NONE,
         replays: None,
         hold_out: HoldOut::default(),
         ..full().training
@@ -162,7 +162,7 @@ fn settings_without_effect_give_no_run_another_id() {
     assert_ne!(replays(3), replays(4));
     let not_augmented = |replays| {
         training(&|training| {
-            training.augmentation = Augment::None;
+            training.augmentation = Augmentation::NONE;
             training.replays = std::num::NonZeroUsize::new(replays);
         })
     };

@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 use takd_datasets::{Augmentation, BatchConfig, Dataset, Normalization, batches};
-use takd_distill::{Augment, Error, Event, Protocol, RunSettings, Runs, Scale, Training};
+use takd_distill::{Error, Event, Protocol, RunSettings, Runs, Scale, Training};
 use takd_models::Network;
 use takd_rng::Streams;
 
@@ -23,7 +23,7 @@ const TEST: &str = "logits-test-100-cpu-numerics3.safetensors";
 /// The same run with cropped and mirrored images, drawn anew each epoch or `replays` times.
 fn cropped(config: RunSettings, replays: Option<usize>) -> RunSettings {
     let replays = replays.and_then(NonZeroUsize::new);
-    RunSettings { training: Training { augmentation: Augment::CropFlip, replays, ..config.training }, ..config }
+    RunSettings { training: Training { augmentation: Augmentation::CROP_FLIP, replays, ..config.training }, ..config }
 }
 
 fn work(started_after: usize, teacher_passes: usize) -> Work {
@@ -39,7 +39,7 @@ fn kept(store: &Runs, teacher: &RunSettings) -> Vec<String> {
 fn own_logits(store: &Runs, teacher: &RunSettings, data: &Dataset, augmented: Option<usize>) -> Vec<Vec<f32>> {
     let path = store.model(&teacher.id()).unwrap();
     let (network, _) = Network::load(teacher.model, 10, &path, &Device::Cpu).unwrap();
-    let augmentation = augmented.map_or(Augmentation::None, |_| Augmentation::CropFlip { padding: 4 });
+    let augmentation = augmented.map_or(Augmentation::NONE, |_| Augmentation::CROP_FLIP);
     let config = BatchConfig { batch_size: 200, augmentation, normalization: Normalization::PUBLISHED_CODE };
     let all: Vec<u32> = (0..data.train.len() as u32).collect();
     let images = data.train.placed_on(&Device::Cpu).unwrap();
@@ -107,7 +107,7 @@ fn kept_logits_are_those_of_the_teachers_network() {
     // Of each drawn form its own.
     run(&cropped(taught(alone("plane2", Protocol::Code, 2, &data), &teacher), Some(2)), &data, &store).unwrap();
     for form in [0, 1] {
-        let name = format!("logits-train-200-padding4-replay{form}-cpu-numerics3.safetensors");
+        let name = format!("logits-train-200-crop-flip-replay{form}-cpu-numerics3.safetensors");
         let found = kept_logits(&store, &teacher, &name);
         assert!(close(&found, &own_logits(&store, &teacher, &data, Some(form))), "{name}");
         assert!(!close(&found, &own), "{name}");
@@ -177,7 +177,7 @@ fn four_epochs_of_two_forms_need_two_looks_and_resume_bit_for_bit() {
     run(&teacher, &data, &unbroken).unwrap();
     let (_copy, broken) = copy_of(&folder);
     assert_eq!(run_counting(&student, &data, &unbroken).unwrap().1, work(0, 3));
-    let forms = [0, 1].map(|form| format!("logits-train-200-padding4-replay{form}-cpu-numerics3.safetensors"));
+    let forms = [0, 1].map(|form| format!("logits-train-200-crop-flip-replay{form}-cpu-numerics3.safetensors"));
     assert_eq!(kept(&unbroken, &teacher), [&[TEST.to_owned()], &forms[..]].concat());
 
     let mut starts = 0;

@@ -6,7 +6,7 @@ use candle_core::{D, Device};
 use candle_nn::ModuleT;
 use common::{Valid, alone, dir, run, run_for, session, shapes, store, taught};
 use std::ops::ControlFlow;
-use takd_datasets::{Augmentation, BatchConfig, Dataset, Images, batches};
+use takd_datasets::{Augmentation, BatchConfig, Dataset, Images, Normalization, batches};
 use takd_distill::{
     Distillation, Divergence, EpochRecord, Error, KlReduction, LrFrom, Pick, Protocol, Record, Retry, RunSettings,
     Runs, Scale, Session, Status, Training, train,
@@ -20,9 +20,10 @@ fn accuracy(store: &Runs, config: &RunSettings, data: &Dataset, images: &Images,
     let (network, _) = Network::load(config.model, 10, &path, &Device::Cpu).unwrap();
     let normalization = match config.training.normalization {
         Scale::Own => data.card.normalization,
-        Scale::PublishedCode => takd_datasets::Normalization::PUBLISHED_CODE,
+        Scale::PublishedCode => Normalization::PUBLISHED_CODE,
+        Scale::Imagenet => Normalization::IMAGENET,
     };
-    let all = BatchConfig { batch_size: indices.len(), augmentation: Augmentation::None, normalization };
+    let all = BatchConfig { batch_size: indices.len(), augmentation: Augmentation::NONE, normalization };
     let images = images.placed_on(&Device::Cpu).unwrap();
     let streams = Streams::new(0, "not augmented");
     let batch = batches(&images, indices, &all, &streams, 0).next().unwrap().unwrap();

@@ -38,7 +38,9 @@ fn run_broken_off_after_every_few_steps_ends_in_the_bytes_of_an_unbroken_one() {
     let data = shapes();
     // Augmented, with held-out images, taught live: everything that has a state to be restored.
     let teacher = alone("resnet8", Protocol::Sound, 1, &data);
-    let config = taught(alone("resnet8", Protocol::Sound, 2, &data), &teacher);
+    let student = taught(alone("resnet8", Protocol::Sound, 2, &data), &teacher);
+    let augmentation = "resized-crop-flip + randaugment 1 9 + jitter 0.4 + cutout 8 + cutmix 1".parse().unwrap();
+    let config = RunSettings { training: Training { augmentation, ..student.training }, ..student };
     let (_a, unbroken) = store();
     run(&teacher, &data, &unbroken).unwrap();
     run(&config, &data, &unbroken).unwrap();

@@ -262,7 +262,7 @@ impl Experiment {
         search: Option<&SearchSettings>,
         device: DeviceType,
     ) -> Result<Self, ExperimentError> {
-        let title = format!("{path} on {}", scaled(data, settings)?.name);
+        let title = format!("{path} on {}", scaled(data, settings).name);
         let paths = vec![CellPath { path, paper: None, at: Span::default() }];
         let mut cell = Cell::new(data.name.as_str(), data, paths, settings.clone())?;
         cell.set_search(search, settings)?;
@@ -305,7 +305,7 @@ impl Cell {
         paths: Vec<CellPath<DistillationPath>>,
         settings: Settings,
     ) -> Result<Self, ExperimentError> {
-        let data = scaled(data, &settings)?;
+        let data = scaled(data, &settings);
         let protocol = settings.protocol.unwrap_or(Protocol::Sound);
         let lambda = settings.lambda.unwrap_or(PerStep::All(LAMBDA));
         let temperature = settings.temperature.unwrap_or(PerStep::All(TEMPERATURE));
@@ -440,11 +440,8 @@ impl Cell {
 }
 
 /// The data set with its images at the size that the settings ask for.
-fn scaled(data: &DatasetRef, settings: &Settings) -> Result<DatasetRef, ExperimentError> {
-    match settings.size {
-        Some(size) => data.scaled(size).map_err(|error| ExperimentError::Data(error.to_string())),
-        None => Ok(data.clone()),
-    }
+fn scaled(data: &DatasetRef, settings: &Settings) -> DatasetRef {
+    settings.size.map_or_else(|| data.clone(), |size| data.scaled(size))
 }
 
 fn check_cell_names(recipe: &Recipe, wanted: &[String]) -> Result<(), ExperimentError> {

@@ -232,7 +232,7 @@ impl Plan {
             let teachers = run.config.teachers();
             let new = teachers
                 .iter()
-                .filter(|teacher| kept.insert(((*teacher).clone(), forms, training.augmentation)))
+                .filter(|teacher| kept.insert(((*teacher).clone(), forms, training.augmentation.to_string())))
                 .count();
             !teachers.is_empty() && new == 0
         };

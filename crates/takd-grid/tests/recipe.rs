@@ -1,7 +1,8 @@
 //! Recipes: what is read, and what is refused with its line.
 
 use proptest::prelude::*;
-use takd_distill::{Augment, DeviceType, KlReduction, Protocol};
+use takd_datasets::Augmentation;
+use takd_distill::{DeviceType, KlReduction, Protocol};
 use takd_grid::recipe::{
     CellPaths, DrawnImages, Epochs, Layout, MAX_SEED, PerStep, RateFrom, Recipe, RecipeError, RecipeProblem,
     SeedsError, Settings, parse_seeds, shipped,
@@ -113,7 +114,7 @@ fn table_1_in_its_quick_form_is_small() {
     assert_eq!((settings.protocol, settings.lambda), (Some(Protocol::Sound), Some(PerStep::All(0.5))));
     for (family, batch_size, rate) in [(Family::Plain, 128, 0.01), (Family::Resnet, 32, 0.02)] {
         let training = settings.training.of(family);
-        assert_eq!((training.batch_size, training.augmentation), (Some(batch_size), Some(Augment::None)));
+        assert_eq!((training.batch_size, training.augmentation), (Some(batch_size), Some(Augmentation::NONE)));
         let lr = training.lr.as_ref().unwrap();
         assert_eq!(*lr, [RateFrom { from: 0.0, rate }, RateFrom { from: 0.8, rate: rate / 10.0 }]);
         // The last of six epochs, and no other.
@@ -253,6 +254,10 @@ fn mistakes_are_refused_with_their_line_and_what_was_expected() {
         small_with("[20, 31]", "[20, 9223372036854775808]"),
         small_with("[20, 31]", "3"),
         small_with("[20, 31]", "\"5..1\""),
+        small_with("lambda = 0.5", "training.plain.augmentation = \"crop-flop\""),
+        small_with("lambda = 0.5", "training.plain.augmentation = 4"),
+        small_with("lambda = 0.5", "size = 1024"),
+        small_with("lambda = 0.5", "size = \"224of100\""),
         small_with("lambda = 0.5", "training.plain.lr = 0.1"),
         small_with("lambda = 0.5", "training.plain.lr = [{ from = 0.5, rate = 0.1 }]"),
         small_with("lambda = 0.5", "training.plain.lr = [{ from = 0.0, rate = 0.1 }, { from = 0.0, rate = 0.01 }]"),

@@ -147,8 +147,9 @@ impl<'a> Collected<'a> {
         let mut kept = HashSet::new();
         let runs = ids.iter().filter_map(|id| self.runs.get(id));
         let cost = runs.map(|Collection { config, cost, .. }| {
-            let (forms, augmentation) = (config.training.forms(), config.training.augmentation);
-            let new = config.teachers().iter().filter(|teacher| kept.insert((*teacher, forms, augmentation))).count();
+            let (forms, augmentation) = (config.training.forms(), config.training.augmentation.to_string());
+            let new =
+                config.teachers().iter().filter(|teacher| kept.insert((*teacher, forms, augmentation.clone()))).count();
             let share = new as f64 / config.teachers().len().max(1) as f64;
             cost.training + cost.test + share * cost.teacher_logits
         });

@@ -5,7 +5,8 @@ use crate::report::{CellReport, MissingCellReport, PathReport};
 use crate::run::{Measurements, RunState};
 use crate::studies;
 use std::collections::BTreeSet;
-use takd_distill::{Augment, DecayOn, HoldOut, KlReduction, LrFrom, Pick, Protocol, Scale, Training};
+use takd_datasets::Augmentation;
+use takd_distill::{DecayOn, HoldOut, KlReduction, LrFrom, Pick, Protocol, Scale, Training};
 use takd_grid::recipe::{Layout, PerStep};
 use takd_grid::study::Setting;
 use takd_grid::{Cell, DistillationPath, Experiment, Preset};
@@ -154,16 +155,18 @@ fn training_changes(training: &Training, protocol: Protocol, family: Family) -> 
     };
     change(training.weight_decay_on != own.weight_decay_on, decay_on.to_owned());
     let augmentation = match training.augmentation {
-        Augment::None => "no augmentation",
-        Augment::CropFlip => "images cropped and flipped at random",
+        Augmentation::NONE => "no augmentation".to_owned(),
+        Augmentation::CROP_FLIP => "images cropped and flipped at random".to_owned(),
+        augmentation => format!("images augmented by \"{augmentation}\""),
     };
-    change(training.augmentation != own.augmentation, augmentation.to_owned());
-    if let (Some(replays), Augment::CropFlip) = (training.replays, training.augmentation) {
+    change(training.augmentation != own.augmentation, augmentation);
+    if let Some(replays) = training.replays.filter(|_| training.augmentation != Augmentation::NONE) {
         change(true, format!("{replays} augmented forms of each image, seen in turn"));
     }
     let scale = match training.normalization {
         Scale::PublishedCode => "images scaled by CIFAR-100's mean and deviation",
         Scale::Own => "images scaled by their own mean and deviation",
+        Scale::Imagenet => "images scaled by ImageNet's mean and deviation",
     };
     change(training.normalization != own.normalization, scale.to_owned());
     let pick = match training.pick {

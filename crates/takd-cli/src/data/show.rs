@@ -1,20 +1,20 @@
 //! `takd data show` and `takd data get`.
 
 use super::{Places, Which, sheet};
+use crate::output;
 use crate::progress::loading;
-use crate::{output, values};
 use anyhow::{Result, ensure};
 use indicatif::MultiProgress;
 use std::path::PathBuf;
-use takd_datasets::{Card, DatasetRef};
+use takd_datasets::{Card, DatasetRef, Fit};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
-    /// Scale the images to so many rows and columns
-    #[arg(long, value_name = "PIXELS", value_parser = values::images, allow_negative_numbers = true)]
-    size: Option<usize>,
+    /// Scale the images to so many rows and columns, as in 64; or, as in 224of256, all of an image, and take the middle of that
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    size: Option<Fit>,
     /// Leave out up to so many images that cannot be decoded, and list them
     #[arg(long, value_name = "IMAGES", default_value_t = 0, hide_default_value = true)]
     skip_bad: usize,
@@ -36,10 +36,7 @@ pub(crate) struct GetArgs {
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
-    let data = match args.size {
-        Some(size) => args.which.data.scaled(size)?,
-        None => args.which.data.clone(),
-    };
+    let data = args.size.map_or_else(|| args.which.data.clone(), |size| args.which.data.scaled(size));
     let mut sources = args.which.places.sources().with(&data)?;
     sources.skip_bad = args.skip_bad;
     let catalog = args.which.places.catalog(sources);

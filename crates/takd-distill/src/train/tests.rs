@@ -4,10 +4,12 @@
 mod common;
 
 use super::*;
+use crate::teaching::mixed_loss;
 use crate::view::replayed;
 use crate::{Divergence, LrFrom, Protocol, RunSettings, Training};
+use candle_core::{DType, Device, Tensor, Var};
 use common::{Valid, alone, copy_of, outcome, run, session, shapes, store, taught};
-use takd_datasets::{Augmentation, BatchConfig, Normalization, batches};
+use takd_datasets::{Augmentation, Batch, BatchConfig, Mixed, Normalization, batches};
 
 /// A run whose steps are read `queue_len` at a time, broken off at the first event that `ends` it; and what it told.
 fn told(
@@ -90,14 +92,14 @@ fn kept_logits_teach_what_the_teacher_at_work_teaches() -> Result<()> {
     let teaching = |replays| -> Result<Teaching> {
         let student = taught(alone("plane2", Protocol::Code, 2, &data), &teacher);
         let replays = std::num::NonZeroUsize::new(replays);
-        let training = Training { augmentation: crate::Augment::CropFlip, replays, ..student.training };
+        let training = Training { augmentation: Augmentation::CROP_FLIP, replays, ..student.training };
         let config = RunSettings { training, ..student }.valid();
         Ok(Teaching::prepare(&config, &placed, &store, &mut |_| ControlFlow::Continue(()))?.expect("it has a teacher"))
     };
     let (kept, live) = (teaching(2)?, teaching(0)?);
     let config = BatchConfig {
         batch_size: 50,
-        augmentation: Augmentation::CropFlip { padding: 4 },
+        augmentation: Augmentation::CROP_FLIP,
         normalization: Normalization::PUBLISHED_CODE,
     };
     let order: Vec<u32> = (100..150).collect();
@@ -112,5 +114,33 @@ fn kept_logits_teach_what_the_teacher_at_work_teaches() -> Result<()> {
         losses.push(kept);
     }
     assert!((losses[0] - losses[1]).abs() > 1e-4, "both forms are alike: {losses:?}");
+    Ok(())
+}
+
+#[test]
+fn loss_of_mixed_images_is_that_of_their_classes_by_their_shares() -> Result<()> {
+    let device = Device::Cpu;
+    let tensor = |labels: &[u32]| Tensor::new(labels, &device);
+    let batch = |labels: &[u32], mixed: Option<(&[u32], f64)>| -> Result<Batch> {
+        let mixed =
+            mixed.map(|(labels, share)| Ok::<_, Error>(Mixed { labels: tensor(labels)?, share })).transpose()?;
+        let images = Tensor::zeros((2, 3, 1, 1), DType::F32, &device)?;
+        Ok(Batch { images, labels: tensor(labels)?, mixed, indices: vec![0, 1], index: tensor(&[0, 1])? })
+    };
+    let logits = Var::new(&[[1f32, -2.0, 0.5], [0.0, 3.0, 1.0]], &device)?;
+    let loss = |batch: &Batch| {
+        mixed_loss(batch, |labels| Ok(takd_loss::KdLoss::default().cross_entropy(logits.as_tensor(), labels)?))
+    };
+    let mixed = loss(&batch(&[0, 1], Some((&[2, 1], 0.3)))?)?;
+    // Of the logarithms of the softmax, weighted by hand.
+    let logs = candle_nn::ops::log_softmax(logits.as_tensor(), 1)?.to_vec2::<f32>()?;
+    let expected = -(0.7 * logs[0][0] + 0.3 * logs[0][2] + logs[1][1]) / 2.0;
+    assert!((mixed.to_scalar::<f32>()? - expected).abs() < 1e-6);
+    let gradients = takd_ops::backward(&mixed)?;
+    let gradient = gradients.get(logits.as_tensor()).expect("a gradient").to_vec2::<f32>()?;
+    let softmax = |row: usize, class: usize| logs[row][class].exp();
+    for (class, target) in [0.7, 0.0, 0.3].into_iter().enumerate() {
+        assert!((gradient[0][class] - (softmax(0, class) - target) / 2.0).abs() < 1e-6);
+    }
     Ok(())
 }

@@ -47,7 +47,7 @@
 //! | `kl_reduction` | how the KL term is averaged: `"batch-mean"` or `"mean"` |
 //! | `epochs` | how often each training image is seen; a table such as `{ plane2 = 150, others = 20 }` says it for each network |
 //! | `limit` | use only so many training images |
-//! | `size` | scale the images to so many rows and columns: the square in the middle of each |
+//! | `size` | scale the images to so many rows and columns: the square in the middle of each; or `"224of256"`, the middle of the whole image |
 //! | `replays` | draw so many augmented forms of each image once, and see them in turn |
 //!
 //! The training of each family of networks, in `[defaults.training.plain]`, `[defaults.training.resnet]` and the same
@@ -59,8 +59,8 @@
 //! | `lr` | the learning rate in pieces such as `{ from = 0.5, rate = 0.01 }`; `from` is a share of the epochs |
 //! | `momentum`, `nesterov` | 0 to below 1; true or false |
 //! | `weight_decay`, `weight_decay_on` | 0 or more; `"all"` or `"weights"` |
-//! | `augmentation` | `"none"` or `"crop-flip"` |
-//! | `normalization` | `"published-code"` or `"own"` |
+//! | `augmentation` | such as `"none"`, `"crop-flip"` or `"resized-crop-flip + jitter 0.4 + mixup 0.2"`: see [`Augmentation`](takd_datasets::Augmentation) |
+//! | `normalization` | `"published-code"`, `"own"` or `"imagenet"`: whose mean and deviation |
 //! | `pick` | the epoch whose network counts: `"best-test-epoch"` or `"last-epoch"` |
 //! | `hold_out` | training images set aside: `"nothing"` or `"tenth"` |
 //!

@@ -6,7 +6,8 @@ use super::seeds::{MAX_SEED, check_seeds, parse_seeds};
 use super::table::{Entry, Item, Result, Table};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use takd_distill::{Augment, DecayOn, HoldOut, KlReduction, Pick, Protocol, Scale};
+use takd_datasets::{Augmentation, Fit};
+use takd_distill::{DecayOn, HoldOut, KlReduction, Pick, Protocol, Scale};
 use takd_models::{Family, ModelName, ModelSpec};
 
 /// The largest count in a recipe: of epochs, of images.
@@ -29,8 +30,8 @@ pub struct Settings {
     pub epochs: Option<Epochs>,
     /// How many training images are used, 1 or more.
     pub limit: Option<usize>,
-    /// How many rows and columns the images are scaled to, 1 to [`MAX_SIDE`](takd_datasets::MAX_SIDE).
-    pub size: Option<usize>,
+    /// What the images are scaled to.
+    pub size: Option<Fit>,
     /// How many augmented forms of each image are drawn once and seen in turn.
     pub replays: Option<NonZeroUsize>,
     /// What differs from the protocol's training.
@@ -98,7 +99,7 @@ pub struct TrainingChanges {
     /// What the penalty falls on.
     pub weight_decay_on: Option<DecayOn>,
     /// What is done to training images.
-    pub augmentation: Option<Augment>,
+    pub augmentation: Option<Augmentation>,
     /// What pixels are scaled by.
     pub normalization: Option<Scale>,
     /// Which epoch's network counts.
@@ -190,7 +191,7 @@ pub(super) fn read(table: &Table<'_>) -> Result<Settings> {
             .transpose()?,
         epochs: table.get("epochs").map(|item| epochs(&item)).transpose()?,
         limit: count(table, "limit")?,
-        size: count(table, "size")?,
+        size: table.get("size").map(|item| size(&item)).transpose()?,
         replays: count(table, "replays")?.and_then(NonZeroUsize::new),
         training: table.get("training").map(|item| training(&item, &table.kind)).transpose()?.unwrap_or_default(),
     })
@@ -230,6 +231,14 @@ fn epochs(item: &Item<'_>) -> Result<Epochs> {
 
 fn count(table: &Table<'_>, key: &'static str) -> Result<Option<usize>> {
     table.get(key).map(|item| whole(&item)).transpose()
+}
+
+/// A number of rows and columns, or a text that says more.
+fn size(item: &Item<'_>) -> Result<Fit> {
+    match item.as_text() {
+        Some(_) => item.parsed("a number of pixels"),
+        None => Fit::square(whole(item)?).map_err(|error| item.refused(error)),
+    }
 }
 
 /// A count of 1 or more.
@@ -290,7 +299,10 @@ fn training_changes(table: &Table<'_>) -> Result<TrainingChanges> {
             .get("weight_decay_on")
             .map(|item| item.word(DecayOn::ALL, DecayOn::as_str))
             .transpose()?,
-        augmentation: table.get("augmentation").map(|item| item.word(Augment::ALL, Augment::as_str)).transpose()?,
+        augmentation: table
+            .get("augmentation")
+            .map(|item| item.parsed("a text such as \"none\" or \"crop-flip\""))
+            .transpose()?,
         normalization: table.get("normalization").map(|item| item.word(Scale::ALL, Scale::as_str)).transpose()?,
         pick: table.get("pick").map(|item| item.word(Pick::ALL, Pick::as_str)).transpose()?,
         hold_out: table.get("hold_out").map(|item| item.word(HoldOut::ALL, HoldOut::as_str)).transpose()?,

@@ -3,6 +3,8 @@
 use super::error::{Located, RecipeError, RecipeProblem, Span};
 use super::keys::{TableKind, nearest};
 use crate::path::PathError;
+use std::fmt;
+use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -101,6 +103,16 @@ impl<'t> Item<'t> {
             DeValue::String(text) if !text.trim().is_empty() => Ok(text),
             _ => Err(self.expected(expected)),
         }
+    }
+
+    /// A text that is read as something else, which its error explains.
+    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(&self, expected: &str) -> Result<T> {
+        self.text(expected)?.parse().map_err(|error: T::Err| self.refused(error))
+    }
+
+    /// The error that explains why the value cannot be taken.
+    pub(super) fn refused(&self, problem: impl fmt::Display) -> RecipeError {
+        self.source.error(self.at, RecipeProblem::Conflict(problem.to_string()))
     }
 
     /// The text, if it is one.

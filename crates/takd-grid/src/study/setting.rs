@@ -1,7 +1,8 @@
 //! Settings that can be searched, and values of them.
 
 use std::fmt;
-use takd_distill::{Augment, DecayOn, KlReduction};
+use takd_datasets::Augmentation;
+use takd_distill::{DecayOn, KlReduction};
 
 /// The most values of a setting.
 pub const MOST_VALUES: usize = 10_000;
@@ -98,7 +99,7 @@ impl Setting {
             Self::Nesterov => "true or false",
             Self::WeightDecay => "finite numbers of 0 or more",
             Self::WeightDecayOn => "\"all\" or \"weights\"",
-            Self::Augmentation => "\"none\" or \"crop-flip\"",
+            Self::Augmentation => "augmentations, such as \"none\" or \"crop-flip\"",
             Self::BatchSize => "whole numbers of 1 or more",
             Self::Seed => "whole numbers of 0 or more",
         }
@@ -117,7 +118,7 @@ impl Setting {
             (Self::Nesterov, Value::Flag(_)) => true,
             (Self::KlReduction, Value::Name(name)) => name.parse::<KlReduction>().is_ok(),
             (Self::WeightDecayOn, Value::Name(name)) => name.parse::<DecayOn>().is_ok(),
-            (Self::Augmentation, Value::Name(name)) => name.parse::<Augment>().is_ok(),
+            (Self::Augmentation, Value::Name(name)) => name.parse::<Augmentation>().is_ok(),
             _ => false,
         }
     }
