@@ -4,6 +4,7 @@ use crate::{
     DatasetName, Progress, Result, Sources, Split, Stage,
     hub::Hub,
     picture::Opened,
+    source::Bytes,
     sources::Source,
     stored::{Data, Reader, Stored},
 };
@@ -73,7 +74,7 @@ struct Sight {
 /// no files.
 pub fn check(name: &DatasetName, sources: &Sources, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Checked> {
     let found = Source::of(name, sources, &Hub::from_env()).locate(name, progress)?;
-    let opened = found.open(name.known())?;
+    let opened = found.open(name.known(), Bytes::Read)?;
     let mut sights: HashMap<[u8; 32], Vec<Sight>> = HashMap::new();
     let mut splits = vec![look(opened.train, Split::Train, &mut sights, progress)?];
     if let Some(test) = opened.test {

@@ -91,11 +91,11 @@ pub(crate) fn decode(
                         match kept {
                             Kept::Memory(pixels, images) => {
                                 pixels.extend(picture.pixels);
-                                images.extend(matches!(size, Size::Scaled(_)).then(|| image.clone()));
+                                images.extend(matches!(size, Size::Scaled(_)).then(|| image.unread()));
                             }
                             Kept::Files(images, measured) => {
                                 measured.add(&picture.pixels);
-                                images.push(image.clone());
+                                images.push(image.unread());
                             }
                         }
                         labels.push(image.label);

@@ -1,6 +1,6 @@
 //! What can be wrong with a data set, each with where it was and what to do about it.
 
-use crate::{BadName, DatasetName, Split, UnknownDataset};
+use crate::{BadAugmentation, BadFit, BadName, DatasetName, Split, UnknownDataset};
 use std::path::PathBuf;
 
 /// A result whose error is this crate's [`Error`].
@@ -12,6 +12,14 @@ pub enum Error {
     /// What was given is no data set.
     #[error(transparent)]
     UnknownDataset(#[from] UnknownDataset),
+
+    /// What was given is no size of images.
+    #[error(transparent)]
+    BadFit(#[from] BadFit),
+
+    /// What was given is no augmentation.
+    #[error(transparent)]
+    BadAugmentation(#[from] BadAugmentation),
 
     /// What was given cannot be the name of a data set.
     #[error(transparent)]
@@ -289,6 +297,13 @@ pub enum Error {
     /// Batches of no images.
     #[error("a batch of 0 images was asked for: set `batch_size` to 1 or more")]
     BatchSize,
+
+    /// A file is not what it was when the images in it were listed.
+    #[error("{}: it was changed since its images were listed: start again, and leave it alone meanwhile", path.display())]
+    FileChanged {
+        /// The file.
+        path: PathBuf,
+    },
 
     /// The threads that decode images could not be started.
     #[error("cannot start the threads that decode images: {0}")]

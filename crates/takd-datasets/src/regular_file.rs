@@ -9,6 +9,7 @@ use std::{
     fs::{self, File, Metadata, OpenOptions},
     io::{Read, Seek, SeekFrom},
     path::Path,
+    time::SystemTime,
 };
 
 /// Opens a regular file of at most `limit` bytes.
@@ -28,6 +29,47 @@ pub(crate) fn open(path: &Path, limit: u64) -> Result<File> {
     Ok(file)
 }
 
+/// How a file looks from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    bytes: u64,
+    /// Systems that tell no time have sizes alone.
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// Of the file at `path`; links are followed.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().as_ref().map(Self::from)
+    }
+}
+
+impl From<&Metadata> for Stamp {
+    fn from(metadata: &Metadata) -> Self {
+        Self { bytes: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+/// The bytes of a regular file that looked like this when its data set was listed.
+pub(crate) fn read_unchanged(path: &Path, limit: u64, stamp: Option<Stamp>) -> Result<Vec<u8>> {
+    let mut file = open(path, limit)?;
+    check_unchanged(path, &file, stamp)?;
+    let mut bytes = Vec::new();
+    (&mut file).take(limit).read_to_end(&mut bytes).map_err(|source| Error::Io { path: path.into(), source })?;
+    // Who writes into it while it is read leaves it another.
+    check_unchanged(path, &file, stamp)?;
+    Ok(bytes)
+}
+
+fn check_unchanged(path: &Path, file: &File, stamp: Option<Stamp>) -> Result<()> {
+    let metadata = file.metadata().map_err(|source| Error::Io { path: path.into(), source })?;
+    if stamp.is_some_and(|stamp| stamp != Stamp::from(&metadata)) {
+        Err(Error::FileChanged { path: path.into() })
+    } else {
+        Ok(())
+    }
+}
+
 /// The bytes of a regular file of at most `limit` of them; `None` if there is no such file.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     let file = match open(path, limit) {
@@ -44,10 +86,11 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// So many bytes of a file, from an offset.
-pub(crate) fn read_part(path: &Path, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+/// So many bytes, from an offset, of a file that looked like this when its data set was listed.
+pub(crate) fn read_part(path: &Path, stamp: Option<Stamp>, offset: u64, bytes: u64) -> Result<Vec<u8>> {
     let io = |source| Error::Io { path: path.into(), source };
     let mut file = open(path, u64::MAX)?;
+    check_unchanged(path, &file, stamp)?;
     file.seek(SeekFrom::Start(offset)).map_err(io)?;
     let mut part = Vec::new();
     file.take(bytes).read_to_end(&mut part).map_err(io)?;

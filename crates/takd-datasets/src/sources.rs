@@ -7,7 +7,7 @@ use crate::{
     drawn,
     hub::Hub,
     images::{StoredImages, holdout},
-    source::{self, Found, Lookup, Opened, Stamps},
+    source::{self, Bytes, Found, Lookup, Opened, Stamps},
     stored::{Reader, Stored},
 };
 use std::{collections::BTreeMap, path::PathBuf};
@@ -228,7 +228,7 @@ impl Source {
         if bytes(card.train) <= memory {
             return Ok(None);
         }
-        let Parts { train, test, .. } = split(found.open(name.known())?)?;
+        let Parts { train, test, .. } = split(found, name.known(), Bytes::Left)?;
         let list = |reader: Reader| reader.pieces.collect::<Result<Vec<_>>>().map(|pieces| pieces.concat());
         let (train, test) = (list(train)?, list(test)?);
         // Otherwise some were left out.
@@ -290,7 +290,7 @@ impl Source {
         size: Size,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Option<Decoding>> {
-        let Parts { class_names, train, test, mut notes } = split(found.open(known)?)?;
+        let Parts { class_names, train, test, mut notes } = split(found, known, Bytes::Read)?;
         let Reading { skip_bad, memory } = self.reading();
         let memory = memory.unwrap_or(USUAL_MEMORY);
         let mut bad = Bad { allowed: skip_bad, left_out: Vec::new() };
@@ -343,22 +343,25 @@ struct Decoding {
     notes: Vec<String>,
 }
 
-/// Sets the test images aside, if there are none.
-fn split(opened: Opened) -> Result<Parts> {
-    let Opened { class_names, train, test, mut notes } = opened;
+/// Lists both splits; sets the test images aside, if there are none.
+fn split(found: &Found, known: Option<Known>, bytes: Bytes) -> Result<Parts> {
+    let Opened { class_names, train, test, mut notes } = found.open(known, bytes)?;
     if let Some(test) = test {
         return Ok(Parts { class_names, train, test, notes });
     }
-    let images = train.pieces.collect::<Result<Vec<_>>>()?.concat();
-    let labels: Vec<u32> = images.iter().map(|image| image.label).collect();
-    let (kept, aside) = holdout(&labels, images.len().div_ceil(SET_ASIDE), SPLIT_SEED);
+    // By the labels alone: all the images may not fit into memory.
+    let mut labels = Vec::new();
+    for piece in found.open(known, Bytes::Left)?.train.pieces {
+        labels.extend(piece?.iter().map(|image| image.label));
+    }
+    let (kept, aside) = holdout(&labels, labels.len().div_ceil(SET_ASIDE), SPLIT_SEED);
     notes.push(format!(
         "it has no test images: {} of its {} images were set aside as such, the classes in their proportions",
         aside.len(),
-        images.len()
+        labels.len()
     ));
-    let of = |chosen: Vec<usize>| Reader::of(chosen.into_iter().map(|index| images[index].clone()).collect());
-    Ok(Parts { class_names, train: of(kept), test: of(aside), notes })
+    let test = found.open(known, bytes)?.train.only(aside);
+    Ok(Parts { class_names, train: train.only(kept), test, notes })
 }
 
 /// Says how images were scaled, if they were.

@@ -272,17 +272,28 @@ fn images_that_would_fill_the_memory_stay_in_their_files_and_are_the_same() {
     let folders = dir.path().join("folders");
     class_folders(&folders, &[("cats", 20), ("dogs", 13)]);
     fs::write(folders.join("cats/wide.png"), png(&vec![7; 90 * 40 * 3], 90, 40)).unwrap();
-    for place in [folders.clone(), written("shards")] {
+    // Rows of parquet: with test images, and without, when they are set aside.
+    let rows = dir.path().join("rows");
+    fs::create_dir(&rows).unwrap();
+    fs::copy(written("parquet/data/train-00000-of-00001.parquet"), rows.join("train-00000-of-00001.parquet")).unwrap();
+    for (place, size) in [
+        (folders.clone(), None),
+        (written("shards"), None),
+        (written("parquet"), None),
+        (written("parquet"), Some("20of24")),
+        (rows, Some("16")),
+    ] {
         let data: DatasetRef = place.to_str().unwrap().parse().unwrap();
+        let data = size.map_or(data.clone(), |size: &str| data.scaled(size.parse().unwrap()));
         let sources = |memory| Sources { memory, ..Sources::default() }.with(&data).unwrap();
         let held = load(&data.name, &sources(None), &mut |_| {}).unwrap();
-        let stored = load(&data.name, &sources(Some(1000)), &mut |_| {}).unwrap();
+        let stored = load(&data.name, &sources(Some(500)), &mut |_| {}).unwrap();
         assert!(held.train.pixels().is_some() && stored.train.pixels().is_none());
         assert_eq!(stored.card.notes.last().unwrap(), "its images stay in their files, and are decoded in every epoch");
         let same = Card { notes: held.card.notes.clone(), ..stored.card.clone() };
         assert_eq!(same, held.card);
         assert_eq!(seen(&stored.train, stored.card.normalization), seen(&held.train, held.card.normalization));
-        let some = [3, 0, 2];
+        let some = [2, 0, 1];
         assert_eq!(
             seen(&stored.train.subset(&some), held.card.normalization),
             seen(&held.train.subset(&some), held.card.normalization)
@@ -290,8 +301,8 @@ fn images_that_would_fill_the_memory_stay_in_their_files_and_are_the_same() {
 
         // With a card that is kept, none is decoded before it is asked for.
         let cards = dir.path().join("cards");
-        Catalog::new(sources(Some(1000)), cards.clone()).card(&data.name, &mut |_| {}).unwrap();
-        let catalog = Catalog::new(sources(Some(1000)), cards);
+        Catalog::new(sources(Some(500)), cards.clone()).card(&data.name, &mut |_| {}).unwrap();
+        let catalog = Catalog::new(sources(Some(500)), cards);
         let again = catalog.load(&data.name, &mut |progress| panic!("{progress:?}")).unwrap();
         assert_eq!(again.card, stored.card);
         assert_eq!(seen(&again.test, held.card.normalization), seen(&held.test, held.card.normalization));
@@ -325,7 +336,7 @@ fn resized_crops_are_taken_from_images_as_they_came() {
 }
 
 #[test]
-fn image_that_is_damaged_after_it_was_listed_is_an_error_in_its_batch() {
+fn file_that_is_changed_after_it_was_listed_is_an_error_in_its_batch() {
     let dir = tempfile::tempdir().unwrap();
     class_folders(dir.path(), &[("cats", 6), ("dogs", 6)]);
     let data: DatasetRef = dir.path().to_str().unwrap().parse().unwrap();
@@ -335,13 +346,14 @@ fn image_that_is_damaged_after_it_was_listed_is_an_error_in_its_batch() {
     assert_eq!(loaded.train.len() + loaded.test.len(), 12);
     for class in ["cats", "dogs"] {
         for i in 0..6 {
-            fs::write(dir.path().join(class).join(format!("{i}.png")), "no image").unwrap();
+            // Another image, and a whole one.
+            fs::write(dir.path().join(class).join(format!("{i}.png")), png(&[77; 33 * 32 * 3], 33, 32)).unwrap();
         }
     }
     let placed = loaded.train.placed_on(&Device::Cpu).unwrap();
-    let config =
-        BatchConfig { batch_size: 4, augmentation: Augmentation::NONE, normalization: loaded.card.normalization };
+    let (augmentation, normalization) = (Augmentation::NONE, loaded.card.normalization);
+    let config = BatchConfig { batch_size: 4, augmentation, normalization };
     let streams = Streams::new(0, "a network");
     let error = batches(&placed, &[0, 1], &config, &streams, 0).next().unwrap().unwrap_err();
-    assert!(matches!(&error, Error::Picture { .. }), "{error}");
+    assert!(matches!(&error, Error::FileChanged { .. }), "{error}");
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Result, Split,
+    regular_file::Stamp,
     stored::{Data, Stored},
 };
 use std::{
@@ -154,7 +155,8 @@ fn walk(folder: &Path, depth: usize, label: u32, images: &mut Vec<Stored>, other
                 walk(&path, depth + 1, label, images, others)?;
             }
         } else if is_image(&entry.name) {
-            images.push(Stored { data: Data::File(path.into()), label });
+            let stamp = Stamp::of(&path);
+            images.push(Stored { data: Data::File { path: path.into(), stamp }, label });
         } else {
             others.count += 1;
             others.first.get_or_insert(path);

@@ -15,10 +15,12 @@ mod parquet_claims;
 mod parquet_file;
 mod pickle;
 mod shard_names;
+mod shared_file;
 mod stamps;
 mod web_dataset;
 
 pub(crate) use cifar_archive::known_by_name;
+pub(crate) use parquet_file::Bytes;
 pub(crate) use stamps::Stamps;
 
 use crate::{
@@ -258,13 +260,14 @@ impl Found {
         Stamps::of(&self.files()?)
     }
 
-    /// Lists its images. `known` says which data set it is, if that is known.
-    pub(crate) fn open(&self, known: Option<Known>) -> Result<Opened> {
+    /// Lists its images. `known` says which data set it is, if that is known; `bytes`, whether they are about to be decoded.
+    pub(crate) fn open(&self, known: Option<Known>, bytes: Bytes) -> Result<Opened> {
         let names = || known.map(Known::class_names);
         match &self.form {
             Form::Parquet(files) => {
-                let train = parquet_file::open(&files.train, known)?;
-                let test = if files.test.is_empty() { None } else { Some(parquet_file::open(&files.test, known)?) };
+                let train = parquet_file::open(&files.train, known, bytes)?;
+                let has_test = !files.test.is_empty();
+                let test = has_test.then(|| parquet_file::open(&files.test, known, bytes)).transpose()?;
                 let class_names = train.class_names;
                 Ok(Opened { class_names, train: train.reader, test: test.map(|test| test.reader), notes: Vec::new() })
             }

@@ -3,22 +3,25 @@
 use super::{
     cifar_archive::label_of,
     parquet_claims::{self, Chunk},
+    shared_file::Shared,
 };
 use crate::{
     Error, Known, Result, guard, regular_file,
-    stored::{Data, PIECE, Reader, Stored},
+    stored::{Data, Reader, Rows, Stored},
 };
 use parquet::{
     basic::{Compression, Type as Physical},
     column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader},
     data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type},
     errors::ParquetError,
-    file::reader::{FileReader, RowGroupReader, SerializedFileReader},
+    file::reader::{FileReader, SerializedFileReader},
 };
 use serde_json::Value as Json;
 use std::{
+    fmt,
     fs::File,
     io::{Read, Seek, SeekFrom},
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -49,29 +52,64 @@ pub(crate) struct Opened {
     pub(crate) class_names: Option<Vec<String>>,
 }
 
+/// Whether images are read with their labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bytes {
+    /// They are about to be decoded.
+    Read,
+    /// It is enough to know where they are.
+    Left,
+}
+
 /// Opens the files of one split, one after another. `known` says which data set it is, if that is known.
-pub(crate) fn open(files: &[PathBuf], known: Option<Known>) -> Result<Opened> {
+pub(crate) fn open(files: &[PathBuf], known: Option<Known>, bytes: Bytes) -> Result<Opened> {
     let opened: Vec<ParquetFile> = files.iter().map(|path| ParquetFile::open(path, known)).collect::<Result<_>>()?;
     let names: Vec<_> = opened.iter().map(ParquetFile::class_names).collect();
     let class_names = known.map(Known::class_names).or_else(|| names.into_iter().flatten().next());
     let classes = class_names.as_ref().map_or(MAX_CLASSES, Vec::len);
     let total = opened.iter().map(|file| file.rows).sum();
     let pieces = opened.into_iter().flat_map(move |file| {
-        let groups = file.reader.num_row_groups();
-        let mut rows = Rows { file, classes, groups: 0..groups, first: 0, ready: Vec::new().into_iter() };
-        std::iter::from_fn(move || rows.next_piece().transpose())
+        let groups = file.firsts.len();
+        let mut listed = Listed { file: Arc::new(file), classes, bytes, groups: 0..groups, row: 0, open: None };
+        std::iter::from_fn(move || listed.next_piece().transpose())
     });
     Ok(Opened { reader: Reader { total, pieces: Box::new(pieces) }, class_names })
 }
 
 /// One opened file, its columns found.
 struct ParquetFile {
-    path: Arc<PathBuf>,
-    file: File,
-    reader: SerializedFileReader<File>,
+    path: PathBuf,
+    file: Shared,
+    reader: SerializedFileReader<Shared>,
     rows: u64,
+    /// The first row of each row group.
+    firsts: Vec<usize>,
     images: Column,
     labels: Column,
+}
+
+impl fmt::Debug for ParquetFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ParquetFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Rows for ParquetFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn image(&self, row: usize) -> Result<ByteArray> {
+        let group = self.firsts.partition_point(|&first| first <= row) - 1;
+        let part = format!("row {row} (from 0)");
+        let image = guarded(|| {
+            let mut images = self.image_column(group)?;
+            images.skip_records(row - self.firsts[group])?;
+            read_column(&mut images, 1)
+        });
+        let image = image.map_err(|error| corrupt(&self.path, &part, &error))?.pop().flatten();
+        image.ok_or_else(|| Error::Row { path: self.path.clone(), row, problem: self.no_image() })
+    }
 }
 
 /// A column that is read.
@@ -80,28 +118,90 @@ struct Column {
     name: String,
 }
 
-/// The images of a file, a row group after another.
-struct Rows {
-    file: ParquetFile,
-    classes: usize,
-    groups: std::ops::Range<usize>,
-    /// The row that the next group begins with.
-    first: usize,
-    ready: std::vec::IntoIter<Stored>,
+/// The labels of a row group.
+enum Labels {
+    Int32(ColumnReaderImpl<Int32Type>),
+    Int64(ColumnReaderImpl<Int64Type>),
 }
 
-impl Rows {
-    fn next_piece(&mut self) -> Result<Option<Vec<Stored>>> {
-        loop {
-            let piece: Vec<Stored> = self.ready.by_ref().take(PIECE).collect();
-            if !piece.is_empty() {
-                return Ok(Some(piece));
+impl Labels {
+    fn read(&mut self, count: usize) -> Result<Vec<Option<i64>>, ParquetError> {
+        match self {
+            Self::Int32(labels) => {
+                Ok(read_column(labels, count)?.into_iter().map(|label| label.map(i64::from)).collect())
             }
-            let Some(group) = self.groups.next() else { return Ok(None) };
-            let read = self.file.read_group(group, self.first, self.classes)?;
-            self.first += read.len();
-            self.ready = read.into_iter();
+            Self::Int64(labels) => read_column(labels, count),
         }
+    }
+}
+
+/// The columns of a row group, and how many rows of it are yet to be read.
+struct Group {
+    /// For messages.
+    part: String,
+    images: Option<ColumnReaderImpl<ByteArrayType>>,
+    labels: Labels,
+    left: usize,
+}
+
+/// The images of a file, a piece after another: memory holds one piece.
+struct Listed {
+    file: Arc<ParquetFile>,
+    classes: usize,
+    bytes: Bytes,
+    groups: Range<usize>,
+    /// The next row.
+    row: usize,
+    open: Option<Group>,
+}
+
+/// Images of a piece: those that are read are all in memory.
+const PIECE: usize = 256;
+
+impl Listed {
+    fn next_piece(&mut self) -> Result<Option<Vec<Stored>>> {
+        let file = Arc::clone(&self.file);
+        let mut group = match self.open.take() {
+            Some(group) => group,
+            None => match self.groups.next() {
+                Some(group) => file.open_group(group, self.bytes)?,
+                None => return Ok(None),
+            },
+        };
+        let count = group.left.min(PIECE);
+        let read = guarded(|| {
+            let images = group.images.as_mut().map(|images| read_column(images, count)).transpose()?;
+            Ok((images, group.labels.read(count)?))
+        });
+        let (images, labels) = read.map_err(|error| corrupt(&file.path, &group.part, &error))?;
+        let images_read = images.as_ref().map_or(count, Vec::len);
+        if (images_read, labels.len()) != (count, count) {
+            let read = count + self.row - group.left;
+            return Err(file.corrupt(format!(
+                "{}: {images_read} images and {} labels where {count} are told, up to row {read}",
+                group.part,
+                labels.len()
+            )));
+        }
+        let mut images = images.into_iter().flatten();
+        let first = self.row;
+        let stored = labels.into_iter().enumerate().map(|(offset, label)| {
+            let row = first + offset;
+            let wrong = |problem| Error::Row { path: file.path.clone(), row, problem };
+            let label = label.ok_or_else(|| wrong(format!("{} is null", file.labels.name)))?;
+            let label = label_of(label, self.classes).map_err(wrong)?;
+            let bytes = match self.bytes {
+                Bytes::Read => Some(images.next().flatten().ok_or_else(|| wrong(file.no_image()))?),
+                Bytes::Left => None,
+            };
+            Ok(Stored { data: Data::Row { file: Arc::clone(&file) as Arc<dyn Rows>, row, bytes }, label })
+        });
+        let piece = stored.collect::<Result<Vec<_>>>()?;
+        self.row += count;
+        group.left -= count;
+        self.open = (group.left > 0).then_some(group);
+        // A group may have no rows.
+        if piece.is_empty() { self.next_piece() } else { Ok(Some(piece)) }
     }
 }
 
@@ -111,21 +211,25 @@ impl ParquetFile {
         let length = check_ends(path, &mut file)?;
         let claims = parquet_claims::check_footer(&mut file, length);
         claims.map_err(|problem| Error::Corrupt { path: path.into(), problem })?;
-        let io = |source| Error::Io { path: path.into(), source };
-        file.rewind().map_err(io)?;
-        let again = file.try_clone().map_err(io)?;
+        let file = Shared::new(file, length);
         let reader =
-            guarded(|| SerializedFileReader::new(file)).map_err(|error| corrupt(path, "its footer", &error))?;
+            guarded(|| SerializedFileReader::new(file.clone())).map_err(|error| corrupt(path, "its footer", &error))?;
         let images = find_column(path, &reader, &IMAGES, &[Physical::BYTE_ARRAY], "its images")?;
         let labels = find_column(path, &reader, labels(known), &[Physical::INT64, Physical::INT32], "their labels")?;
-        let mut opened = Self { path: Arc::new(path.into()), file: again, reader, rows: 0, images, labels };
+        let mut opened = Self { path: path.into(), file, reader, rows: 0, firsts: Vec::new(), images, labels };
         opened.rows = opened.check_rows()?;
+        let mut first = 0;
+        for group in opened.reader.metadata().row_groups() {
+            opened.firsts.push(first);
+            // The numbers have been checked above.
+            first += group.num_rows() as usize;
+        }
         opened.check_column_places(length)?;
         Ok(opened)
     }
 
     fn corrupt(&self, problem: String) -> Error {
-        Error::Corrupt { path: self.path.to_path_buf(), problem }
+        Error::Corrupt { path: self.path.clone(), problem }
     }
 
     /// How many rows the file has, if its parts agree on that.
@@ -154,7 +258,7 @@ impl ParquetFile {
                 let chunk = self.chunk(group, column)?;
                 if chunk.end > length {
                     return Err(Error::Truncated {
-                        path: self.path.to_path_buf(),
+                        path: self.path.clone(),
                         found: length,
                         expected: format!(
                             "but its footer says that column `{}` ends at byte {}",
@@ -166,7 +270,7 @@ impl ParquetFile {
                     chunk.codec,
                     Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_)
                 ) {
-                    return Err(Error::Codec { path: self.path.to_path_buf(), codec: chunk.codec.to_string() });
+                    return Err(Error::Codec { path: self.path.clone(), codec: chunk.codec.to_string() });
                 }
             }
         }
@@ -191,31 +295,29 @@ impl ParquetFile {
         Ok(Chunk { start, end, codec: meta.compression(), rows })
     }
 
-    /// The images of a row group, `first` of them before it.
-    fn read_group(&mut self, group: usize, first: usize, classes: usize) -> Result<Vec<Stored>> {
+    /// The columns of a row group.
+    fn open_group(&self, group: usize, bytes: Bytes) -> Result<Group> {
         let part = format!("row group {group} (from 0)");
         for column in [&self.images, &self.labels] {
             let chunk = self.chunk(group, column)?;
-            let pages = parquet_claims::check_pages(&mut &self.file, chunk);
+            let pages = parquet_claims::check_pages(&mut self.file.at(0), chunk);
             pages.map_err(|problem| self.corrupt(format!("column `{}` of {part}: {problem}", column.name)))?;
         }
-        let (images, labels) = guarded(|| {
-            let group = self.reader.get_row_group(group)?;
-            Ok((self.images(&*group)?, self.labels(&*group)?))
-        })
-        .map_err(|error| corrupt(&self.path, &part, &error))?;
-        if images.len() != labels.len() {
-            return Err(self.corrupt(format!("{part}: {} images but {} labels", images.len(), labels.len())));
-        }
-        let stored = images.into_iter().zip(labels).enumerate().map(|(offset, (image, label))| {
-            let row = first + offset;
-            let wrong = |problem| Error::Row { path: self.path.to_path_buf(), row, problem };
-            let label = label.ok_or_else(|| wrong(format!("{} is null", self.labels.name)))?;
-            let label = label_of(label, classes).map_err(wrong)?;
-            let bytes = image.ok_or_else(|| wrong(self.no_image()))?;
-            Ok(Stored { data: Data::Encoded { file: Arc::clone(&self.path), row, bytes }, label })
+        let columns = guarded(|| {
+            let images = (bytes == Bytes::Read).then(|| self.image_column(group)).transpose()?;
+            let labels = match self.reader.get_row_group(group)?.get_column_reader(self.labels.place)? {
+                ColumnReader::Int32ColumnReader(labels) => Labels::Int32(labels),
+                labels => Labels::Int64(get_typed_column_reader(labels)),
+            };
+            Ok((images, labels))
         });
-        stored.collect()
+        let (images, labels) = columns.map_err(|error| corrupt(&self.path, &part, &error))?;
+        let left = self.reader.metadata().row_group(group).num_rows() as usize;
+        Ok(Group { part, images, labels, left })
+    }
+
+    fn image_column(&self, group: usize) -> Result<ColumnReaderImpl<ByteArrayType>, ParquetError> {
+        Ok(get_typed_column_reader(self.reader.get_row_group(group)?.get_column_reader(self.images.place)?))
     }
 
     /// What is wrong where an image is null.
@@ -232,20 +334,6 @@ impl ParquetFile {
         format!("{} is null", self.images.name)
     }
 
-    fn images(&self, group: &dyn RowGroupReader) -> Result<Vec<Option<ByteArray>>, ParquetError> {
-        let column = group.get_column_reader(self.images.place)?;
-        read_column::<ByteArrayType>(get_typed_column_reader(column))
-    }
-
-    fn labels(&self, group: &dyn RowGroupReader) -> Result<Vec<Option<i64>>, ParquetError> {
-        match group.get_column_reader(self.labels.place)? {
-            ColumnReader::Int32ColumnReader(column) => {
-                Ok(read_column::<Int32Type>(column)?.into_iter().map(|label| label.map(i64::from)).collect())
-            }
-            column => read_column::<Int64Type>(get_typed_column_reader(column)),
-        }
-    }
-
     /// The classes' names, as Python's `datasets` keeps them in the file.
     fn class_names(&self) -> Option<Vec<String>> {
         let pairs = self.reader.metadata().file_metadata().key_value_metadata()?;
@@ -257,16 +345,16 @@ impl ParquetFile {
     }
 }
 
-/// All values of a column without lists, its nulls as `None`.
-fn read_column<T: DataType>(mut column: ColumnReaderImpl<T>) -> Result<Vec<Option<T::T>>, ParquetError> {
+/// The next `count` values of a column without lists, its nulls as `None`; fewer if it ends before.
+fn read_column<T: DataType>(column: &mut ColumnReaderImpl<T>, count: usize) -> Result<Vec<Option<T::T>>, ParquetError> {
     let mut rows = Vec::new();
     let (mut levels, mut values) = (Vec::new(), Vec::new());
-    loop {
+    while rows.len() < count {
         levels.clear();
         values.clear();
-        let (records, found, read) = column.read_records(PIECE, Some(&mut levels), None, &mut values)?;
+        let (records, found, read) = column.read_records(count - rows.len(), Some(&mut levels), None, &mut values)?;
         if records == 0 {
-            return Ok(rows);
+            break;
         }
         let mut values = values.drain(..);
         if found == records {
@@ -276,6 +364,7 @@ fn read_column<T: DataType>(mut column: ColumnReaderImpl<T>) -> Result<Vec<Optio
             rows.extend(levels[..read].iter().map(|&level| if level == present { values.next() } else { None }));
         }
     }
+    Ok(rows)
 }
 
 /// Whether the file begins and ends as a parquet file does: the end is what a broken-off copy lacks. Its length in bytes.
@@ -311,7 +400,7 @@ fn check_ends(path: &Path, file: &mut File) -> Result<u64> {
 /// The first of these columns that is there in one of these types.
 fn find_column(
     path: &Path,
-    reader: &SerializedFileReader<File>,
+    reader: &SerializedFileReader<Shared>,
     names: &[&str],
     types: &[Physical],
     what: &'static str,

@@ -8,8 +8,9 @@
 //! Images are read where they lie in the shards, which are not unpacked.
 
 use crate::{
-    Error, Result, regular_file,
-    stored::{Data, MAX_IMAGE_FILE, Stored},
+    Error, Result,
+    regular_file::{self, Stamp},
+    stored::{Data, MAX_IMAGE_FILE, Stored, Whole},
 };
 use std::{
     io::{BufReader, Read},
@@ -31,9 +32,10 @@ pub(crate) fn list(path: &Path) -> Result<Vec<Stored>> {
     let corrupt = |problem: String| Error::Corrupt { path: path.into(), problem };
     let damaged = |error: std::io::Error| corrupt(error.to_string());
     let file = regular_file::open(path, u64::MAX)?;
-    let length = file.metadata().map_err(|source| Error::Io { path: path.into(), source })?.len();
+    let metadata = file.metadata().map_err(|source| Error::Io { path: path.into(), source })?;
+    let length = metadata.len();
     let mut archive = tar::Archive::new(BufReader::new(file));
-    let shard = Arc::new(path.to_owned());
+    let shard = Arc::new(Whole { path: path.to_owned(), stamp: Some(Stamp::from(&metadata)) });
     let mut images = Vec::new();
     let mut sample = Sample::default();
     let mut last = 0;
