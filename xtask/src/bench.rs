@@ -19,6 +19,8 @@ pub(crate) enum Bench {
     Epoch,
     /// Making batches, when they are asked for and ahead
     Batches,
+    /// Batches of images that stay in the files of the folder named after `--`; with --pytorch torchvision's too
+    Data,
 }
 
 /// What is measured in turns with it.
@@ -36,14 +38,15 @@ impl Bench {
             Self::Loss => "bench_loss",
             Self::Epoch => "bench_epoch",
             Self::Batches => "bench_batches",
+            Self::Data => "bench_data",
         }
     }
 }
 
 /// Builds a benchmark, for the device that `args` ask for, and runs it with them.
 pub(crate) fn run(bench: Bench, beside: Beside, args: &[OsString]) -> Result<()> {
-    if beside == Beside::PyTorch && !matches!(bench, Bench::Step | Bench::Loss) {
-        bail!("--pytorch is for `step` and `loss`: the others have nothing of PyTorch's beside them");
+    if beside == Beside::PyTorch && !matches!(bench, Bench::Step | Bench::Loss | Bench::Data) {
+        bail!("--pytorch is for `step`, `loss` and `data`: the others have nothing of PyTorch's beside them");
     }
     let example = bench.example();
     // Of the workspace and not of its package, so that the dependencies are those that takd was built with.
@@ -66,18 +69,21 @@ pub(crate) fn run(bench: Bench, beside: Beside, args: &[OsString]) -> Result<()>
     cargo::run_and_exit(&program, command.args(args))
 }
 
+/// What the scripts of PyTorch import.
+const MODULES: &str = "torch, torchvision, numpy";
+
 /// A Python of its own with PyTorch, in the target folder, and for a GPU with Liger-Kernel; set up the first time.
 fn python_with_pytorch(feature: Option<&str>) -> Result<PathBuf> {
     let folder = cargo::target_folder()?.join("pytorch");
     let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
-    if !imports(&python, "torch, numpy") {
+    if !imports(&python, MODULES) {
         eprintln!("setting up PyTorch in {} (once, some GB from PyPI on Linux)", folder.display());
         let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status();
         if !made.context("cannot start python3, which --pytorch needs")?.success() {
             bail!("python3 -m venv {} failed; --pytorch needs Python with its venv module", folder.display());
         }
-        install(&python, &["torch", "numpy"])?;
-        if !imports(&python, "torch, numpy") {
+        install(&python, &["torch", "torchvision", "numpy"])?;
+        if !imports(&python, MODULES) {
             bail!("PyTorch could not be installed; try again, or without --pytorch");
         }
     }

@@ -60,7 +60,8 @@ Examples:
   cargo xtask bench epoch
   cargo xtask bench step --pytorch -- --mode train plane2 resnet20
   cargo xtask bench step --pytorch -- --memory
-  cargo xtask bench loss --pytorch -- 128x10 1024x32000";
+  cargo xtask bench loss --pytorch -- 128x10 1024x32000
+  cargo xtask bench data --pytorch -- imagenet/val";
 
 const EMULATE_EXAMPLES: &str = "\
 The device is slow and exact about mistakes: an access out of bounds or to released memory, a barrier that not all threads
