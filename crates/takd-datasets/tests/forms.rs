@@ -221,6 +221,50 @@ fn damaged_files_of_every_form_are_refused_and_named() {
 }
 
 #[test]
+fn images_of_all_classes_together_have_their_classes_in_a_list() {
+    let lists = [
+        // ILSVRC as Kaggle packs it; the list is far above.
+        (
+            "ILSVRC/Data/CLS-LOC",
+            "LOC_val_solution.csv",
+            "ImageId,PredictionString\n0,dogs 1 1 5 5\n1,cats 1 1 2 2 cats 3 3 4 4\n2,cats 0 0 1 1\n",
+        ),
+        ("tiny", "tiny/val/val_annotations.txt", "2.png\tcats\t0\t0\n0.png\tdogs\t0\t0\n1.png\tcats\t0\t0\n"),
+        ("caffe", "caffe/val.txt", "0.png 1\n1.png 0\n2.png 0\n"),
+        ("tensorflow", "tensorflow/imagenet_2012_validation_synset_labels.txt", "dogs\ncats\ncats\n"),
+    ];
+    for (place, list, content) in lists {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join(place);
+        class_folders(&place.join("train"), &[("cats", 2), ("dogs", 2)]);
+        // Images of a third split, whose classes nobody tells.
+        class_folders(&place.join("test"), &[("images", 2)]);
+        class_folders(&place.join("val"), &[("images", 3)]);
+        let list = dir.path().join(list);
+        fs::write(&list, content).unwrap();
+        let open = || {
+            let data: DatasetRef = place.to_str().unwrap().parse().unwrap();
+            load(&data.name, &Sources::default().with(&data).unwrap(), &mut |_| {})
+        };
+        let data = open().unwrap();
+        assert_eq!(
+            (data.card.class_names.as_slice(), data.test.labels()),
+            (&["cats".into(), "dogs".into()][..], &[1, 0, 0][..])
+        );
+        let notes = data.card.notes.join("\n");
+        assert!(notes.contains(&list.display().to_string()) && notes.contains("test were left out"), "{notes}");
+        for (wrong, problem) in [
+            (content.replacen("dogs", "wolves", 1).replacen(" 1\n", " 7\n", 1), "none of the 2 classes"),
+            (content.lines().skip(2).collect::<Vec<_>>().join("\n"), "list"),
+        ] {
+            fs::write(&list, wrong).unwrap();
+            let error = open().unwrap_err().to_string();
+            assert!(error.contains(problem) && error.contains(&list.display().to_string()), "{error}");
+        }
+    }
+}
+
+#[test]
 fn check_finds_copies_and_what_cannot_be_decoded_and_counts_classes() {
     let dir = tempfile::tempdir().unwrap();
     class_folders(&dir.path().join("train"), &[("cats", 4), ("dogs", 3)]);

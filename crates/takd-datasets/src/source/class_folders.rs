@@ -1,5 +1,6 @@
-//! Folders of classes: `train/<class>/…` and `val/<class>/…`, or classes alone.
+//! Folders of classes: `train/<class>/…` and `val/<class>/…`, or `val/…` with a list of the classes; or classes alone.
 
+use super::class_list;
 use crate::{
     Error, Result, Split,
     regular_file::Stamp,
@@ -26,6 +27,10 @@ pub(crate) struct ClassFolders {
     pub(crate) train: PathBuf,
     /// Nothing if the test images are yet to be set aside.
     pub(crate) test: Option<PathBuf>,
+    /// What says the classes of the test images, if their folder has no folders of classes.
+    list: Option<PathBuf>,
+    /// Other folders with images: of a third split, or without classes.
+    left_out: Vec<PathBuf>,
 }
 
 /// What is in them.
@@ -47,23 +52,26 @@ pub(crate) fn find(place: &Path) -> Result<Option<ClassFolders>> {
             .find_map(|name| folders.iter().find(|folder| folder.to_lowercase() == *name))
             .map(|name| place.join(name))
     };
-    let holds_classes = |folder: &PathBuf| Ok::<_, Error>(!self::folders(folder)?.is_empty());
     if let Some(train) = named(&TRAIN) {
-        if !holds_classes(&train)? {
+        if self::folders(&train)?.is_empty() {
             return Ok(None);
         }
-        for name in TEST {
-            if let Some(test) = named(&[name])
-                && holds_classes(&test)?
-            {
-                return Ok(Some(ClassFolders { train, test: Some(test) }));
+        let mut found = ClassFolders { train, test: None, list: None, left_out: Vec::new() };
+        for test in TEST.iter().filter_map(|name| named(&[name])) {
+            let list = class_list::find(&test);
+            // Tiny ImageNet has all images of a split in a folder of this name.
+            let holds_classes = || Ok::<_, Error>(self::folders(&test)?.iter().any(|name| name != "images"));
+            if found.test.is_none() && (list.is_some() || holds_classes()?) {
+                found = ClassFolders { test: Some(test), list, ..found };
+            } else if holds_image(&test, 0)? {
+                found.left_out.push(test);
             }
         }
-        return Ok(Some(ClassFolders { train, test: None }));
+        return Ok(Some(found));
     }
     for folder in &folders {
         if holds_image(&place.join(folder), 0)? {
-            return Ok(Some(ClassFolders { train: place.to_owned(), test: None }));
+            return Ok(Some(ClassFolders { train: place.to_owned(), test: None, list: None, left_out: Vec::new() }));
         }
     }
     Ok(None)
@@ -97,7 +105,16 @@ pub(crate) fn list(folders: &ClassFolders) -> Result<Contents> {
             });
         }
     }
-    if let Some(test) = &folders.test {
+    if let (Some(test), Some(list)) = (&folders.test, &folders.list) {
+        let mut images = Vec::new();
+        walk(test, 0, 0, &mut images, &mut Others::default())?;
+        if images.is_empty() {
+            return Err(Error::NoImages { split: Split::Test });
+        }
+        class_list::label(list, &mut images, &contents.class_names)?;
+        contents.notes.push(format!("the classes of its {} images are those of {}", Split::Test, list.display()));
+        contents.test = Some(images);
+    } else if let Some(test) = &folders.test {
         let mut images = Vec::new();
         let classes = self::folders(test)?;
         for class in &classes {
@@ -122,6 +139,8 @@ pub(crate) fn list(folders: &ClassFolders) -> Result<Contents> {
         }
         contents.test = Some(images);
     }
+    let left_out = folders.left_out.iter().map(|folder| format!("the images in {} were left out", folder.display()));
+    contents.notes.extend(left_out);
     contents.notes.extend(others.note());
     Ok(contents)
 }

@@ -5,11 +5,12 @@
 //! CIFAR        cifar-10-python.tar.gz, cifar-10-batches-bin/, …, as its authors give it
 //! IDX          train-images-idx3-ubyte, …, as MNIST has it
 //! shards       {train,test}*.tar, WebDataset
-//! folders      train/<class>/*.jpg and val/<class>/*.jpg; <class>/*.jpg alone
+//! folders      train/<class>/*.jpg and val/<class>/*.jpg, or val/*.jpg and a list; <class>/*.jpg alone
 //! ```
 
 mod cifar_archive;
 mod class_folders;
+mod class_list;
 mod idx;
 mod parquet_claims;
 mod parquet_file;
