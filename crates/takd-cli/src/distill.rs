@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// The networks, the first alone, each other one taught by the one before it
     #[arg(required = true, value_name = "PATH")]
     path: Vec<String>,
-    /// What all of them are trained on: cifar10, cifar100, shapes10, shapes100, or the file or folder of your own images, such as
+    /// What all of them are trained on: cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100, or the file or folder of your own images, such as
     /// one with a folder for each class
     #[arg(long, default_value = "cifar10", value_name = "NAME|PATH")]
     data: DatasetRef,

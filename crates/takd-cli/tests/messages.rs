@@ -39,7 +39,7 @@ fn wrong_values_are_refused_in_words_that_say_what_is_right() {
         (&["--device", "gpu"], "an NVIDIA GPU is `cuda`, an Apple GPU is `metal`"),
         (&["--device", "mps"], "an Apple GPU is `metal`"),
         (&["--jobs", "many"], "a whole number of 1 or more, as in 4"),
-        (&["--data", "mnist"], "the known ones are cifar10, cifar100, shapes10, shapes100"),
+        (&["--data", "svhn"], "the known ones are cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100"),
     ];
     for (flags, expected) in refused {
         let out = folder();

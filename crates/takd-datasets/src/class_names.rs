@@ -19,6 +19,12 @@ pub(crate) const CIFAR100: [&str; 100] = [
     "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
 ];
 
+/// With `-` for `/` and spaces, which names of folders cannot have.
+#[rustfmt::skip]
+pub(crate) const FASHION_MNIST: [&str; 10] = [
+    "t-shirt-top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
+];
+
 /// The drawn shapes; `drawn::forms` draws them by their places in this list.
 pub(crate) const SHAPES: [&str; 10] =
     ["disc", "ring", "square", "frame", "triangle", "cross", "bar", "crescent", "ell", "tee"];

@@ -11,7 +11,7 @@ pub(crate) fn between(name: Known, train: &Images, test: &Images, measured: &Nor
     let mut notes = Vec::new();
     for (split, images, expected) in [(Split::Train, train, known.train), (Split::Test, test, known.test)] {
         if images.len() == expected {
-            notes.extend(unbalanced(name, split, images));
+            notes.extend(known.is_balanced.then(|| unbalanced(name, split, images)).flatten());
         } else {
             let found = images.len();
             notes.push(format!("the {split} split has {found} images, and that of {name} has {expected}"));
@@ -28,7 +28,7 @@ pub(crate) fn between(name: Known, train: &Images, test: &Images, measured: &Nor
     notes
 }
 
-/// CIFAR's classes are of equal sizes in both splits.
+/// Whether the classes are not of equal sizes in a split.
 fn unbalanced(name: Known, split: Split, images: &Images) -> Option<String> {
     let mut sizes = vec![0; name.classes()];
     for &label in images.labels() {

@@ -4,13 +4,19 @@ use crate::Known;
 
 /// The hub's repository of the data set.
 pub(crate) fn repository(known: Known) -> String {
-    format!("uoft-cs/{known}")
+    match known {
+        Known::Mnist => "ylecun/mnist".into(),
+        Known::FashionMnist => "zalando-datasets/fashion_mnist".into(),
+        _ => format!("uoft-cs/{known}"),
+    }
 }
 
 /// The folder within that repository that holds the parquet files.
 pub(crate) fn folder(known: Known) -> &'static str {
     match known {
         Known::Cifar100 => "cifar100",
+        Known::Mnist => "mnist",
+        Known::FashionMnist => "fashion_mnist",
         _ => "plain_text",
     }
 }

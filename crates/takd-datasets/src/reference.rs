@@ -97,8 +97,8 @@ mod tests {
         let error = "cifar11".parse::<DatasetRef>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "there is no data set `cifar11`, and no file or folder of that name: the known ones are cifar10, cifar100, shapes10, \
-             shapes100"
+            "there is no data set `cifar11`, and no file or folder of that name: the known ones are cifar10, cifar100, \
+             mnist, fashion-mnist, shapes10, shapes100"
         );
     }
 

@@ -265,7 +265,7 @@ impl Source {
         let known = name.known();
         let size = match (name.fit(), known) {
             (Some(fit), _) => Size::Scaled(fit),
-            (None, Some(_)) => Size::Exactly(USUAL_SIDE),
+            (None, Some(known)) => Size::Exactly(known.side()),
             (None, None) => Size::Own,
         };
         let parts = match self.read(found, known, size, progress)? {

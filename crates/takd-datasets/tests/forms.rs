@@ -61,6 +61,18 @@ fn known_data_sets_are_found_below_a_folder_in_the_form_of_their_authors() {
     fs::copy(written("cifar-10-python.tar.gz"), dir.path().join("cifar10/cifar-10-python.tar.gz")).unwrap();
     let data = common::load_from(dir.path(), takd_datasets::Known::Cifar10).unwrap();
     assert_eq!(*data.train.image(3).unwrap(), expected(3, false, 32, 3));
+
+    // As torchvision leaves it, for one of the two that come so.
+    let raw = dir.path().join("fashion-mnist/raw");
+    fs::create_dir_all(&raw).unwrap();
+    for file in fs::read_dir(written("idx")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), raw.join(file.file_name())).unwrap();
+    }
+    let data = common::load_from(dir.path(), takd_datasets::Known::FashionMnist).unwrap();
+    assert_eq!((data.card.height, &*data.card.class_names[9]), (28, "ankle-boot"));
+    assert_eq!(data.card.notes[0], "the train split has 4 images, and that of fashion-mnist has 60000");
+    assert!(common::load_from(dir.path(), takd_datasets::Known::Mnist).is_err());
 }
 
 /// Writes an image for each class and number.

@@ -53,7 +53,7 @@ Exit status: 0; 1 if an image cannot be decoded or is among the training and the
 /// Which data set, and where it is looked for.
 #[derive(clap::Args)]
 struct Which {
-    /// cifar10, cifar100, shapes10, shapes100, or the file or folder of your own images
+    /// cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100, or the file or folder of your own images
     #[arg(value_name = "NAME|PATH")]
     data: DatasetRef,
     #[command(flatten)]

@@ -27,8 +27,13 @@ struct Pair {
     labels: PathBuf,
 }
 
-/// The files in a folder, if they are there: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte.gz`, …
+/// The files in a folder, if they are there: `train-images-idx3-ubyte`, `t10k-labels-idx1-ubyte.gz`, …; or in `raw/` below it, where
+/// torchvision puts them.
 pub(crate) fn find(folder: &Path) -> Option<Idx> {
+    find_in(folder).or_else(|| find_in(&folder.join("raw")))
+}
+
+fn find_in(folder: &Path) -> Option<Idx> {
     let file = |stem: &str, kind: &str| {
         let names =
             ["-", "."].into_iter().flat_map(|dash| ["", ".gz"].map(|end| format!("{stem}{dash}{kind}-ubyte{end}")));

@@ -95,6 +95,11 @@ pub(crate) fn find_known(known: Known, folder: &Path) -> Result<Lookup> {
         if let Some(cifar) = cifar_archive::find(known, &place) {
             return Ok(Lookup::Found(Found { place: cifar.place().to_owned(), form: Form::Cifar(cifar) }));
         }
+        if matches!(known, Known::Mnist | Known::FashionMnist)
+            && let Some(idx) = idx::find(&place)
+        {
+            return Ok(Lookup::Found(Found { place, form: Form::Idx(idx) }));
+        }
         match in_folder(&place)? {
             Lookup::Missing(found) => looked.extend(found),
             // Images of one split alone are not all of a known data set.
