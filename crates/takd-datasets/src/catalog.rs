@@ -11,7 +11,8 @@ use std::{
 ///
 /// A card is kept in a folder as JSON once its data set was loaded, and given from there as long as the source's files have the
 /// same names, sizes and times of writing; also if the source is gone. So plans and tables of what is finished need no images,
-/// nor the time to decode them. Data are loaded when they are first asked for, once, and shared.
+/// nor the time to decode them. The pixels of images that were scaled are kept beside it, so that they are decoded once. Data are
+/// loaded when they are first asked for, once, and shared.
 ///
 /// Any number of threads may ask at the same time; those that ask for a data set that another one loads wait for it. They must
 /// not be tasks of one rayon pool: a task that waits within its own loop might be given another that waits for it.
@@ -134,11 +135,14 @@ impl Catalog {
             Some(card) => Some(card.clone()),
             None => kept_cards::find(&self.kept, name, &source)?,
         };
-        let mut loaded = source.load(name, kept.as_ref(), progress)?;
-        let kept = kept_cards::keep(&self.kept, &source, loaded.stamps, &loaded.data.card);
+        let pixels = |card: &Card, split, bytes| kept_cards::find_pixels(&self.kept, &source, card, split, bytes);
+        let mut loaded = source.load(name, kept.as_ref(), &pixels, progress)?;
+        let kept = kept_cards::keep(&self.kept, &source, loaded.stamps, &loaded.data.card).and_then(|()| {
+            if loaded.is_new { kept_cards::keep_pixels(&self.kept, &source, &loaded.data) } else { Ok(()) }
+        });
         if let Err(error) = kept {
             // The data are whole; only the next start is slower.
-            loaded.data.card.notes.push(format!("its card could not be kept: {error}"));
+            loaded.data.card.notes.push(format!("it could not be kept: {error}"));
         }
         if let Some(card) = &entry.card
             && card.checksum != loaded.data.card.checksum

@@ -1,14 +1,16 @@
-//! Cards in a folder: one JSON file for each data set and source.
+//! Cards in a folder: one JSON file for each data set and source; and the pixels of images that took long to decode and scale.
 //!
 //! ```text
-//! cifar10-3f5a….json      { checksum, source, code, stamps, card }
+//! cifar10-3f5a….json            { checksum, source, code, stamps, card }
+//! photos@64-90c1….train.pixels  [n, height, width, 3], bytes; then BLAKE3 of the card's checksum and of them
+//! photos@64-90c1….test.pixels
 //! ```
 //!
 //! The file's name holds a hash of the source. A card is valid if the source's files look as they did when it was made, or if
 //! there are none any more: then it is all that is left to know.
 
 use crate::{
-    Card, DatasetName, Result, drawn,
+    Card, Dataset, DatasetName, Result, Split, drawn,
     source::Stamps,
     sources::{Present, Source},
 };
@@ -84,6 +86,35 @@ pub(crate) fn keep(folder: &Path, source: &Source, stamps: Stamps, card: &Card) 
     }
     takd_store::make_folder(folder)?;
     Ok(takd_store::write_file(&path, &seal::to_json(&kept)?)?)
+}
+
+/// So many bytes of pixels of a split of the data set that a card describes, if they are kept and whole.
+pub(crate) fn find_pixels(folder: &Path, source: &Source, card: &Card, split: Split, bytes: u64) -> Option<Vec<u8>> {
+    let path = pixels_path(folder, &card.name, source, split);
+    let mut pixels = takd_store::read_file(&path, bytes + blake3::OUT_LEN as u64).ok()??;
+    let hash = pixels.split_off(pixels.len().checked_sub(blake3::OUT_LEN)?);
+    (pixels.len() as u64 == bytes && hash == hash_of(card, &pixels).as_bytes()).then_some(pixels)
+}
+
+/// Keeps the pixels of images that were decoded and scaled.
+pub(crate) fn keep_pixels(folder: &Path, source: &Source, data: &Dataset) -> Result<()> {
+    for (split, images) in [(Split::Train, &data.train), (Split::Test, &data.test)] {
+        if let (Some(pixels), true) = (images.pixels(), images.are_stored()) {
+            let kept = [pixels, hash_of(&data.card, pixels).as_bytes()].concat();
+            takd_store::write_file(&pixels_path(folder, &data.card.name, source, split), &kept)?;
+        }
+    }
+    Ok(())
+}
+
+/// Of the pixels and of whose they are: those of another state of the same files have another.
+fn hash_of(card: &Card, pixels: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new_derive_key("takd-datasets kept pixels of a card");
+    hasher.update(card.checksum.as_bytes()).update(pixels).finalize()
+}
+
+fn pixels_path(folder: &Path, name: &DatasetName, source: &Source, split: Split) -> PathBuf {
+    path(folder, name, source).with_extension(format!("{split}.pixels"))
 }
 
 fn read(path: &Path) -> Option<KeptCard> {

@@ -59,7 +59,7 @@ impl Sources {
 /// [`Error::NotFound`] at once, with every place that was looked into, if there is neither data nor network. A file that is
 /// there but damaged is an error that names it; no other source is tried then.
 pub fn load(name: &DatasetName, sources: &Sources, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
-    let loaded = Source::of(name, sources, &Hub::from_env()).load(name, None, progress)?;
+    let loaded = Source::of(name, sources, &Hub::from_env()).load(name, None, &|_, _, _| None, progress)?;
     Ok(loaded.data)
 }
 
@@ -94,10 +94,15 @@ pub(crate) struct Reading {
     pub(crate) memory: Option<u64>,
 }
 
+/// So many bytes of pixels of a split of the data set that a card describes, if they are kept.
+pub(crate) type KeptPixels<'a> = dyn Fn(&Card, Split, u64) -> Option<Vec<u8>> + 'a;
+
 /// A data set, and how the files that it was read from looked before.
 pub(crate) struct Loaded {
     pub(crate) data: Dataset,
     pub(crate) stamps: Stamps,
+    /// Whether images were decoded for it.
+    pub(crate) is_new: bool,
 }
 
 /// What is at a source right now, found without a download.
@@ -182,11 +187,13 @@ impl Source {
         }
     }
 
-    /// Draws, or finds and decodes. With a card that is valid, images that stay in their files are not looked at again.
+    /// Draws, or finds and decodes. With a card that is valid, images that stay in their files are not looked at again, and pixels
+    /// that are kept are taken.
     pub(crate) fn load(
         &self,
         name: &DatasetName,
         card: Option<&Card>,
+        pixels: &KeptPixels<'_>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Loaded> {
         if let (Self::Drawn(drawn), Some(known)) = (self, name.known()) {
@@ -195,17 +202,17 @@ impl Source {
                 Some(fit) => data.scaled(fit)?,
                 None => data,
             };
-            return Ok(Loaded { data, stamps: Stamps::default() });
+            return Ok(Loaded { data, stamps: Stamps::default(), is_new: true });
         }
         let found = self.locate(name, progress)?;
         // Before they are read: what changes meanwhile is seen the next time.
         let stamps = found.stamps()?.unwrap_or_default();
         if let Some(card) = card
-            && let Some(data) = self.unread(name, card, &found, progress)?
+            && let Some(data) = self.unread(name, card, &found, pixels)?
         {
-            return Ok(Loaded { data, stamps });
+            return Ok(Loaded { data, stamps, is_new: false });
         }
-        Ok(Loaded { data: self.decode(name, &found, progress)?, stamps })
+        Ok(Loaded { data: self.decode(name, &found, progress)?, stamps, is_new: true })
     }
 
     fn reading(&self) -> Reading {
@@ -215,50 +222,46 @@ impl Source {
         }
     }
 
-    /// The data set that the card describes, if its training images stay in their files.
+    /// The data set that the card describes, without decoding what is in its files, if it can be had so: images that would fill
+    /// the memory stay there, and the pixels of others may be kept.
     fn unread(
         &self,
         name: &DatasetName,
         card: &Card,
         found: &Found,
-        progress: &mut dyn FnMut(Progress<'_>),
+        pixels: &KeptPixels<'_>,
     ) -> Result<Option<Dataset>> {
-        let bytes = |len: usize| 3 * len as u64 * card.height as u64 * card.width as u64;
+        let size = 3 * card.height as u64 * card.width as u64;
         let memory = self.reading().memory.unwrap_or(USUAL_MEMORY);
-        if bytes(card.train) <= memory {
+        let is_held = |len: usize| len as u64 * size <= memory;
+        let held = |split, len: usize| {
+            if is_held(len) { pixels(card, split, len as u64 * size).map(Some) } else { Some(None) }
+        };
+        let (Some(train_pixels), Some(test_pixels)) = (held(Split::Train, card.train), held(Split::Test, card.test))
+        else {
             return Ok(None);
-        }
+        };
         let Parts { train, test, .. } = split(found, name.known(), Bytes::Left)?;
         let list = |reader: Reader| reader.pieces.collect::<Result<Vec<_>>>().map(|pieces| pieces.concat());
         let (train, test) = (list(train)?, list(test)?);
         // Otherwise some were left out.
         let is_whole = (train.len(), test.len()) == (card.train, card.test);
-        if !is_whole || !train.iter().all(|image| image.data.is_in_file()) {
+        if !is_whole || !train.iter().chain(&test).all(|image| image.data.is_in_file()) {
             return Ok(None);
         }
         let fit = name.fit().unwrap_or(Fit::own(card.height));
-        let stored = |images: Vec<Stored>| {
-            let labels = images.iter().map(|image| image.label).collect();
-            Images::stored(StoredImages::new(images, fit, None), labels)
-        };
-        let test = if bytes(test.len()) > memory {
-            stored(test)
-        } else {
-            let (size, mut bad) = (Size::Scaled(fit), Bad::default());
-            match decode(
-                Reader::of(test),
-                Split::Test,
-                size,
-                memory,
-                &mut bad,
-                &|| Ok(blake3::Hasher::new()),
-                progress,
-            )? {
-                Decoded::Images(images, _) => images,
-                Decoded::NotOneSize => return Ok(None),
+        let images = |pixels: Option<Vec<u8>>, stored: Vec<Stored>| {
+            let labels = stored.iter().map(|image| image.label).collect();
+            let stored = StoredImages::new(stored, fit, None);
+            match pixels {
+                Some(pixels) => {
+                    Ok::<_, Error>(Images::new(pixels, labels, card.height, card.width)?.with_originals(stored))
+                }
+                None => Ok(Images::stored(stored, labels)),
             }
         };
-        Ok(Some(Dataset { card: card.clone(), train: stored(train), test }))
+        let (train, test) = (images(train_pixels, train)?, images(test_pixels, test)?);
+        Ok(Some(Dataset { card: card.clone(), train, test }))
     }
 
     fn decode(&self, name: &DatasetName, found: &Found, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {

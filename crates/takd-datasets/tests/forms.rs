@@ -7,7 +7,7 @@ use common::{pixels, png, rows, write};
 use std::{fs, path::Path};
 use takd_datasets::{
     Augmentation, Batch, BatchConfig, Card, Catalog, Dataset, DatasetRef, Error, Images, Normalization, Result,
-    Sources, batches, batches_ahead, check, epoch_order, load,
+    Sources, Stage, batches, batches_ahead, check, epoch_order, load,
 };
 use takd_rng::Streams;
 
@@ -361,8 +361,54 @@ fn images_that_would_fill_the_memory_stay_in_their_files_and_are_the_same() {
         let catalog = Catalog::new(sources(Some(500)), cards);
         let again = catalog.load(&data.name, &mut |progress| panic!("{progress:?}")).unwrap();
         assert_eq!(again.card, stored.card);
+        assert_eq!(seen(&again.train, held.card.normalization), seen(&held.train, held.card.normalization));
         assert_eq!(seen(&again.test, held.card.normalization), seen(&held.test, held.card.normalization));
     }
+}
+
+#[test]
+fn pixels_of_scaled_images_are_kept_and_damaged_ones_are_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (photos, cards) = (dir.path().join("photos"), dir.path().join("cards"));
+    class_folders(&photos, &[("cats", 8), ("dogs", 8)]);
+    fs::write(photos.join("cats/wide.png"), png(&[7; 90 * 40 * 3], 90, 40)).unwrap();
+    let data: DatasetRef = photos.to_str().unwrap().parse().unwrap();
+    let data = data.scaled("24".parse().unwrap());
+    let sources = Sources::default().with(&data).unwrap();
+    let load = || {
+        let mut decoded = false;
+        let catalog = Catalog::new(sources.clone(), cards.clone());
+        let loaded = catalog.load(&data.name, &mut |progress| decoded |= progress.stage == Stage::Decode).unwrap();
+        (seen(&loaded.train, loaded.card.normalization), loaded.test.clone(), loaded.card.clone(), decoded)
+    };
+    let (train, test, card, decoded) = load();
+    assert!(decoded);
+    let (again, test_again, card_again, decoded) = load();
+    assert!((again, &test_again, card_again) == (train.clone(), &test, card.clone()) && !decoded);
+    // A changed bit, a short file, none: each time all are decoded, and kept anew.
+    let files = || fs::read_dir(&cards).unwrap().map(|entry| entry.unwrap().path());
+    let pixels = || files().find(|path| path.to_str().unwrap().ends_with(".train.pixels")).unwrap();
+    let damages: [&dyn Fn(&Path); 3] = [
+        &|path| {
+            let mut bytes = fs::read(path).unwrap();
+            bytes[99] ^= 1;
+            fs::write(path, bytes).unwrap();
+        },
+        &|path| fs::write(path, "short").unwrap(),
+        &|path| fs::remove_file(path).unwrap(),
+    ];
+    for damage in damages {
+        damage(&pixels());
+        assert!(load() == (train.clone(), test.clone(), card.clone(), true));
+        assert!(!load().3);
+    }
+    // Those of other images are not taken for these.
+    let other = fs::read(pixels()).unwrap();
+    fs::write(photos.join("cats/wide.png"), png(&[9; 90 * 40 * 3], 90, 40)).unwrap();
+    assert!(load().3);
+    fs::write(pixels(), other).unwrap();
+    let (_, _, changed, decoded) = load();
+    assert!(decoded && changed.checksum != card.checksum);
 }
 
 #[test]
