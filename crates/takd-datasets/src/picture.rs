@@ -9,7 +9,7 @@ use crate::{
     resample::{self, Part},
 };
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
-use std::io::Cursor;
+use std::{borrow::Cow, io::Cursor};
 use zune_jpeg::{
     JpegDecoder,
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
@@ -164,12 +164,40 @@ impl Picture {
 fn open_other(bytes: &[u8], format: ImageFormat) -> Result<(Decoder<'_>, (usize, usize), Orientation), String> {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODED);
+    let bytes = if format == ImageFormat::Png { without_packed_notes(bytes) } else { Cow::Borrowed(bytes) };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(undecodable)?;
     let (width, height) = decoder.dimensions();
     let orientation = decoder.orientation().map_err(undecodable)?;
     Ok((Decoder::Other(Box::new(decoder)), (width as usize, height as usize), orientation))
+}
+
+/// A PNG without colour profile and texts, which may be packed: a few bytes of them can unpack to a gigabyte, and nothing of them is
+/// looked at (PNG, third edition, sections 11.3.2 and 11.3.3).
+fn without_packed_notes(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const SIGNATURE: usize = 8;
+    /// A chunk's length and name before its data, and a checksum behind.
+    const FRAME: usize = 12;
+    let mut chunks = Vec::new();
+    let mut at = SIGNATURE;
+    while let Some(&[a, b, c, d, name @ ..]) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let size = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_add(FRAME);
+        let end = at.saturating_add(size).min(bytes.len());
+        chunks.push((name, at..end));
+        at = end;
+    }
+    let is_note = |name: &[u8; 4]| [b"iCCP", b"zTXt", b"iTXt"].contains(&name);
+    if !chunks.iter().any(|(name, _)| is_note(name)) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut kept = bytes[..SIGNATURE].to_vec();
+    for (_, place) in chunks.into_iter().filter(|(name, _)| !is_note(name)) {
+        kept.extend_from_slice(&bytes[place]);
+    }
+    // What was cut within a chunk's length or name stays so.
+    kept.extend_from_slice(&bytes[at.min(bytes.len())..]);
+    Cow::Owned(kept)
 }
 
 /// By zune-jpeg itself: the `image` crate decodes with it too, but never strictly.
@@ -357,6 +385,26 @@ mod tests {
         let part = Part { top: 3, left: 5, height: 13, width: 17 };
         let found = picture().scaled(part, (12, 12), Part::all(12, 12));
         assert_eq!(difference(&found.pixels, &written("views/part.rgb")), 0);
+    }
+
+    #[test]
+    fn profiles_and_texts_of_a_png_are_not_unpacked() {
+        let file = png(&noisy(), ExtendedColorType::Rgb8);
+        let (head, rest) = file.split_at(8 + 25);
+        let chunk = |name: &[u8; 4], data: &[u8]| {
+            let size = (data.len() as u32).to_be_bytes();
+            [&size[..], name, data, &[0; 4]].concat()
+        };
+        // What is said to be packed is not, and the checksums are wrong: who looked at them would say so.
+        for name in [b"iCCP", b"zTXt", b"iTXt"] {
+            let noted = [head, &chunk(name, b"a note\0\0not packed"), rest].concat();
+            assert!(without_packed_notes(&noted) == file);
+            assert!(decoded(&noted).unwrap() == noisy());
+            for end in 0..noted.len() - 16 {
+                assert!(decoded(&noted[..end]).is_err(), "cut to {end} of {} bytes", noted.len());
+            }
+        }
+        assert!(matches!(without_packed_notes(&file), Cow::Borrowed(_)));
     }
 
     #[test]
