@@ -1,5 +1,6 @@
 //! How images of any size are made as large as the others.
 
+use crate::text::serialised_as_text;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -73,19 +74,7 @@ impl FromStr for Fit {
     }
 }
 
-impl TryFrom<String> for Fit {
-    type Error = BadFit;
-
-    fn try_from(text: String) -> Result<Self, BadFit> {
-        text.parse()
-    }
-}
-
-impl From<Fit> for String {
-    fn from(fit: Fit) -> Self {
-        fit.to_string()
-    }
-}
+serialised_as_text!(Fit, BadFit);
 
 /// What was given, and kept here, is no size of images.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

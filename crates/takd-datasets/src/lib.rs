@@ -82,6 +82,7 @@ mod source;
 mod sources;
 mod split;
 mod stored;
+mod text;
 
 pub use batch::{
     Augmentation, BadAugmentation, Batch, BatchConfig, Crop, Mix, Mixed, PlacedImages, RandAugment, batches,

@@ -1,6 +1,6 @@
 //! The names of data sets.
 
-use crate::{BadFit, Fit, Known, MAX_SIDE};
+use crate::{BadFit, Fit, Known, MAX_SIDE, text::serialised_as_text};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -107,19 +107,7 @@ impl FromStr for DatasetName {
     }
 }
 
-impl TryFrom<String> for DatasetName {
-    type Error = BadName;
-
-    fn try_from(name: String) -> Result<Self, BadName> {
-        name.parse()
-    }
-}
-
-impl From<DatasetName> for String {
-    fn from(name: DatasetName) -> Self {
-        name.text
-    }
-}
+serialised_as_text!(DatasetName, BadName);
 
 impl From<Known> for DatasetName {
     fn from(known: Known) -> Self {

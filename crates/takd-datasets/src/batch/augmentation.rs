@@ -1,5 +1,6 @@
 //! What is done to training images, as data: a text that a recipe can hold.
 
+use crate::text::serialised_as_text;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -223,19 +224,7 @@ impl fmt::Display for Augmentation {
     }
 }
 
-impl TryFrom<String> for Augmentation {
-    type Error = BadAugmentation;
-
-    fn try_from(text: String) -> Result<Self, BadAugmentation> {
-        text.parse()
-    }
-}
-
-impl From<Augmentation> for String {
-    fn from(augmentation: Augmentation) -> Self {
-        augmentation.to_string()
-    }
-}
+serialised_as_text!(Augmentation, BadAugmentation);
 
 #[cfg(test)]
 mod tests {
