@@ -1,6 +1,11 @@
 //! Cards without decoding, and each data set decoded once.
 
-use crate::{Card, Dataset, DatasetName, Error, Progress, Result, Sources, hub::Hub, kept_cards, sources::Source};
+use crate::{
+    Card, Dataset, DatasetName, Error, Progress, Result, Sources,
+    hub::Hub,
+    kept_cards::{self, KeptIn},
+    sources::{Loaded, Source},
+};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -135,22 +140,20 @@ impl Catalog {
             Some(card) => Some(card.clone()),
             None => kept_cards::find(&self.kept, name, &source)?,
         };
-        let pixels = |card: &Card, split, bytes| kept_cards::find_pixels(&self.kept, &source, card, split, bytes);
-        let mut loaded = source.load(name, kept.as_ref(), &pixels, progress)?;
-        let kept = kept_cards::keep(&self.kept, &source, loaded.stamps, &loaded.data.card).and_then(|()| {
-            if loaded.is_new { kept_cards::keep_pixels(&self.kept, &source, &loaded.data) } else { Ok(()) }
-        });
+        let kept_in = KeptIn { folder: &self.kept, source: &source };
+        let Loaded { mut data, stamps, new } = source.load(name, kept.as_ref(), &kept_in, progress)?;
+        let kept = new.map_or(Ok(()), |left_out| kept_cards::keep(&self.kept, &source, stamps, &data, left_out));
         if let Err(error) = kept {
             // The data are whole; only the next start is slower.
-            loaded.data.card.notes.push(format!("it could not be kept: {error}"));
+            data.card.notes.push(format!("it could not be kept: {error}"));
         }
         if let Some(card) = &entry.card
-            && card.checksum != loaded.data.card.checksum
+            && card.checksum != data.card.checksum
         {
-            let (expected, found) = (card.checksum.clone(), loaded.data.card.checksum);
+            let (expected, found) = (card.checksum.clone(), data.card.checksum);
             return Err(Error::Changed { name: name.clone(), expected, found });
         }
-        let data = Arc::new(loaded.data);
+        let data = Arc::new(data);
         entry.card.get_or_insert_with(|| data.card.clone());
         entry.data = Some(Arc::clone(&data));
         Ok(data)

@@ -7,6 +7,7 @@ use crate::{
     stored::{Reader, Stored},
 };
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// The size that images of several sizes are scaled to, unless another is asked for: that of CIFAR, for which the networks of the
 /// teacher-assistant paper are made.
@@ -21,7 +22,24 @@ pub(crate) struct Bad {
     /// How many more may be.
     pub(crate) allowed: usize,
     /// What was wrong with those that were.
-    pub(crate) left_out: Vec<String>,
+    pub(crate) problems: Vec<String>,
+    pub(crate) left_out: LeftOut,
+}
+
+/// Images that were left out, by their places in what is listed of their split.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftOut {
+    pub(crate) train: Vec<usize>,
+    pub(crate) test: Vec<usize>,
+}
+
+impl LeftOut {
+    /// The images of a split without them.
+    pub(crate) fn without(places: &[usize], images: Vec<Stored>) -> Vec<Stored> {
+        let mut left_out = places.iter().copied().peekable();
+        let is_kept = |(place, _): &(usize, Stored)| left_out.next_if_eq(place).is_none();
+        images.into_iter().enumerate().filter(is_kept).map(|(_, image)| image).collect()
+    }
 }
 
 /// What came of decoding.
@@ -52,7 +70,7 @@ pub(crate) fn decode(
     let mut kept: Option<Kept> = None;
     let mut labels = Vec::new();
     let mut seen: Option<Seen> = None;
-    let bad_before = bad.left_out.len();
+    let bad_before = bad.problems.len();
     let mut done = 0;
     let total = reader.total;
     let mut report = |done| progress(Progress { stage: Stage::Decode, what: split.as_str(), done, total });
@@ -74,7 +92,7 @@ pub(crate) fn decode(
                 _ => side,
             };
             decoded.par_extend(rest.par_iter().map(|image| decode_one(image, side)));
-            for (image, decoded) in images.iter().zip(decoded) {
+            for (place, (image, decoded)) in (done as usize..).zip(images.iter().zip(decoded)) {
                 match decoded {
                     Ok((picture, own)) => {
                         seen = Some(seen.map_or(own, |seen| seen.and(own)));
@@ -102,8 +120,12 @@ pub(crate) fn decode(
                     }
                     Err(Problem::NotOneSize) if size == Size::Own => return Ok(Decoded::NotOneSize),
                     Err(Problem::NotOneSize) => unreachable!("only images that are kept as they are have one size"),
-                    Err(Problem::Error(error)) if bad.left_out.len() < bad.allowed => {
-                        bad.left_out.push(error.to_string());
+                    Err(Problem::Error(error)) if bad.problems.len() < bad.allowed => {
+                        bad.problems.push(error.to_string());
+                        match split {
+                            Split::Train => bad.left_out.train.push(place),
+                            Split::Test => bad.left_out.test.push(place),
+                        }
                     }
                     Err(Problem::Error(error)) => return Err(error),
                 }
@@ -115,7 +137,7 @@ pub(crate) fn decode(
     let Some(seen) = seen else { return Err(Error::NoImages { split }) };
     let images = match kept {
         Some(Kept::Files(images, mut measured)) => {
-            if bad.left_out.len() > bad_before {
+            if bad.problems.len() > bad_before {
                 // The number of images stands before them in what is hashed.
                 let reader = Reader::of(images);
                 return decode(reader, split, size, memory, bad, before, progress);

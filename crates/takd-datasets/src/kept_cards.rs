@@ -10,9 +10,11 @@
 //! there are none any more: then it is all that is left to know.
 
 use crate::{
-    Card, Dataset, DatasetName, Result, Split, drawn,
+    Card, Dataset, DatasetName, Result, Split,
+    decode::LeftOut,
+    drawn,
     source::Stamps,
-    sources::{Present, Source},
+    sources::{Kept, Present, Source},
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -37,7 +39,30 @@ struct KeptCard {
     code: u32,
     /// How the source's files looked before they were read.
     stamps: Stamps,
+    /// Which images could not be decoded.
+    #[serde(default)]
+    left_out: LeftOut,
     card: Card,
+}
+
+/// What is kept of the data sets of a source in a folder.
+pub(crate) struct KeptIn<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) source: &'a Source,
+}
+
+impl Kept for KeptIn<'_> {
+    fn pixels(&self, card: &Card, split: Split, bytes: u64) -> Option<Vec<u8>> {
+        let path = pixels_path(self.folder, &card.name, self.source, split);
+        let mut pixels = takd_store::read_file(&path, bytes + blake3::OUT_LEN as u64).ok()??;
+        let hash = pixels.split_off(pixels.len().checked_sub(blake3::OUT_LEN)?);
+        (pixels.len() as u64 == bytes && hash == hash_of(card, &pixels).as_bytes()).then_some(pixels)
+    }
+
+    fn left_out(&self, card: &Card) -> LeftOut {
+        let kept = read(&path(self.folder, &card.name, self.source));
+        kept.filter(|kept| kept.card == *card).map_or_else(LeftOut::default, |kept| kept.left_out)
+    }
 }
 
 /// The kept card of this data set from this source, if there is a valid one. What cannot be read as a card counts as none.
@@ -77,27 +102,20 @@ fn is_plausible(card: &Card, name: &DatasetName) -> bool {
     card.name == *name && known && !class_names.is_empty() && [height, width, train, test].iter().all(|&&n| n > 0)
 }
 
-/// Keeps the card, unless it is kept already.
-pub(crate) fn keep(folder: &Path, source: &Source, stamps: Stamps, card: &Card) -> Result<()> {
+/// Keeps the card of a data set that has just been decoded, and pixels that took long.
+pub(crate) fn keep(folder: &Path, source: &Source, stamps: Stamps, data: &Dataset, left_out: LeftOut) -> Result<()> {
+    let card = &data.card;
     let path = path(folder, &card.name, source);
-    let kept = KeptCard { source: describe(source), code: code(source), stamps, card: card.clone() };
-    if read(&path).is_some_and(|there| there == kept) {
-        return Ok(());
+    let kept = KeptCard { source: describe(source), code: code(source), stamps, left_out, card: card.clone() };
+    if read(&path).is_none_or(|there| there != kept) {
+        takd_store::make_folder(folder)?;
+        takd_store::write_file(&path, &seal::to_json(&kept)?)?;
     }
-    takd_store::make_folder(folder)?;
-    Ok(takd_store::write_file(&path, &seal::to_json(&kept)?)?)
-}
-
-/// So many bytes of pixels of a split of the data set that a card describes, if they are kept and whole.
-pub(crate) fn find_pixels(folder: &Path, source: &Source, card: &Card, split: Split, bytes: u64) -> Option<Vec<u8>> {
-    let path = pixels_path(folder, &card.name, source, split);
-    let mut pixels = takd_store::read_file(&path, bytes + blake3::OUT_LEN as u64).ok()??;
-    let hash = pixels.split_off(pixels.len().checked_sub(blake3::OUT_LEN)?);
-    (pixels.len() as u64 == bytes && hash == hash_of(card, &pixels).as_bytes()).then_some(pixels)
+    keep_pixels(folder, source, data)
 }
 
 /// Keeps the pixels of images that were decoded and scaled.
-pub(crate) fn keep_pixels(folder: &Path, source: &Source, data: &Dataset) -> Result<()> {
+fn keep_pixels(folder: &Path, source: &Source, data: &Dataset) -> Result<()> {
     for (split, images) in [(Split::Train, &data.train), (Split::Test, &data.test)] {
         if let (Some(pixels), true) = (images.pixels(), images.are_stored()) {
             let kept = [pixels, hash_of(&data.card, pixels).as_bytes()].concat();

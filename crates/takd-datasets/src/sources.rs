@@ -2,7 +2,7 @@
 
 use crate::{
     Card, Dataset, DatasetName, DatasetRef, Drawn, Error, Fit, Images, Known, Progress, Result, Split,
-    decode::{Bad, Decoded, USUAL_MEMORY, USUAL_SIDE, decode},
+    decode::{Bad, Decoded, LeftOut, USUAL_MEMORY, USUAL_SIDE, decode},
     decode_one::{Seen, Size},
     drawn,
     hub::Hub,
@@ -59,7 +59,7 @@ impl Sources {
 /// [`Error::NotFound`] at once, with every place that was looked into, if there is neither data nor network. A file that is
 /// there but damaged is an error that names it; no other source is tried then.
 pub fn load(name: &DatasetName, sources: &Sources, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
-    let loaded = Source::of(name, sources, &Hub::from_env()).load(name, None, &|_, _, _| None, progress)?;
+    let loaded = Source::of(name, sources, &Hub::from_env()).load(name, None, &Nothing, progress)?;
     Ok(loaded.data)
 }
 
@@ -94,15 +94,33 @@ pub(crate) struct Reading {
     pub(crate) memory: Option<u64>,
 }
 
-/// So many bytes of pixels of a split of the data set that a card describes, if they are kept.
-pub(crate) type KeptPixels<'a> = dyn Fn(&Card, Split, u64) -> Option<Vec<u8>> + 'a;
+/// What is kept of a data set beside its card.
+pub(crate) trait Kept {
+    /// So many bytes of a split's pixels.
+    fn pixels(&self, card: &Card, split: Split, bytes: u64) -> Option<Vec<u8>>;
+    /// Which images the card is without.
+    fn left_out(&self, card: &Card) -> LeftOut;
+}
+
+/// Nothing is.
+struct Nothing;
+
+impl Kept for Nothing {
+    fn pixels(&self, _: &Card, _: Split, _: u64) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn left_out(&self, _: &Card) -> LeftOut {
+        LeftOut::default()
+    }
+}
 
 /// A data set, and how the files that it was read from looked before.
 pub(crate) struct Loaded {
     pub(crate) data: Dataset,
     pub(crate) stamps: Stamps,
-    /// Whether images were decoded for it.
-    pub(crate) is_new: bool,
+    /// What was left out of it, if images were decoded for it.
+    pub(crate) new: Option<LeftOut>,
 }
 
 /// What is at a source right now, found without a download.
@@ -193,7 +211,7 @@ impl Source {
         &self,
         name: &DatasetName,
         card: Option<&Card>,
-        pixels: &KeptPixels<'_>,
+        kept: &dyn Kept,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Loaded> {
         if let (Self::Drawn(drawn), Some(known)) = (self, name.known()) {
@@ -202,17 +220,18 @@ impl Source {
                 Some(fit) => data.scaled(fit)?,
                 None => data,
             };
-            return Ok(Loaded { data, stamps: Stamps::default(), is_new: true });
+            return Ok(Loaded { data, stamps: Stamps::default(), new: Some(LeftOut::default()) });
         }
         let found = self.locate(name, progress)?;
         // Before they are read: what changes meanwhile is seen the next time.
         let stamps = found.stamps()?.unwrap_or_default();
         if let Some(card) = card
-            && let Some(data) = self.unread(name, card, &found, pixels)?
+            && let Some(data) = self.unread(name, card, &found, kept)?
         {
-            return Ok(Loaded { data, stamps, is_new: false });
+            return Ok(Loaded { data, stamps, new: None });
         }
-        Ok(Loaded { data: self.decode(name, &found, progress)?, stamps, is_new: true })
+        let (data, left_out) = self.decode(name, &found, progress)?;
+        Ok(Loaded { data, stamps, new: Some(left_out) })
     }
 
     fn reading(&self) -> Reading {
@@ -224,18 +243,12 @@ impl Source {
 
     /// The data set that the card describes, without decoding what is in its files, if it can be had so: images that would fill
     /// the memory stay there, and the pixels of others may be kept.
-    fn unread(
-        &self,
-        name: &DatasetName,
-        card: &Card,
-        found: &Found,
-        pixels: &KeptPixels<'_>,
-    ) -> Result<Option<Dataset>> {
+    fn unread(&self, name: &DatasetName, card: &Card, found: &Found, kept: &dyn Kept) -> Result<Option<Dataset>> {
         let size = 3 * card.height as u64 * card.width as u64;
         let memory = self.reading().memory.unwrap_or(USUAL_MEMORY);
         let is_held = |len: usize| len as u64 * size <= memory;
         let held = |split, len: usize| {
-            if is_held(len) { pixels(card, split, len as u64 * size).map(Some) } else { Some(None) }
+            if is_held(len) { kept.pixels(card, split, len as u64 * size).map(Some) } else { Some(None) }
         };
         let (Some(train_pixels), Some(test_pixels)) = (held(Split::Train, card.train), held(Split::Test, card.test))
         else {
@@ -243,8 +256,9 @@ impl Source {
         };
         let Parts { train, test, .. } = split(found, name.known(), Bytes::Left)?;
         let list = |reader: Reader| reader.pieces.collect::<Result<Vec<_>>>().map(|pieces| pieces.concat());
-        let (train, test) = (list(train)?, list(test)?);
-        // Otherwise some were left out.
+        let left_out = kept.left_out(card);
+        let train = LeftOut::without(&left_out.train, list(train)?);
+        let test = LeftOut::without(&left_out.test, list(test)?);
         let is_whole = (train.len(), test.len()) == (card.train, card.test);
         if !is_whole || !train.iter().chain(&test).all(|image| image.data.is_in_file()) {
             return Ok(None);
@@ -264,7 +278,12 @@ impl Source {
         Ok(Some(Dataset { card: card.clone(), train, test }))
     }
 
-    fn decode(&self, name: &DatasetName, found: &Found, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
+    fn decode(
+        &self,
+        name: &DatasetName,
+        found: &Found,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(Dataset, LeftOut)> {
         let known = name.known();
         let size = match (name.fit(), known) {
             (Some(fit), _) => Size::Scaled(fit),
@@ -278,11 +297,11 @@ impl Source {
                 None => unreachable!("scaled images have one size"),
             },
         };
-        let Decoding { class_names, train, test, notes } = parts;
+        let Decoding { class_names, train, test, notes, left_out } = parts;
         let class_names = class_names.unwrap_or_else(|| numbers(&train, &test));
         let mut data = Dataset::new(name.clone(), class_names, train, test, self.origin(known, found))?;
         data.card.notes.extend(notes);
-        Ok(data)
+        Ok((data, left_out))
     }
 
     /// Reads and decodes both splits; nothing if the images have several sizes and none was asked for.
@@ -296,7 +315,7 @@ impl Source {
         let Parts { class_names, train, test, mut notes } = split(found, known, Bytes::Read)?;
         let Reading { skip_bad, memory } = self.reading();
         let memory = memory.unwrap_or(USUAL_MEMORY);
-        let mut bad = Bad { allowed: skip_bad, left_out: Vec::new() };
+        let mut bad = Bad { allowed: skip_bad, ..Bad::default() };
         let train = decode(train, Split::Train, size, memory, &mut bad, &|| Ok(blake3::Hasher::new()), progress)?;
         let Decoded::Images(train, seen) = train else { return Ok(None) };
         let before = || train.hashed(blake3::Hasher::new());
@@ -316,8 +335,8 @@ impl Source {
         if train.pixels().is_none() {
             notes.push("its images stay in their files, and are decoded in every epoch".into());
         }
-        notes.extend(bad.left_out.into_iter().map(|problem| format!("left out: {problem}")));
-        Ok(Some(Decoding { class_names, train, test, notes }))
+        notes.extend(bad.problems.into_iter().map(|problem| format!("left out: {problem}")));
+        Ok(Some(Decoding { class_names, train, test, notes, left_out: bad.left_out }))
     }
 
     /// Where the files are, and what they are if that is known.
@@ -344,6 +363,7 @@ struct Decoding {
     train: Images,
     test: Images,
     notes: Vec<String>,
+    left_out: LeftOut,
 }
 
 /// Lists both splits; sets the test images aside, if there are none.

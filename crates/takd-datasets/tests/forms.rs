@@ -373,18 +373,23 @@ fn pixels_of_scaled_images_are_kept_and_damaged_ones_are_made_again() {
     class_folders(&photos, &[("cats", 8), ("dogs", 8)]);
     fs::write(photos.join("cats/wide.png"), png(&[7; 90 * 40 * 3], 90, 40)).unwrap();
     let data: DatasetRef = photos.to_str().unwrap().parse().unwrap();
+    // One of them cannot be decoded, and which one that is is kept too.
+    fs::write(photos.join("dogs/3a.png"), "no image").unwrap();
     let data = data.scaled("24".parse().unwrap());
-    let sources = Sources::default().with(&data).unwrap();
-    let load = || {
+    let sources = Sources { skip_bad: 1, ..Sources::default() }.with(&data).unwrap();
+    let load_in = |memory| {
         let mut decoded = false;
-        let catalog = Catalog::new(sources.clone(), cards.clone());
+        let catalog = Catalog::new(Sources { memory, ..sources.clone() }, cards.clone());
         let loaded = catalog.load(&data.name, &mut |progress| decoded |= progress.stage == Stage::Decode).unwrap();
         (seen(&loaded.train, loaded.card.normalization), loaded.test.clone(), loaded.card.clone(), decoded)
     };
+    let load = || load_in(None);
     let (train, test, card, decoded) = load();
     assert!(decoded);
     let (again, test_again, card_again, decoded) = load();
     assert!((again, &test_again, card_again) == (train.clone(), &test, card.clone()) && !decoded);
+    let (in_files, _, card_in_files, decoded) = load_in(Some(500));
+    assert!((in_files, card_in_files) == (train.clone(), card.clone()) && !decoded);
     // A changed bit, a short file, none: each time all are decoded, and kept anew.
     let files = || fs::read_dir(&cards).unwrap().map(|entry| entry.unwrap().path());
     let pixels = || files().find(|path| path.to_str().unwrap().ends_with(".train.pixels")).unwrap();
