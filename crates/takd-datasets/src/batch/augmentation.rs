@@ -103,6 +103,13 @@ pub struct BadAugmentation {
 const USUAL_PADDING: usize = 4;
 const USUAL_AREA: f64 = 0.08;
 
+/// The least share of an area, and the least strength, that mean anything.
+const LEAST: f64 = 0.001;
+
+/// Below, every share that is drawn is 0 or 1; above, all are 1/2.
+const LEAST_ALPHA: f64 = 0.01;
+const MOST_ALPHA: f64 = 1000.0;
+
 /// More than any image has.
 const MOST_PIXELS: usize = 10_000;
 
@@ -152,7 +159,7 @@ impl Augmentation {
                         padding: padding.map_or(Ok(USUAL_PADDING), |word| whole(word, 0, MOST_PIXELS))?,
                     },
                     (_, area) => {
-                        Crop::ResizedFlip { least_area: area.map_or(Ok(USUAL_AREA), |word| positive(word, 1.0))? }
+                        Crop::ResizedFlip { least_area: area.map_or(Ok(USUAL_AREA), |word| number(word, LEAST, 1.0))? }
                     }
                 };
             }
@@ -162,10 +169,10 @@ impl Augmentation {
                 let augment = RandAugment { operations, magnitude: whole(word(1)?, 0, RandAugment::STRONGEST)? };
                 self.rand_augment.replace(augment).map_or(Ok(()), |_| Err(twice()))?;
             }
-            "jitter" => self.jitter.replace(positive(word(0)?, 10.0)?).map_or(Ok(()), |_| Err(twice()))?,
+            "jitter" => self.jitter.replace(number(word(0)?, LEAST, 10.0)?).map_or(Ok(()), |_| Err(twice()))?,
             "cutout" => self.cutout.replace(whole(word(0)?, 1, MOST_PIXELS)?).map_or(Ok(()), |_| Err(twice()))?,
             "mixup" | "cutmix" => {
-                let alpha = positive(word(0)?, 1000.0)?;
+                let alpha = number(word(0)?, LEAST_ALPHA, MOST_ALPHA)?;
                 let mix = if name == "mixup" { Mix::Mixup { alpha } } else { Mix::Cutmix { alpha } };
                 self.mix.replace(mix).map_or(Ok(()), |_| Err(twice()))?;
             }
@@ -183,9 +190,9 @@ fn whole(word: &str, least: usize, most: usize) -> Result<usize, String> {
     value.ok_or_else(|| format!("`{word}` is no whole number from {least} to {most}"))
 }
 
-fn positive(word: &str, most: f64) -> Result<f64, String> {
-    let value = word.parse().ok().filter(|&value: &f64| value > 0.0 && value <= most);
-    value.ok_or_else(|| format!("`{word}` is no number above 0 and up to {most}"))
+fn number(word: &str, least: f64, most: f64) -> Result<f64, String> {
+    let value = word.parse().ok().filter(|value| (least..=most).contains(value));
+    value.ok_or_else(|| format!("`{word}` is no number from {least} to {most}"))
 }
 
 impl FromStr for Augmentation {
@@ -267,10 +274,11 @@ mod tests {
             ("cutout 8 8", "`8` behind `cutout`"),
             ("randaugment 2", "lacks a number"),
             ("randaugment 2 31", "0 to 30"),
-            ("jitter NaN", "no number above 0"),
-            ("mixup inf", "no number above 0"),
-            ("resized-crop-flip 0", "no number above 0"),
-            ("resized-crop-flip 1.1", "up to 1"),
+            ("jitter NaN", "no number from 0.001 to 10"),
+            ("mixup inf", "no number from 0.01 to 1000"),
+            ("cutmix 0", "no number from 0.01 to 1000"),
+            ("resized-crop-flip 0", "no number from 0.001 to 1"),
+            ("resized-crop-flip 1.1", "from 0.001 to 1"),
         ] {
             let error = text.parse::<Augmentation>().unwrap_err().to_string();
             assert!(error.contains(problem), "{text}: {error}");
