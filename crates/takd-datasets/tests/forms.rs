@@ -263,6 +263,18 @@ fn images_of_all_classes_together_have_their_classes_in_a_list() {
             (data.card.class_names.as_slice(), data.test.labels()),
             (&["cats".into(), "dogs".into()][..], &[1, 0, 0][..])
         );
+        let other = content.replace("dogs", "cats").replace("0.png 1", "0.png 0");
+        // A card is of its list too.
+        let data_ref: DatasetRef = place.to_str().unwrap().parse().unwrap();
+        let sources = || Sources::default().with(&data_ref).unwrap();
+        let labels = || {
+            let catalog = Catalog::new(sources(), dir.path().join("cards"));
+            catalog.card(&data_ref.name, &mut |_| {}).unwrap().checksum
+        };
+        let before = labels();
+        fs::write(&list, format!("{other} ")).unwrap();
+        assert_ne!(labels(), before);
+        fs::write(&list, content).unwrap();
         let notes = data.card.notes.join("\n");
         assert!(notes.contains(&list.display().to_string()) && notes.contains("test were left out"), "{notes}");
         for (wrong, problem) in [

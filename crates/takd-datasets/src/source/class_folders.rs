@@ -28,7 +28,7 @@ pub(crate) struct ClassFolders {
     /// Nothing if the test images are yet to be set aside.
     pub(crate) test: Option<PathBuf>,
     /// What says the classes of the test images, if their folder has no folders of classes.
-    list: Option<PathBuf>,
+    pub(crate) list: Option<PathBuf>,
     /// Other folders with images: of a third split, or without classes.
     left_out: Vec<PathBuf>,
 }
@@ -58,10 +58,10 @@ pub(crate) fn find(place: &Path) -> Result<Option<ClassFolders>> {
         }
         let mut found = ClassFolders { train, test: None, list: None, left_out: Vec::new() };
         for test in TEST.iter().filter_map(|name| named(&[name])) {
-            let list = class_list::find(&test);
             // Tiny ImageNet has all images of a split in a folder of this name.
-            let holds_classes = || Ok::<_, Error>(self::folders(&test)?.iter().any(|name| name != "images"));
-            if found.test.is_none() && (list.is_some() || holds_classes()?) {
+            let holds_classes = self::folders(&test)?.iter().any(|name| name != "images");
+            let list = if holds_classes { None } else { class_list::find(&test) };
+            if found.test.is_none() && (list.is_some() || holds_classes) {
                 found = ClassFolders { test: Some(test), list, ..found };
             } else if holds_image(&test, 0)? {
                 found.left_out.push(test);

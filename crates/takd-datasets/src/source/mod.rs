@@ -256,6 +256,7 @@ impl Found {
                     .into_iter()
                     .chain(contents.test.into_iter().flatten())
                     .filter_map(Stored::into_file)
+                    .chain(folders.list.clone())
                     .collect()
             }
         })
