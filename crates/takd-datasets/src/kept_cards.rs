@@ -10,7 +10,7 @@
 //! there are none any more: then it is all that is left to know.
 
 use crate::{
-    Card, Dataset, DatasetName, Result, Split,
+    Card, Dataset, DatasetName, Images, Result, Split,
     decode::LeftOut,
     drawn,
     source::Stamps,
@@ -104,18 +104,22 @@ fn is_plausible(card: &Card, name: &DatasetName) -> bool {
 
 /// Keeps the card of a data set that has just been decoded, and pixels that took long.
 pub(crate) fn keep(folder: &Path, source: &Source, stamps: Stamps, data: &Dataset, left_out: LeftOut) -> Result<()> {
-    let card = &data.card;
+    let (card, bytes_of_files) = (&data.card, stamps.bytes());
     let path = path(folder, &card.name, source);
     let kept = KeptCard { source: describe(source), code: code(source), stamps, left_out, card: card.clone() };
     if read(&path).is_none_or(|there| there != kept) {
         takd_store::make_folder(folder)?;
         takd_store::write_file(&path, &seal::to_json(&kept)?)?;
     }
-    keep_pixels(folder, source, data)
+    keep_pixels(folder, source, data, bytes_of_files)
 }
 
-/// Keeps the pixels of images that were decoded and scaled.
-fn keep_pixels(folder: &Path, source: &Source, data: &Dataset) -> Result<()> {
+/// Keeps the pixels of images that were decoded and scaled down: what would take more room than their files is decoded again.
+fn keep_pixels(folder: &Path, source: &Source, data: &Dataset, bytes_of_files: u64) -> Result<()> {
+    let bytes = |images: &Images| images.pixels().map_or(0, <[u8]>::len) as u64;
+    if bytes(&data.train) + bytes(&data.test) > bytes_of_files {
+        return Ok(());
+    }
     for (split, images) in [(Split::Train, &data.train), (Split::Test, &data.test)] {
         if let (Some(pixels), true) = (images.pixels(), images.are_stored()) {
             let kept = [pixels, hash_of(&data.card, pixels).as_bytes()].concat();

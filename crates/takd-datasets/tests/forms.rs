@@ -387,7 +387,7 @@ fn pixels_of_scaled_images_are_kept_and_damaged_ones_are_made_again() {
     let data: DatasetRef = photos.to_str().unwrap().parse().unwrap();
     // One of them cannot be decoded, and which one that is is kept too.
     fs::write(photos.join("dogs/3a.png"), "no image").unwrap();
-    let data = data.scaled("24".parse().unwrap());
+    let data = data.scaled("8".parse().unwrap());
     let sources = Sources { skip_bad: 1, ..Sources::default() }.with(&data).unwrap();
     let load_in = |memory| {
         let mut decoded = false;
@@ -419,6 +419,10 @@ fn pixels_of_scaled_images_are_kept_and_damaged_ones_are_made_again() {
         assert!(load() == (train.clone(), test.clone(), card.clone(), true));
         assert!(!load().3);
     }
+    // What takes more room than its files is not kept.
+    let large = data.scaled("200".parse().unwrap());
+    Catalog::new(sources.clone(), cards.clone()).load(&large.name, &mut |_| {}).unwrap();
+    assert_eq!(files().filter(|path| path.extension().is_some_and(|ending| ending == "pixels")).count(), 2);
     // Those of other images are not taken for these.
     let other = fs::read(pixels()).unwrap();
     fs::write(photos.join("cats/wide.png"), png(&[9; 90 * 40 * 3], 90, 40)).unwrap();

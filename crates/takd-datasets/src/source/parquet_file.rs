@@ -26,8 +26,8 @@ use std::{
     sync::Arc,
 };
 
-/// The most bytes of a parquet file. CIFAR's have 120 million.
-pub(crate) const MAX_FILE: u64 = 4 << 30;
+/// The most bytes of a parquet file, of which a piece is in memory at a time. CIFAR's have 120 million.
+pub(crate) const MAX_FILE: u64 = 1 << 40;
 
 /// What the column of the images may be called, the likeliest first.
 const IMAGES: [&str; 4] = ["img.bytes", "image.bytes", "img", "image"];
@@ -161,12 +161,14 @@ const PIECE: usize = 256;
 impl Listed {
     fn next_piece(&mut self) -> Result<Option<Vec<Stored>>> {
         let file = Arc::clone(&self.file);
-        let mut group = match self.open.take() {
-            Some(group) => group,
-            None => match self.groups.next() {
-                Some(group) => file.open_group(group, self.bytes)?,
-                None => return Ok(None),
-            },
+        let mut group = loop {
+            match self.open.take() {
+                Some(group) if group.left > 0 => break group,
+                _ => match self.groups.next() {
+                    Some(group) => self.open = Some(file.open_group(group, self.bytes)?),
+                    None => return Ok(None),
+                },
+            }
         };
         let count = group.left.min(PIECE);
         let read = guarded(|| {
@@ -176,9 +178,8 @@ impl Listed {
         let (images, labels) = read.map_err(|error| corrupt(&file.path, &group.part, &error))?;
         let images_read = images.as_ref().map_or(count, Vec::len);
         if (images_read, labels.len()) != (count, count) {
-            let read = count + self.row - group.left;
             return Err(file.corrupt(format!(
-                "{}: {images_read} images and {} labels where {count} are told, up to row {read}",
+                "{}: {images_read} images and {} labels where {count} more rows are told",
                 group.part,
                 labels.len()
             )));
@@ -199,9 +200,8 @@ impl Listed {
         let piece = stored.collect::<Result<Vec<_>>>()?;
         self.row += count;
         group.left -= count;
-        self.open = (group.left > 0).then_some(group);
-        // A group may have no rows.
-        if piece.is_empty() { self.next_piece() } else { Ok(Some(piece)) }
+        self.open = Some(group);
+        Ok(Some(piece))
     }
 }
 

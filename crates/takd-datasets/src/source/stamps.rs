@@ -16,6 +16,11 @@ pub(crate) struct Stamps {
 }
 
 impl Stamps {
+    /// Bytes of all files together.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Of these files; `None` if one is gone. Opens none.
     pub(crate) fn of(paths: &[PathBuf]) -> Result<Option<Self>> {
         let mut hasher = blake3::Hasher::new_derive_key("takd-datasets stamps of files");
