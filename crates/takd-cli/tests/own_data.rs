@@ -51,6 +51,27 @@ fn folder_of_photographs_becomes_a_student() {
 }
 
 #[test]
+fn augmentation_and_size_are_flags_and_wrong_ones_are_refused_in_own_words() {
+    let dir = folder();
+    let photos = photographs(dir.path(), &CLASSES, 12);
+    let distill = |size: &str, augmentation: &str, status| {
+        let mut command = takd(&["distill", "resnet8", "--epochs", "1", "--quiet", "--json", "--size", size, "--data"]);
+        command.arg(&photos).args(["--augmentation", augmentation, "--out"]).arg(dir.path().join("results"));
+        run(&mut command, status)
+    };
+    let report = json(&distill("20of24", "resized-crop-flip + jitter 0.4 + mixup 0.2", 0).stdout);
+    assert_eq!(report["cells"][0]["dataset"], "my-photos@20of24");
+    assert!(
+        report.to_string().contains("images augmented by \\\"resized-crop-flip + jitter 0.4 + mixup 0.2\\\""),
+        "{report}"
+    );
+    let refused = text(&distill("20", "crop-flop", 2).stderr);
+    assert!(refused.contains("`crop-flop` is no augmentation"), "{refused}");
+    let refused = text(&distill("20of10", "none", 2).stderr);
+    assert!(refused.contains("`20of10` is no size of images"), "{refused}");
+}
+
+#[test]
 fn plain_networks_take_no_other_size_and_resnets_are_named() {
     let dir = folder();
     let photos = photographs(dir.path(), &CLASSES, 6);

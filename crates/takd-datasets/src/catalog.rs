@@ -16,8 +16,8 @@ use std::{
 ///
 /// A card is kept in a folder as JSON once its data set was loaded, and given from there as long as the source's files have the
 /// same names, sizes and times of writing; also if the source is gone. So plans and tables of what is finished need no images,
-/// nor the time to decode them. The pixels of images that were scaled are kept beside it, so that they are decoded once. Data are
-/// loaded when they are first asked for, once, and shared.
+/// nor the time to decode them. The pixels of images that were scaled are kept beside it where they take less room than their files,
+/// so that they are decoded once. Data are loaded when they are first asked for, once, and shared.
 ///
 /// Any number of threads may ask at the same time; those that ask for a data set that another one loads wait for it. They must
 /// not be tasks of one rayon pool: a task that waits within its own loop might be given another that waits for it.
@@ -142,10 +142,13 @@ impl Catalog {
         };
         let kept_in = KeptIn { folder: &self.kept, source: &source };
         let Loaded { mut data, stamps, new } = source.load(name, kept.as_ref(), &kept_in, progress)?;
-        let kept = new.map_or(Ok(()), |left_out| kept_cards::keep(&self.kept, &source, stamps, &data, left_out));
-        if let Err(error) = kept {
-            // The data are whole; only the next start is slower.
-            data.card.notes.push(format!("it could not be kept: {error}"));
+        if let Some(left_out) = new {
+            // If they cannot be, the data are whole; only the next start is slower.
+            let card = kept_cards::keep(&self.kept, &source, &stamps, left_out, &data.card);
+            let pixels = kept_cards::keep_pixels(&self.kept, &source, &stamps, &data);
+            for (what, kept) in [("its card", card), ("its scaled images", pixels)] {
+                data.card.notes.extend(kept.err().map(|error| format!("{what} could not be kept: {error}")));
+            }
         }
         if let Some(card) = &entry.card
             && card.checksum != data.card.checksum

@@ -138,9 +138,8 @@ pub(crate) fn decode(
     let images = match kept {
         Some(Kept::Files(images, mut measured)) => {
             if bad.problems.len() > bad_before {
-                // The number of images stands before them in what is hashed.
-                let reader = Reader::of(images);
-                return decode(reader, split, size, memory, bad, before, progress);
+                // The number of images stands before them in what is hashed. They have been decoded: none is left out now.
+                return decode(Reader::of(images), split, size, memory, &mut Bad::default(), before, progress);
             }
             measured.end(&labels);
             Images::stored(StoredImages::new(images, fit(size, &seen), Some(measured)), labels)

@@ -19,6 +19,8 @@ pub struct Images {
 }
 
 impl PartialEq for Images {
+    /// Whether they have equal pixels in memory, or the same places in files; and equal labels. What images in memory were scaled
+    /// from is not compared.
     fn eq(&self, other: &Self) -> bool {
         let looks = |images: &Self| (images.height, images.width, images.pixels.is_some());
         let are_equal = if self.pixels.is_some() { self.pixels == other.pixels } else { self.stored == other.stored };

@@ -102,22 +102,22 @@ fn is_plausible(card: &Card, name: &DatasetName) -> bool {
     card.name == *name && known && !class_names.is_empty() && [height, width, train, test].iter().all(|&&n| n > 0)
 }
 
-/// Keeps the card of a data set that has just been decoded, and pixels that took long.
-pub(crate) fn keep(folder: &Path, source: &Source, stamps: Stamps, data: &Dataset, left_out: LeftOut) -> Result<()> {
-    let (card, bytes_of_files) = (&data.card, stamps.bytes());
+/// Keeps the card of a data set, unless it is kept already.
+pub(crate) fn keep(folder: &Path, source: &Source, stamps: &Stamps, left_out: LeftOut, card: &Card) -> Result<()> {
     let path = path(folder, &card.name, source);
-    let kept = KeptCard { source: describe(source), code: code(source), stamps, left_out, card: card.clone() };
-    if read(&path).is_none_or(|there| there != kept) {
-        takd_store::make_folder(folder)?;
-        takd_store::write_file(&path, &seal::to_json(&kept)?)?;
+    let kept =
+        KeptCard { source: describe(source), code: code(source), stamps: stamps.clone(), left_out, card: card.clone() };
+    if read(&path).is_some_and(|there| there == kept) {
+        return Ok(());
     }
-    keep_pixels(folder, source, data, bytes_of_files)
+    takd_store::make_folder(folder)?;
+    Ok(takd_store::write_file(&path, &seal::to_json(&kept)?)?)
 }
 
 /// Keeps the pixels of images that were decoded and scaled down: what would take more room than their files is decoded again.
-fn keep_pixels(folder: &Path, source: &Source, data: &Dataset, bytes_of_files: u64) -> Result<()> {
+pub(crate) fn keep_pixels(folder: &Path, source: &Source, stamps: &Stamps, data: &Dataset) -> Result<()> {
     let bytes = |images: &Images| images.pixels().map_or(0, <[u8]>::len) as u64;
-    if bytes(&data.train) + bytes(&data.test) > bytes_of_files {
+    if bytes(&data.train) + bytes(&data.test) > stamps.bytes() {
         return Ok(());
     }
     for (split, images) in [(Split::Train, &data.train), (Split::Test, &data.test)] {

@@ -50,7 +50,7 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// The bytes of a regular file that looked like this when its data set was listed.
+/// The bytes of a regular file that looked like this when its data set was listed, if that was seen.
 pub(crate) fn read_unchanged(path: &Path, limit: u64, stamp: Option<Stamp>) -> Result<Vec<u8>> {
     let mut file = open(path, limit)?;
     check_unchanged(path, &file, stamp)?;
@@ -93,7 +93,8 @@ pub(crate) fn read_part(path: &Path, stamp: Option<Stamp>, offset: u64, bytes: u
     check_unchanged(path, &file, stamp)?;
     file.seek(SeekFrom::Start(offset)).map_err(io)?;
     let mut part = Vec::new();
-    file.take(bytes).read_to_end(&mut part).map_err(io)?;
+    (&mut file).take(bytes).read_to_end(&mut part).map_err(io)?;
+    check_unchanged(path, &file, stamp)?;
     if part.len() as u64 != bytes {
         let expected = format!("but {bytes} were to be read from byte {offset}: it was changed meanwhile");
         return Err(Error::Truncated { path: path.into(), found: offset + part.len() as u64, expected });

@@ -156,13 +156,7 @@ impl Data {
             other => other.clone(),
         }
     }
-}
 
-fn row_of(file: &Path, row: usize) -> String {
-    format!("{}, row {row} (from 0)", file.display())
-}
-
-impl Data {
     /// The image, if its pixels are here.
     pub(crate) fn planes(&self) -> Option<Picture> {
         let Self::Planes { bytes, offset, form, .. } = self else { return None };
@@ -189,6 +183,10 @@ impl Data {
             Self::Planes { .. } => Ok(None),
         }
     }
+}
+
+fn row_of(file: &Path, row: usize) -> String {
+    format!("{}, row {row} (from 0)", file.display())
 }
 
 impl Stored {

@@ -333,6 +333,15 @@ fn errors_come_in_their_place_in_a_gpus_batches_too() {
     }
 }
 
+#[test]
+fn augmentation_that_means_nothing_is_an_error_in_place_of_a_batch() {
+    let wrong = Augmentation { jitter: Some(-1.0), ..Augmentation::NONE };
+    let (images, streams) = (images(3), streams(0));
+    let placed = placed(&images);
+    let error = batches(&placed, &[0, 1], &config(2, wrong), &streams, 0).next().unwrap().unwrap_err();
+    assert!(matches!(&error, Error::BadAugmentation(_)) && error.to_string().contains("jitter -1"), "{error}");
+}
+
 /// What is done to images beyond windows, in all its parts.
 fn augmentations() -> impl Strategy<Value = Augmentation> {
     let parts =

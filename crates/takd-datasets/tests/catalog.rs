@@ -190,7 +190,7 @@ fn card_that_cannot_be_kept_is_given_with_a_note() {
     fs::write(folders.dir.path().join("results"), "a file in place of the folder").unwrap();
     let card = folders.catalog().card(&CIFAR10, &mut silent).unwrap();
     let note = card.notes.last().unwrap();
-    assert!(note.starts_with("it could not be kept: cannot "), "{note}");
+    assert!(note.starts_with("its card could not be kept: cannot "), "{note}");
 }
 
 #[test]

@@ -192,6 +192,8 @@ impl Training {
             Some(format!("its momentum {momentum} is not from 0 to below 1"))
         } else if !(weight_decay.is_finite() && *weight_decay >= 0.0) {
             Some(format!("its weight decay {weight_decay} is not a number of 0 or more"))
+        } else if let Err(problem) = augmentation.check() {
+            Some(problem.to_string())
         } else if replays.is_some() && augmentation.mix.is_some() {
             Some("images that are mixed with others of their batch have no forms of their own to be replayed".into())
         } else {

@@ -128,6 +128,14 @@ impl Augmentation {
         Self { crop: Crop::PadFlip { padding }, ..Self::NONE }
     }
 
+    /// Refuses numbers that mean nothing, such as a strength below 0.
+    ///
+    /// # Errors
+    /// If its text would not be parsed.
+    pub fn check(&self) -> Result<(), BadAugmentation> {
+        self.to_string().parse::<Self>().map(|_| ())
+    }
+
     /// Whether pixels are only left out, moved and mirrored.
     pub(super) fn is_window(&self) -> bool {
         *self == Self { crop: self.crop, ..Self::NONE } && !matches!(self.crop, Crop::ResizedFlip { .. })
@@ -257,6 +265,23 @@ mod tests {
     fn one_augmentation_has_one_text() {
         for text in ["cutout 8+crop-flip 4", "crop-flip + cutout 08", "none + crop-flip+  cutout 8 "] {
             assert_eq!(text.parse::<Augmentation>().unwrap().to_string(), "crop-flip + cutout 8", "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_mean_nothing_are_refused_however_they_came() {
+        for wrong in [
+            Augmentation { jitter: Some(-1.0), ..Augmentation::NONE },
+            Augmentation { jitter: Some(f64::NAN), ..Augmentation::NONE },
+            Augmentation { cutout: Some(0), ..Augmentation::NONE },
+            Augmentation { crop: Crop::ResizedFlip { least_area: 2.0 }, ..Augmentation::NONE },
+            Augmentation { mix: Some(Mix::Cutmix { alpha: 0.0 }), ..Augmentation::NONE },
+            Augmentation { rand_augment: Some(RandAugment { operations: 2, magnitude: 31 }), ..Augmentation::NONE },
+        ] {
+            assert!(wrong.check().is_err(), "{wrong:?}");
+        }
+        for right in [Augmentation::NONE, Augmentation::CROP_FLIP, Augmentation::RESIZED_CROP_FLIP] {
+            right.check().unwrap();
         }
     }
 

@@ -26,10 +26,12 @@ impl<'a> Epoch<'a> {
     /// The indices of each batch's images, or what is wrong with a batch.
     pub(super) fn cut(self) -> impl Iterator<Item = Result<&'a [u32]>> {
         let len = self.images.len();
+        let augmentation = self.config.augmentation.check();
         self.order.chunks(self.batch_size()).map(move |indices| {
             if self.config.batch_size == 0 {
                 return Err(Error::BatchSize);
             }
+            augmentation.clone()?;
             match indices.iter().find(|&&index| index as usize >= len) {
                 Some(&index) => Err(Error::Index { index, len }),
                 None => Ok(indices),

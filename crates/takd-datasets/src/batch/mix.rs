@@ -1,7 +1,7 @@
 //! Images of a batch mixed with each other, and their labels with them.
 
-use super::augmentation::Mix;
-use rand::{Rng, RngExt};
+use super::{augmentation::Mix, patch::patch};
+use rand::Rng;
 use rand_distr::{Beta, Distribution};
 
 /// How a batch was mixed.
@@ -29,19 +29,11 @@ impl Mix {
         // How much of an image stays.
         let mut own = Beta::new(alpha, alpha).map_or(1.0, |beta| beta.sample(rng));
         let size = height * width * 3;
-        let cut = |own: f64, rng: &mut _| {
-            let range = |side: usize, rng: &mut _| {
-                let middle = RngExt::random_range(rng, 0..side) as f64;
-                let half = (side as f64 * (1.0 - own).sqrt()).floor() / 2.0;
-                let within = |place: f64| place.clamp(0.0, side as f64) as usize;
-                within((middle - half).floor())..within((middle + half).floor())
-            };
-            (range(height, rng), range(width, rng))
-        };
         let window = match self {
             Self::Mixup { .. } => None,
             Self::Cutmix { .. } => {
-                let (rows, columns) = cut(own, rng);
+                let length = |side: usize| (side as f64 * (1.0 - own).sqrt()) as usize;
+                let (rows, columns) = patch((height, width), (length(height), length(width)), rng);
                 own = 1.0 - (rows.len() * columns.len()) as f64 / (height * width) as f64;
                 Some((rows, columns))
             }

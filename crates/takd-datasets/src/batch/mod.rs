@@ -9,6 +9,7 @@ mod epoch;
 mod make;
 mod mix;
 mod order;
+mod patch;
 mod placed;
 mod rand_augment;
 mod sample;

@@ -4,6 +4,7 @@ use super::{
     augmentation::{Augmentation, Crop},
     colour::{Property, enhance},
     epoch::Epoch,
+    patch::patch,
     window::{Table, Window, normalised},
 };
 use crate::{Result, resample::Part};
@@ -99,15 +100,9 @@ fn part(height: usize, width: usize, least_area: f64, rng: &mut impl Rng) -> Par
     Part { top: (height - h) / 2, left: (width - w) / 2, height: h, width: w }
 }
 
-/// Makes a square the mean, which is 0. Its middle is any pixel.
+/// Makes a square the mean, which is 0.
 fn cut_out(values: &mut [f32], width: usize, side: usize, rng: &mut impl Rng) {
-    let height = values.len() / (3 * width);
-    let mut range = |size: usize| {
-        let middle = rng.random_range(0..size);
-        let first = middle.saturating_sub(side / 2);
-        first..(middle + side - side / 2).min(size)
-    };
-    let (rows, columns) = (range(height), range(width));
+    let (rows, columns) = patch((values.len() / (3 * width), width), (side, side), rng);
     for row in values.chunks_exact_mut(3 * width).skip(rows.start).take(rows.len()) {
         row[3 * columns.start..3 * columns.end].fill(0.0);
     }
@@ -125,7 +120,9 @@ mod tests {
         ) {
             let Part { top, left, height: h, width: w } = part(height, width, least_area, &mut takd_rng::stream(seed, "part"));
             prop_assert!(h > 0 && w > 0 && top + h <= height && left + w <= width);
-            // Sides are whole: each may be half a pixel off.
+            // Sides are whole: each may be half a pixel off. Of an image that is too narrow, the middle is taken.
+            let area = least_area * (height * width) as f64;
+            prop_assert!((h as f64 + 0.5) * (w as f64 + 0.5) >= area || h == height || w == width);
             let ratio = |w: f64, h: f64| w / h;
             let (w, h) = (w as f64, h as f64);
             prop_assert!(ratio(w + 0.5, (h - 0.5).max(0.1)) >= 0.75 && ratio((w - 0.5).max(0.1), h + 0.5) <= 4.0 / 3.0);

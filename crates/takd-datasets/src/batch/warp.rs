@@ -1,6 +1,7 @@
 //! Images moved, turned and sheared, to the nearest pixel, as Pillow does it.
 
-/// Where a pixel of the result comes from: of the middle (x, y) of a pixel, `(a x + b y + c, d x + e y + f)` as `[a, b, c, d, e, f]`.
+/// Which place of an image becomes a pixel of the result: `(a x + b y + c, d x + e y + f)` for the one whose middle is (x, y), as
+/// `[a, b, c, d, e, f]`.
 type Map = [f64; 6];
 
 /// Columns moved by `shear` times the row, to the left if that is above 0.

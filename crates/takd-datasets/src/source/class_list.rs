@@ -35,8 +35,7 @@ pub(crate) fn find(folder: &Path) -> Option<PathBuf> {
 /// Gives each image its label by the list. `classes` are the names of the classes, sorted.
 pub(crate) fn label(list: &Path, images: &mut [Stored], classes: &[String]) -> Result<()> {
     let corrupt = |problem: String| Error::Corrupt { path: list.into(), problem };
-    let gone = || Error::Io { path: list.into(), source: std::io::ErrorKind::NotFound.into() };
-    let text = regular_file::read(list, MAX_LIST)?.ok_or_else(gone)?;
+    let text = regular_file::read_unchanged(list, MAX_LIST, None)?;
     let text = String::from_utf8(text).map_err(|_| corrupt("it is no text in UTF-8".into()))?;
     let class = |line: usize, word: &str| {
         let by_name = classes.binary_search_by(|class| class.as_str().cmp(word)).ok();

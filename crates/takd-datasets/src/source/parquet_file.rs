@@ -26,8 +26,8 @@ use std::{
     sync::Arc,
 };
 
-/// The most bytes of a parquet file, of which a piece is in memory at a time. CIFAR's have 120 million.
-pub(crate) const MAX_FILE: u64 = 1 << 40;
+/// The most bytes of a parquet file. CIFAR's have 120 million.
+pub(crate) const MAX_FILE: u64 = 4 << 30;
 
 /// What the column of the images may be called, the likeliest first.
 const IMAGES: [&str; 4] = ["img.bytes", "image.bytes", "img", "image"];
