@@ -34,7 +34,7 @@ pub(crate) struct Teaching {
 }
 
 /// The loss of a batch whose images may be of two classes each: the sum of the losses for either, by their shares (arXiv 1710.09412,
-/// equation of section 3; arXiv 1905.04899, equation 1). What does not depend on the classes is in both, and so counts once.
+/// section 1; arXiv 1905.04899, equation 1). What does not depend on the classes is in both, and so counts once.
 pub(crate) fn mixed_loss(batch: &Batch, loss: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
     let most = loss(&batch.labels)?;
     let Some(Mixed { labels, share }) = &batch.mixed else { return Ok(most) };
