@@ -204,7 +204,7 @@ impl Asked {
             epochs: self.epochs.clone(),
             limit: self.limit,
             size: self.size,
-            training: TrainingByFamily { plain: training.clone(), resnet: training },
+            training: TrainingByFamily { plain: training.clone(), resnet: training.clone(), imagenet_resnet: training },
             ..Settings::default()
         }
     }

@@ -22,6 +22,8 @@ impl Protocol {
     /// The number of epochs of a network of this family, unless an experiment sets its own.
     pub fn epochs(self, family: Family) -> usize {
         match (self, family) {
+            // Published nowhere; the field's usual number, under every protocol.
+            (_, Family::ImagenetResnet) => 90,
             (Self::Code, _) | (_, Family::Resnet) => 160,
             (_, Family::Plain) => 150,
         }
@@ -32,6 +34,7 @@ impl Protocol {
     pub fn training(self, family: Family, epochs: usize) -> Training {
         let from = |share: f64, lr: f64| LrFrom::share(share, epochs, lr);
         let lr = match (self, family) {
+            (_, Family::ImagenetResnet) => return self.imagenet_training(epochs),
             (_, Family::Plain) => vec![from(0.0, 0.01)],
             // The code's `epoch < int(epoch/2)` is never true, so that its phase at 0.1 does not exist.
             (Self::Code, Family::Resnet) => vec![from(0.0, 0.01), from(0.75, 0.001)],
@@ -49,9 +52,37 @@ impl Protocol {
             augmentation: if text && family == Family::Resnet { Augmentation::CROP_FLIP } else { Augmentation::NONE },
             replays: None,
             normalization: if self == Self::Sound { Scale::Own } else { Scale::PublishedCode },
-            pick: if self == Self::Sound { Pick::LastEpoch } else { Pick::BestTestEpoch },
-            hold_out: if self == Self::Sound { HoldOut::Tenth } else { HoldOut::Nothing },
+            pick: self.pick(),
+            hold_out: self.hold_out(),
         }
+    }
+
+    /// The field's usual training on ImageNet, for neither the paper nor its code tells its own: that of He et al. 2016 as torchvision's
+    /// reference has it, whose rate falls to a tenth after 30, 60 and 80 of 90 epochs.
+    fn imagenet_training(self, epochs: usize) -> Training {
+        let falls = [(0.0, 0.1), (30.0, 0.01), (60.0, 0.001), (80.0, 0.0001)];
+        Training {
+            epochs,
+            batch_size: 256,
+            lr: falls.map(|(after, lr)| LrFrom::share(after / 90.0, epochs, lr)).to_vec(),
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 1e-4,
+            weight_decay_on: DecayOn::All,
+            augmentation: Augmentation::RESIZED_CROP_FLIP,
+            replays: None,
+            normalization: if self == Self::Sound { Scale::Own } else { Scale::Imagenet },
+            pick: self.pick(),
+            hold_out: self.hold_out(),
+        }
+    }
+
+    fn pick(self) -> Pick {
+        if self == Self::Sound { Pick::LastEpoch } else { Pick::BestTestEpoch }
+    }
+
+    fn hold_out(self) -> HoldOut {
+        if self == Self::Sound { HoldOut::Tenth } else { HoldOut::Nothing }
     }
 
     /// How the KL term is averaged: the published code averages it over the classes too.
@@ -78,6 +109,12 @@ mod tests {
         // A single epoch is trained at the first rate.
         assert_eq!(rates(Protocol::Code, 1, &[0]), [0.01]);
         assert_eq!(Protocol::Sound.training(Family::Plain, 150).lr_at(149), 0.01);
+        for protocol in Protocol::ALL {
+            assert_eq!(protocol.epochs(Family::ImagenetResnet), 90);
+            let training = protocol.training(Family::ImagenetResnet, 90);
+            let rates = [0, 29, 30, 59, 60, 79, 80, 89].map(|epoch| training.lr_at(epoch));
+            assert_eq!(rates, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001, 0.0001, 0.0001], "{protocol}");
+        }
     }
 
     #[test]

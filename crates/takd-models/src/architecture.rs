@@ -2,15 +2,16 @@
 
 use crate::layers::Layers;
 use crate::plain::SIDE;
-use crate::{Family, ModelSpec, Width, plain, resnet};
+use crate::{Family, ModelSpec, Width, imagenet_resnet, plain, resnet};
 
 impl ModelSpec {
     /// Whether it takes images of `side` x `side`: a ResNet takes the mean over what its last convolution sees, so that it takes
-    /// any from 8 on; a plain CNN connects every place of it, so that it takes 32x32 alone.
+    /// any from 8 on, one for ImageNet from 32 on; a plain CNN connects every place of it, so that it takes 32x32 alone.
     pub fn takes(self, side: usize) -> bool {
         match self.family() {
             Family::Plain => side == SIDE,
             Family::Resnet => side >= 8,
+            Family::ImagenetResnet => side >= 32,
         }
     }
 
@@ -23,6 +24,7 @@ impl ModelSpec {
         match self.family() {
             Family::Plain => plain::layers(self.size(), self.width().unwrap_or(Width::Narrow), classes),
             Family::Resnet => resnet::layers(self.size(), classes, side),
+            Family::ImagenetResnet => imagenet_resnet::layers(self.size(), classes, side),
         }
     }
 

@@ -2,6 +2,7 @@
 //! the names and shapes of its tensors.
 
 use std::collections::BTreeMap;
+use takd_ops::MaxPool;
 
 /// The layers of a network in the order in which an image passes them.
 pub(crate) struct Layers {
@@ -16,9 +17,10 @@ pub(crate) struct Layers {
 /// A layer on pixels.
 pub(crate) enum Layer {
     /// Convolution, batch normalisation, ReLU, and a max-pool perhaps.
-    Conv { conv: Conv, pool: Pool },
-    /// A basic block: `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`.
-    Residual { first: Conv, second: Conv, shortcut: Shortcut },
+    Conv { conv: Conv, pool: Option<MaxPool> },
+    /// Convolutions, each normalised, with a ReLU between two of them; the shortcut is added before the last ReLU. Two are a
+    /// basic block, `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`, three a bottleneck.
+    Residual { convs: Vec<Conv>, shortcut: Shortcut },
 }
 
 /// A square convolution that keeps height and width (but for its stride), and the batch normalisation of its output.
@@ -43,13 +45,6 @@ pub(crate) enum Bias {
     Present,
     /// Weights from N(0, √(2 / (kernel² · outputs))).
     Absent,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Pool {
-    /// Keeps the largest of 2×2 pixels.
-    Max2x2,
-    None,
 }
 
 /// What a residual block adds to the output of its convolutions.
@@ -95,9 +90,9 @@ impl Layers {
     pub(crate) fn activation_count(&self) -> usize {
         let convs = self.convs().map(Conv::numbers).sum::<usize>();
         let more = self.convolutional.iter().map(|layer| match layer {
-            Layer::Conv { conv, pool: Pool::Max2x2 } => conv.numbers() / 4,
-            Layer::Conv { pool: Pool::None, .. } => 0,
-            Layer::Residual { second: sum, .. } => sum.numbers(),
+            Layer::Conv { conv, pool: Some(pool) } => conv.outputs * pool.outputs(conv.side).pow(2),
+            Layer::Conv { pool: None, .. } => 0,
+            Layer::Residual { convs, .. } => convs.last().map_or(0, Conv::numbers),
         });
         let vectors: usize = self.fully_connected.iter().map(|layer| layer.outputs).sum();
         convs + more.sum::<usize>() + vectors
@@ -110,12 +105,13 @@ impl Layers {
     }
 
     fn convs(&self) -> impl Iterator<Item = &Conv> {
-        self.convolutional.iter().flat_map(|layer| match layer {
-            Layer::Conv { conv, .. } => vec![conv],
-            Layer::Residual { first, second, shortcut: Shortcut::Identity } => vec![first, second],
-            Layer::Residual { first, second, shortcut: Shortcut::Projection(projection) } => {
-                vec![first, second, projection]
-            }
+        self.convolutional.iter().flat_map(|layer| {
+            let (convs, projection) = match layer {
+                Layer::Conv { conv, .. } => (std::slice::from_ref(conv), None),
+                Layer::Residual { convs, shortcut: Shortcut::Identity } => (convs.as_slice(), None),
+                Layer::Residual { convs, shortcut: Shortcut::Projection(conv) } => (convs.as_slice(), Some(conv)),
+            };
+            convs.iter().chain(projection)
         })
     }
 }

@@ -1,5 +1,5 @@
-//! The networks of the teacher-assistant paper (Mirzadeh et al., arXiv 1902.03393): plain CNNs and CIFAR ResNets, for
-//! candle.
+//! The networks of the teacher-assistant paper (Mirzadeh et al., arXiv 1902.03393): plain CNNs, and ResNets for
+//! CIFAR and ImageNet, for candle.
 //!
 //! A name parses to a [`ModelSpec`], and with initial weights or a checkpoint that makes a [`Network`] and its
 //! [`Parameters`], which training changes. Names and shapes of the parameters are those of the published PyTorch code, so
@@ -33,6 +33,7 @@
 
 mod architecture;
 mod checkpoint;
+mod imagenet_resnet;
 mod layers;
 mod name;
 mod network;

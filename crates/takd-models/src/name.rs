@@ -3,23 +3,26 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The two families of the paper's CIFAR experiments.
+/// The families of the paper's experiments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
     /// "VGG-like" stack of 3×3 convolutions; its size is their number.
     Plain,
     /// CIFAR ResNet of basic blocks (He et al. 2016, section 4.2); its size is its depth, 6n + 2.
     Resnet,
+    /// ResNet for ImageNet (He et al. 2016, table 1) in torchvision's layout; its size is its depth.
+    ImagenetResnet,
 }
 
 impl Family {
-    const ALL: [Self; 2] = [Self::Plain, Self::Resnet];
+    const ALL: [Self; 3] = [Self::Plain, Self::Resnet, Self::ImagenetResnet];
 
     /// The sizes that this family comes in, ascending.
     pub fn sizes(self) -> &'static [usize] {
         match self {
             Self::Plain => &[2, 4, 6, 8, 10],
             Self::Resnet => &[8, 14, 20, 26, 32, 44, 56, 110],
+            Self::ImagenetResnet => &[14, 18, 20, 26, 34, 50, 101],
         }
     }
 
@@ -28,6 +31,7 @@ impl Family {
         match self {
             Self::Plain => "plane",
             Self::Resnet => "resnet",
+            Self::ImagenetResnet => "imagenet-resnet",
         }
     }
 }
@@ -87,7 +91,7 @@ impl ModelName {
         Family::ALL.into_iter().flat_map(names)
     }
 
-    /// Plain CNN or ResNet.
+    /// Plain CNN or ResNet, for CIFAR or ImageNet.
     pub fn family(self) -> Family {
         self.family
     }
@@ -156,21 +160,32 @@ fn nearest(name: &str) -> Vec<ModelName> {
     const MOST_EDITS: usize = 2;
 
     let name = name.trim().to_lowercase();
-    let (letters, rest) = split_after(&name, |c| c.is_ascii_alphabetic());
-    let (digits, suffix) = split_after(rest, |c| c.is_ascii_digit());
     let edits = strsim::damerau_levenshtein;
+    let (mut letters, mut rest) = split_after(&name, |c| c.is_ascii_alphabetic());
+    let two_words;
+    if edits(letters, "imagenet") <= MOST_EDITS {
+        let (second, after) = split_after(rest, |c| c.is_ascii_alphabetic());
+        two_words = format!("{letters}-{second}");
+        (letters, rest) = (&two_words, after);
+    }
+    let (digits, suffix) = split_after(rest, |c| c.is_ascii_digit());
     let alike = Family::ALL.into_iter().filter(|family| edits(letters, family.prefix()) <= MOST_EDITS);
     let Some(family) = alike.min_by_key(|family| edits(letters, family.prefix())) else { return Vec::new() };
     let width = match family {
         Family::Plain => Width::ALL.into_iter().find(|width| edits(suffix, &width.to_string()) <= MOST_EDITS),
-        Family::Resnet => None,
+        Family::Resnet | Family::ImagenetResnet => None,
     };
     // No digits: every size is as near. More digits than a number holds: the largest number.
     let distance =
         |size: usize| if digits.is_empty() { 0 } else { digits.parse().unwrap_or(usize::MAX).abs_diff(size) };
     let least = family.sizes().iter().map(|&size| distance(size)).min();
     let sizes = family.sizes().iter().copied().filter(|&size| Some(distance(size)) == least);
-    sizes.map(|size| ModelName { family, size, width }).collect()
+    // The same depth in the other family of ResNets may be what was meant.
+    let other = (family == Family::Resnet).then_some(Family::ImagenetResnet);
+    let other = other.into_iter().flat_map(|family| family.sizes().iter().map(move |&size| (family, size)));
+    let other = other.filter(|(_, size)| least > Some(0) && digits.parse() == Ok(*size));
+    let names = sizes.map(|size| (family, size)).chain(other);
+    names.map(|(family, size)| ModelName { family, size, width }).collect()
 }
 
 /// Splits off the leading characters of a kind; separators between the two parts are dropped.
@@ -191,7 +206,7 @@ mod tests {
                 assert_eq!(pinned.to_string().parse(), Ok(pinned));
             }
         }
-        let written = ["plane10", "plane10-narrow", "plane10-wide", "resnet110"];
+        let written = ["plane10", "plane10-narrow", "plane10-wide", "resnet110", "imagenet-resnet50"];
         assert_eq!(written.map(|name| name.parse::<ModelName>().unwrap().to_string()), written);
     }
 
@@ -219,7 +234,10 @@ mod tests {
             ("plane10-narow", "did you mean `plane10-narrow`?"),
             ("plane3-wide", "did you mean `plane2-wide` or `plane4-wide`?"),
             ("plane", "did you mean `plane2`, `plane4`, `plane6`, `plane8` or `plane10`?"),
-            ("resnet18", "did you mean `resnet20`?"),
+            ("resnet18", "did you mean `resnet20` or `imagenet-resnet18`?"),
+            ("imagenet-resnet51", "did you mean `imagenet-resnet50`?"),
+            ("ImageNet ResNet-18", "did you mean `imagenet-resnet18`?"),
+            ("imagnet_resnet50", "did you mean `imagenet-resnet50`?"),
             ("ResNet-110", "did you mean `resnet110`?"),
             ("resent8", "did you mean `resnet8`?"),
             ("resnet8-wide", "did you mean `resnet8`?"),
@@ -235,7 +253,10 @@ mod tests {
         for name in ["", "10", "vgg16", "densenet121", "->", "größe"] {
             let message = name.parse::<ModelName>().unwrap_err().to_string();
             assert!(message.starts_with(&format!("unknown network `{name}`; there are plane2, ")), "{message}");
-            assert!(message.contains("plane10") && message.ends_with("resnet110"), "{message}");
+            assert!(
+                message.contains("plane10") && message.contains("resnet110") && message.ends_with("imagenet-resnet101"),
+                "{message}"
+            );
         }
     }
 }

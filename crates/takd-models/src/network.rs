@@ -1,13 +1,13 @@
 //! A network that runs, built from its list of layers.
 
 use crate::checkpoint::{difference, recognise};
-use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Pool, Shapes, Shortcut};
+use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Shapes, Shortcut};
 use crate::parameters::Source;
 use crate::{Checkpoint, CheckpointError, ModelSpec, Parameters};
 use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::{Init, Linear, ModuleT, VarBuilder};
 use std::path::Path;
-use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, Precision, Then, reference};
+use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, MaxPool, Precision, Then, reference};
 use takd_rng::Streams;
 
 /// A built network: `[batch, 3, side, side]` normalised images in, of a side that it [takes](ModelSpec::takes), `[batch, classes]` logits out.
@@ -144,17 +144,16 @@ impl ModuleT for Network {
 /// A [`Layer`] with its tensors.
 #[derive(Clone, Debug)]
 enum Built {
-    Conv { conv: ConvBn, pool: Pool },
-    Residual { first: ConvBn, second: ConvBn, projection: Option<ConvBn> },
+    Conv { conv: ConvBn, pool: Option<MaxPool> },
+    Residual { convs: Vec<ConvBn>, projection: Option<ConvBn> },
 }
 
 impl Built {
     fn new(layer: &Layer, vb: &VarBuilder) -> Result<Self> {
         Ok(match layer {
             Layer::Conv { conv, pool } => Self::Conv { conv: conv_bn(conv, vb)?, pool: *pool },
-            Layer::Residual { first, second, shortcut } => Self::Residual {
-                first: conv_bn(first, vb)?,
-                second: conv_bn(second, vb)?,
+            Layer::Residual { convs, shortcut } => Self::Residual {
+                convs: convs.iter().map(|conv| conv_bn(conv, vb)).collect::<Result<_>>()?,
                 projection: match shortcut {
                     Shortcut::Identity => None,
                     Shortcut::Projection(projection) => Some(conv_bn(projection, vb)?),
@@ -165,15 +164,20 @@ impl Built {
 
     fn forward_t(&self, input: &Features, train: bool) -> Result<Features> {
         match self {
-            Self::Conv { conv, pool: Pool::Max2x2 } => conv.forward_features(input, Then::ReluMaxPool, train),
-            Self::Conv { conv, pool: Pool::None } => conv.forward_features(input, Then::Relu, train),
-            Self::Residual { first, second, projection } => {
+            Self::Conv { conv, pool } => {
+                conv.forward_features(input, pool.map_or(Then::Relu, Then::ReluMaxPool), train)
+            }
+            Self::Residual { convs, projection } => {
                 let shortcut = match projection {
                     Some(projection) => projection.forward_features(input, Then::Nothing, train)?,
                     None => input.clone(),
                 };
-                let hidden = first.forward_features(input, Then::Relu, train)?;
-                second.forward_features(&hidden, Then::AddRelu(&shortcut), train)
+                let [first @ .., last] = convs.as_slice() else { return Ok(shortcut) };
+                let mut hidden = input.clone();
+                for conv in first {
+                    hidden = conv.forward_features(&hidden, Then::Relu, train)?;
+                }
+                last.forward_features(&hidden, Then::AddRelu(&shortcut), train)
             }
         }
     }
@@ -181,9 +185,8 @@ impl Built {
     fn frozen(&self) -> Self {
         match self {
             Self::Conv { conv, pool } => Self::Conv { conv: frozen_conv_bn(conv), pool: *pool },
-            Self::Residual { first, second, projection } => Self::Residual {
-                first: frozen_conv_bn(first),
-                second: frozen_conv_bn(second),
+            Self::Residual { convs, projection } => Self::Residual {
+                convs: convs.iter().map(frozen_conv_bn).collect(),
                 projection: projection.as_ref().map(frozen_conv_bn),
             },
         }

@@ -2,7 +2,8 @@
 //! connected layers.
 
 use crate::Width::{self, Narrow, Wide};
-use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Layers, Pool};
+use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Layers};
+use takd_ops::MaxPool;
 
 /// The side of the images that these networks are made for: those of CIFAR.
 pub(crate) const SIDE: usize = 32;
@@ -60,7 +61,7 @@ pub(crate) fn layers(size: usize, width: Width, classes: usize) -> Layers {
                     bias: Bias::Present,
                     side,
                 };
-                let pool = if steps.get(i + 1) == Some(&Step::M) { Pool::Max2x2 } else { Pool::None };
+                let pool = (steps.get(i + 1) == Some(&Step::M)).then_some(MaxPool::Two);
                 convolutional.push(Layer::Conv { conv, pool });
                 channels = outputs;
                 number += 3;

@@ -1,7 +1,7 @@
 //! CIFAR ResNets (He et al. 2016, section 4.2): three stages of basic blocks at 16, 32 and 64 channels, with 1×1
 //! convolutions as shortcuts where the shape changes.
 
-use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Layers, Pool, Shortcut};
+use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Layers, Shortcut};
 
 /// The layers for images of `side` x `side`. Their parameters are the same for every side.
 pub(crate) fn layers(depth: usize, classes: usize, side: usize) -> Layers {
@@ -9,7 +9,7 @@ pub(crate) fn layers(depth: usize, classes: usize, side: usize) -> Layers {
     let bias = Bias::Absent;
     let (name, norm) = ("conv1".to_owned(), "bn1".to_owned());
     let stem = Conv { name, norm, kernel: 3, stride: 1, inputs: 3, outputs: 16, bias, side };
-    let mut convolutional = vec![Layer::Conv { conv: stem, pool: Pool::None }];
+    let mut convolutional = vec![Layer::Conv { conv: stem, pool: None }];
     let mut channels = 16;
     for (stage, outputs, side) in [(1, 16, side), (2, 32, side.div_ceil(2)), (3, 64, side.div_ceil(4))] {
         for block in 0..blocks_per_stage {
@@ -24,9 +24,8 @@ pub(crate) fn layers(depth: usize, classes: usize, side: usize) -> Layers {
             } else {
                 Shortcut::Projection(conv("downsample.0", "downsample.1", 1, channels, stride))
             };
-            let first = conv("conv1", "bn1", 3, channels, stride);
-            let second = conv("conv2", "bn2", 3, outputs, 1);
-            convolutional.push(Layer::Residual { first, second, shortcut });
+            let convs = vec![conv("conv1", "bn1", 3, channels, stride), conv("conv2", "bn2", 3, outputs, 1)];
+            convolutional.push(Layer::Residual { convs, shortcut });
             channels = outputs;
         }
     }

@@ -21,7 +21,7 @@ impl ModelName {
     pub fn spec(self, classes: usize) -> ModelSpec {
         let width = match self.family {
             Family::Plain => Some(self.width.unwrap_or(Width::of_paper(classes))),
-            Family::Resnet => None,
+            Family::Resnet | Family::ImagenetResnet => None,
         };
         ModelSpec { family: self.family, size: self.size, width }
     }
@@ -34,7 +34,7 @@ impl ModelSpec {
         ModelName::all().flat_map(ModelName::pinned).map(|name| name.spec(0))
     }
 
-    /// Plain CNN or ResNet.
+    /// Plain CNN or ResNet, for CIFAR or ImageNet.
     pub fn family(self) -> Family {
         self.family
     }
@@ -79,7 +79,7 @@ mod tests {
         }
         let names: Vec<_> = ModelSpec::all().map(|spec| spec.to_string()).collect();
         assert_eq!(names[..3], ["plane2", "plane2-wide", "plane4"]);
-        assert_eq!(names.len(), 2 * 5 + 8);
+        assert_eq!(names.len(), 2 * 5 + 8 + 7);
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
             ("Plane2-wide", "did you mean `plane2-wide`?"),
             // One network, one name.
             ("plane10-narrow", "did you mean `plane10`?"),
-            ("resnet18", "did you mean `resnet20`?"),
+            ("resnet18", "did you mean `resnet20` or `imagenet-resnet18`?"),
         ] {
             let message = name.parse::<ModelSpec>().unwrap_err().to_string();
             assert_eq!(message, format!("unknown network `{name}`; {nearest}"));

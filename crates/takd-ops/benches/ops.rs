@@ -14,7 +14,7 @@ use candle_nn::{Linear, VarBuilder, VarMap};
 use criterion::{BatchSize, Bencher, Criterion};
 use std::hint::black_box;
 use std::time::Duration;
-use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, SgdParams, SgdUpdate, Then, sgd_step};
+use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, MaxPool, SgdParams, SgdUpdate, Then, sgd_step};
 
 const BATCH: usize = 128;
 
@@ -105,7 +105,7 @@ impl Bench {
         let then = match self.follow {
             Follow::Nothing => Then::Nothing,
             Follow::Relu => Then::Relu,
-            Follow::ReluMaxPool => Then::ReluMaxPool,
+            Follow::ReluMaxPool => Then::ReluMaxPool(MaxPool::Two),
             Follow::AddRelu => Then::AddRelu(input),
         };
         match &self.layer {

@@ -24,7 +24,7 @@ mod sgd_step;
 mod tests;
 
 pub use compute::{Compute, Precision};
-pub use conv_bn::{ConvBn, Then};
+pub use conv_bn::{ConvBn, MaxPool, Then};
 pub use conv2d_params::Conv2dParams;
 #[cfg(feature = "cuda")]
 pub use cuda::cuda_device;

@@ -1,6 +1,7 @@
 //! Each op in plain candle operations: slow, differentiable by candle's own autograd, any float type, any device, and
 //! short enough to be seen to be right. The fast ops are tested against these.
 
+use crate::MaxPool;
 use crate::conv2d_params::Conv2dParams;
 use candle_core::{D, Result, Tensor, bail};
 
@@ -100,18 +101,22 @@ fn larger(first: &Tensor, second: &Tensor) -> Result<Tensor> {
     (second.gt(first)? + second_is_nan)?.where_cond(second, first)
 }
 
-/// The largest of each 2×2 block, stride 2. A last odd row or column is left out, a block with NaN gives NaN, and of equal
-/// numbers the first gets the gradient, as in PyTorch.
+/// The largest of the pixels of each window. A window with NaN gives NaN, and of equal numbers the first gets the gradient, as in
+/// PyTorch.
 ///
-/// `[batch, height, width, channels]` becomes `[batch, height / 2, width / 2, channels]`.
+/// `[batch, height, width, channels]` becomes `[batch, height', width', channels]` of half the height and width, rounded down for
+/// [`MaxPool::Two`], up for [`MaxPool::Three`].
 ///
 /// # Errors
-/// If the input does not have four dimensions, or height or width is below 2.
-pub fn max_pool2d(input: &Tensor) -> Result<Tensor> {
+/// If the input does not have four dimensions, or height or width has no window.
+pub fn max_pool2d(input: &Tensor, pool: MaxPool) -> Result<Tensor> {
     let (batch, height, width, channels) = input.dims4()?;
-    let (out_h, out_w) = (height / 2, width / 2);
+    let (out_h, out_w) = (pool.outputs(height), pool.outputs(width));
     if out_h == 0 || out_w == 0 {
-        bail!("max_pool2d: {:?} has no 2×2 block", input.dims())
+        bail!("max_pool2d: {:?} has no window to pool", input.dims())
+    }
+    if pool == MaxPool::Three {
+        return largest_of_three(&largest_of_three(input, 2, out_w)?, 1, out_h);
     }
     let even = input.narrow(1, 0, 2 * out_h)?.narrow(2, 0, 2 * out_w)?.contiguous()?;
     let columns = even.reshape((batch, 2 * out_h * out_w, 2, channels))?;
@@ -119,6 +124,23 @@ pub fn max_pool2d(input: &Tensor) -> Result<Tensor> {
     let rows = columns.reshape((batch, out_h, 2, out_w * channels))?;
     let rows = larger(&rows.narrow(2, 0, 1)?, &rows.narrow(2, 1, 1)?)?;
     rows.reshape((batch, out_h, out_w, channels))
+}
+
+/// The largest of three neighbours along a dimension, around every second one; beyond the ends there is nothing.
+fn largest_of_three(input: &Tensor, dim: usize, count: usize) -> Result<Tensor> {
+    let mut dims = input.dims().to_vec();
+    let end = |size: usize, dims: &mut Vec<usize>| {
+        dims[dim] = size;
+        Tensor::full(f64::NEG_INFINITY, dims.clone(), input.device())?.to_dtype(input.dtype())
+    };
+    let after = 2 * count - input.dim(dim)?;
+    let mut parts = vec![end(1, &mut dims)?, input.clone()];
+    if after > 0 {
+        parts.push(end(after, &mut dims)?);
+    }
+    let padded = Tensor::cat(&parts, dim)?;
+    let [left, centre, right] = [0, 1, 2].map(|start| every(&padded, dim, start, 2, count));
+    larger(&larger(&left?, &centre?)?, &right?)
 }
 
 /// The mean over height and width: `[batch, height, width, channels]` becomes `[batch, channels]`.

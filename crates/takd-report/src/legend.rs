@@ -126,6 +126,7 @@ fn family_name(family: Family) -> &'static str {
     match family {
         Family::Plain => "plain CNNs",
         Family::Resnet => "ResNets",
+        Family::ImagenetResnet => "ResNets for ImageNet",
     }
 }
 

@@ -35,7 +35,7 @@ const SETTINGS: &[&str] =
     &["protocol", "seeds", "lambda", "temperature", "kl_reduction", "epochs", "limit", "size", "replays", "training"];
 const CELL: &[&str] = &["name", "data", "paths", "paper", "paper_source", "published", "note", "missing"];
 const QUICK: &[&str] = &["data", "networks", "drawn"];
-const FAMILIES: [&str; 2] = ["plain", "resnet"];
+const FAMILIES: [&str; 3] = ["plain", "resnet", "imagenet-resnet"];
 const TRAINING: &[&str] = &[
     "batch_size",
     "lr",

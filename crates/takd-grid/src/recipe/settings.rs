@@ -79,8 +79,10 @@ pub enum PerStep {
 pub struct TrainingByFamily {
     /// Plain CNNs.
     pub plain: TrainingChanges,
-    /// ResNets.
+    /// ResNets for CIFAR.
     pub resnet: TrainingChanges,
+    /// ResNets for ImageNet.
+    pub imagenet_resnet: TrainingChanges,
 }
 
 /// What differs from the protocol's training of a family; the fields are those of a training.
@@ -133,6 +135,7 @@ impl TrainingByFamily {
         match family {
             Family::Plain => &self.plain,
             Family::Resnet => &self.resnet,
+            Family::ImagenetResnet => &self.imagenet_resnet,
         }
     }
 }
@@ -154,6 +157,7 @@ impl Settings {
             training: TrainingByFamily {
                 plain: self.training.plain.or(&others.training.plain),
                 resnet: self.training.resnet.or(&others.training.resnet),
+                imagenet_resnet: self.training.imagenet_resnet.or(&others.training.imagenet_resnet),
             },
         }
     }
@@ -281,7 +285,11 @@ fn training(item: &Item<'_>, inside: &TableKind) -> Result<TrainingByFamily> {
             training_changes(&item.table(kind, "a table of training settings, as in { batch_size = 128 }")?)
         }
     };
-    Ok(TrainingByFamily { plain: changes("plain")?, resnet: changes("resnet")? })
+    Ok(TrainingByFamily {
+        plain: changes("plain")?,
+        resnet: changes("resnet")?,
+        imagenet_resnet: changes("imagenet-resnet")?,
+    })
 }
 
 fn training_changes(table: &Table<'_>) -> Result<TrainingChanges> {

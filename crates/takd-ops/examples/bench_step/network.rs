@@ -4,7 +4,9 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use candle_nn::{Linear, Module, VarBuilder, VarMap};
 use std::sync::PoisonError;
 use std::time::Instant;
-use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, SgdParams, SgdUpdate, Then, backward, sgd_step};
+use takd_ops::{
+    BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, MaxPool, SgdParams, SgdUpdate, Then, backward, sgd_step,
+};
 
 /// Images a step.
 pub const BATCH: usize = 128;
@@ -84,7 +86,7 @@ impl Network {
         match self {
             Self::Plain(layers, fc) => {
                 for (layer, pool) in layers {
-                    let then = if *pool { Then::ReluMaxPool } else { Then::Relu };
+                    let then = if *pool { Then::ReluMaxPool(MaxPool::Two) } else { Then::Relu };
                     features = layer.forward_features(&features, then, train)?;
                 }
                 let mut flat = features.linear(&fc[0])?;

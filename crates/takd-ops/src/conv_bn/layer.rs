@@ -21,10 +21,37 @@ pub enum Then<'a, T = Tensor> {
     Nothing,
     /// ReLU.
     Relu,
-    /// ReLU, then 2×2 max-pooling.
-    ReluMaxPool,
+    /// ReLU, then max-pooling.
+    ReluMaxPool(MaxPool),
     /// Addition of the residual, of the output's shape, then ReLU.
     AddRelu(&'a T),
+}
+
+/// Max-pooling of stride 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxPool {
+    /// Of 2×2 pixels; a last odd row or column is left out.
+    Two,
+    /// Of the 3×3 pixels around every second one, from the first on (padding 1), as at the beginning of ResNets for ImageNet.
+    Three,
+}
+
+impl MaxPool {
+    /// How many results one side of so many pixels has.
+    pub fn outputs(self, size: usize) -> usize {
+        match self {
+            Self::Two => size / 2,
+            Self::Three => size.div_ceil(2),
+        }
+    }
+
+    /// The pixels along one side of `size` that a result is the largest of.
+    pub(crate) fn window(self, output: usize, size: usize) -> std::ops::Range<usize> {
+        match self {
+            Self::Two => 2 * output..2 * output + 2,
+            Self::Three => (2 * output).saturating_sub(1)..(2 * output + 2).min(size),
+        }
+    }
 }
 
 impl<T> Clone for Then<'_, T> {
@@ -40,7 +67,7 @@ impl<'a, T> Then<'a, T> {
         match self {
             Self::Nothing => ThenKind::Activation(Activation::Identity),
             Self::Relu => ThenKind::Activation(Activation::Relu),
-            Self::ReluMaxPool => ThenKind::ReluMaxPool,
+            Self::ReluMaxPool(pool) => ThenKind::ReluMaxPool(pool),
             Self::AddRelu(_) => ThenKind::AddRelu,
         }
     }
@@ -57,7 +84,7 @@ impl<'a, T> Then<'a, T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThenKind {
     Activation(Activation),
-    ReluMaxPool,
+    ReluMaxPool(MaxPool),
     AddRelu,
 }
 
@@ -66,7 +93,7 @@ impl ThenKind {
     pub(super) fn with_residual<T>(self, residual: Option<&T>) -> Then<'_, T> {
         match (self, residual) {
             (Self::AddRelu, Some(residual)) => Then::AddRelu(residual),
-            (Self::ReluMaxPool, _) => Then::ReluMaxPool,
+            (Self::ReluMaxPool(pool), _) => Then::ReluMaxPool(pool),
             (Self::Activation(Activation::Relu), _) => Then::Relu,
             _ => Then::Nothing,
         }
@@ -75,7 +102,7 @@ impl ThenKind {
     /// Height and width of the result, for a normalised output of this size.
     pub(super) fn size(self, height: usize, width: usize) -> (usize, usize) {
         match self {
-            Self::ReluMaxPool => (height / 2, width / 2),
+            Self::ReluMaxPool(pool) => (pool.outputs(height), pool.outputs(width)),
             _ => (height, width),
         }
     }

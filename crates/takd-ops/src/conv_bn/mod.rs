@@ -10,7 +10,7 @@ use crate::features::{Features, Inner};
 use candle_core::{Result, Tensor, bail};
 pub(crate) use cpu::release_plans;
 use layer::Mode;
-pub use layer::{ConvBn, Then};
+pub use layer::{ConvBn, MaxPool, Then};
 
 impl ConvBn {
     /// `[batch, height, width, c_in]` to `[batch, height', width', c_out]`, of half the height and width after

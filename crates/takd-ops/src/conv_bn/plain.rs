@@ -11,7 +11,7 @@ pub(super) fn forward(layer: &ConvBn, input: &Tensor, then: Then, mode: Mode) ->
     match then {
         Then::Nothing => Ok(output),
         Then::Relu => reference::relu(&output),
-        Then::ReluMaxPool => max_pool2d(&reference::relu(&output)?),
+        Then::ReluMaxPool(pool) => max_pool2d(&reference::relu(&output)?, pool),
         Then::AddRelu(residual) => reference::relu(&(output + residual)?),
     }
 }

@@ -1,7 +1,7 @@
 //! What the tests share: layers of many shapes, what comes out of them, and how far apart two tensors are.
 
 use crate::cpu::{force_arch, kinds};
-use crate::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Then, backward};
+use crate::{BatchNorm, Conv2d, Conv2dParams, ConvBn, MaxPool, Then, backward};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use rand::RngExt;
 
@@ -120,13 +120,14 @@ pub(crate) fn parts(case: &Case, dtype: DType, device: &Device) -> Result<Parts>
     Ok(Parts { layer, input, residual, variables })
 }
 
-/// What follows, by its number; with 3 the residual.
+/// What follows, by its number up to 4; with 3 the residual.
 pub(crate) fn then<T>(follow: usize, residual: &T) -> Then<'_, T> {
     match follow {
         0 => Then::Nothing,
         1 => Then::Relu,
-        2 => Then::ReluMaxPool,
-        _ => Then::AddRelu(residual),
+        2 => Then::ReluMaxPool(MaxPool::Two),
+        3 => Then::AddRelu(residual),
+        _ => Then::ReluMaxPool(MaxPool::Three),
     }
 }
 
@@ -146,15 +147,20 @@ pub(crate) fn loss_weights(case: &Case, train: bool) -> Result<Tensor> {
     let (dims, z) = ([batch, height, width, channels], z.flatten_all()?.to_vec1::<f64>()?);
     let (dims, sure): (_, Vec<bool>) = match case.follow {
         0 => (dims, vec![true; z.len()]),
-        2 => {
+        2 | 4 => {
+            let pool = if case.follow == 2 { MaxPool::Two } else { MaxPool::Three };
+            let (out_h, out_w) = (pool.outputs(height), pool.outputs(width));
             let mut sure = Vec::new();
             let at = |n: usize, y: usize, x: usize, c: usize| z[((n * height + y) * width + x) * channels + c];
-            for (n, y, x, c) in indices([batch, height / 2, width / 2, channels]) {
-                let mut block = [0, 1, 2, 3].map(|i| at(n, 2 * y + i / 2, 2 * x + i % 2, c));
-                block.sort_by(f64::total_cmp);
-                sure.push(block[3].abs() > bound && block[3] - block[2] > 2.0 * bound);
+            for (n, y, x, c) in indices([batch, out_h, out_w, channels]) {
+                let columns = || pool.window(x, width);
+                let mut block: Vec<f64> =
+                    pool.window(y, height).flat_map(|y| columns().map(move |x| at(n, y, x, c))).collect();
+                block.sort_by(|a, b| b.total_cmp(a));
+                let second = block.get(1).copied().unwrap_or(f64::NEG_INFINITY);
+                sure.push(block[0].abs() > bound && block[0] - second > 2.0 * bound);
             }
-            ([batch, height / 2, width / 2, channels], sure)
+            ([batch, out_h, out_w, channels], sure)
         }
         _ => (dims, z.iter().map(|z| z.abs() > bound).collect()),
     };

@@ -1,7 +1,7 @@
 //! Shapes that are refused.
 
 use super::common::{Case, Parts, SAME, parts, random};
-use crate::{Conv2dParams, Features, Then};
+use crate::{Conv2dParams, Features, MaxPool, Then};
 use candle_core::{DType, Device, Result, Tensor};
 
 #[test]
@@ -11,7 +11,7 @@ fn shapes_that_do_not_fit_are_an_error_that_names_them() -> Result<()> {
         let Parts { mut layer, residual, .. } = parts(&good, dtype, &Device::Cpu)?;
         layer.conv.params = params;
         let input = Tensor::zeros(dims.to_vec(), dtype, &Device::Cpu)?;
-        let attempts = [Then::Relu, Then::ReluMaxPool, Then::AddRelu(residual.as_tensor())];
+        let attempts = [Then::Relu, Then::ReluMaxPool(MaxPool::Two), Then::AddRelu(residual.as_tensor())];
         let mut errors = String::new();
         for then in attempts {
             for train in [true, false] {

@@ -3,10 +3,10 @@
 use super::forward::{Images, part, read_input};
 use super::gradients::{add_grads, mask, through};
 use super::plan::Plan;
-use super::pool::relu_max_pool_grad;
+use super::pool::{relu_max_pool_grad, relu_max_pool_three_grad};
 use super::scratch::{Scratch, room, with_scratch};
 use crate::activation::Activation;
-use crate::conv_bn::layer::{ThenKind, Write};
+use crate::conv_bn::layer::{MaxPool, ThenKind, Write};
 use crate::cpu::{Buffer, Repeated, Sums, Values};
 use rayon::prelude::*;
 
@@ -84,7 +84,7 @@ impl Trained<'_> {
         for (image, grad) in grad.chunks(h * w * plan.c_out).enumerate() {
             let y = self.y_of(first + image);
             match then {
-                ThenKind::ReluMaxPool => self.each_pair(y, grad, rows, |_, dz, y| {
+                ThenKind::ReluMaxPool(pool) => self.each_part(pool, y, grad, rows, |_, dz, y| {
                     add_grads(plan.arch, &mut sums, coefficients, Activation::Identity, [dz, y]);
                 }),
                 _ => add_grads(plan.arch, &mut sums, coefficients, pending(then), [grad, y]),
@@ -144,11 +144,24 @@ impl Trained<'_> {
         }
     }
 
-    /// Takes the gradient of an image back through pool and ReLU, two rows at a time: `each` gets the number of the first row,
+    /// Takes the gradient of an image back through pool and ReLU, some rows at a time: `each` gets the number of the first row,
     /// their dz and their y.
-    fn each_pair(&self, y: &[f32], grad: &[f32], rows: &mut Vec<f32>, mut each: impl FnMut(usize, &[f32], &[f32])) {
+    fn each_part(
+        &self,
+        pool: MaxPool,
+        y: &[f32],
+        grad: &[f32],
+        rows: &mut Vec<f32>,
+        mut each: impl FnMut(usize, &[f32], &[f32]),
+    ) {
         let Self { plan, scale_shift, .. } = *self;
         let c = plan.c_out;
+        if pool == MaxPool::Three {
+            // Each row is in windows above and below.
+            let dz = room(rows, y.len());
+            relu_max_pool_three_grad(plan.arch, grad, y, [plan.out_w, c], scale_shift, dz);
+            return each(0, dz, y);
+        }
         let (row_len, pooled_len) = (plan.out_w * c, plan.out_w / 2 * c);
         let dz = room(rows, 2 * row_len);
         for (pair, y) in y.chunks(2 * row_len).enumerate() {
@@ -179,7 +192,7 @@ impl Trained<'_> {
 fn pending(then: ThenKind) -> Activation {
     match then {
         ThenKind::Activation(activation) => activation,
-        ThenKind::ReluMaxPool | ThenKind::AddRelu => Activation::Identity,
+        ThenKind::ReluMaxPool(_) | ThenKind::AddRelu => Activation::Identity,
     }
 }
 
@@ -226,7 +239,7 @@ impl ConvGrads<'_> {
         let mut narrow = vec![0.0; if plan.c_out == plan.d_channels { 0 } else { row_len }];
         let y = self.layer.y_of(image);
         match then {
-            ThenKind::ReluMaxPool => self.layer.each_pair(y, grad, rows, |first, dz, y| {
+            ThenKind::ReluMaxPool(pool) => self.layer.each_part(pool, y, grad, rows, |first, dz, y| {
                 for (i, (dz, y)) in dz.chunks(row_len).zip(y.chunks(row_len)).enumerate() {
                     self.copy_row(first + i, Activation::Identity, [dz, y], &mut narrow, copy);
                 }

@@ -99,7 +99,7 @@ fn finish_image(
                 add_relu(arch, y, scale_shift, output);
             }
         }
-        ThenKind::ReluMaxPool => relu_max_pool(arch, y, [plan.out_w, plan.c_out], scale_shift, output),
+        ThenKind::ReluMaxPool(pool) => relu_max_pool(arch, pool, y, [plan.out_w, plan.c_out], scale_shift, output),
     }
 }
 
@@ -163,7 +163,7 @@ impl ConvolveFinish<'_> {
         let copy = room(&mut scratch.input, plan.input_len());
         let tiles = room(&mut scratch.tiles, plan.room());
         let input = read_input(plan, plan.forward_reads(), self.input, images, copy);
-        if plan.maps_forward() && then != ThenKind::ReluMaxPool {
+        if plan.maps_forward() && !matches!(then, ThenKind::ReluMaxPool(_)) {
             let start = images.first * len;
             let old = match residual {
                 Some(Values::Stored(residual)) => Some(&residual[start..start + output.len()]),

@@ -1,5 +1,6 @@
-//! ReLU and 2×2 max-pooling of a normalised output, and the way back.
+//! ReLU and max-pooling of a normalised output, and the way back.
 
+use crate::conv_bn::layer::MaxPool;
 use crate::cpu::{Repeated, run};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -35,16 +36,19 @@ fn corners<const N: usize>(four: [&[f32]; 4], scale: &Repeated, shift: &Repeated
     z
 }
 
-/// The maxima of `relu(scale · y + shift)` over 2×2 blocks, of some rows of `width` pixels; a last odd row or column is left
-/// out.
+/// The maxima of `relu(scale · y + shift)` over the windows of an image whose rows have `width` pixels.
 pub(super) fn relu_max_pool(
     arch: Arch,
+    pool: MaxPool,
     y: &[f32],
     [width, channels]: [usize; 2],
     scale_shift: [&Repeated; 2],
     to: &mut [f32],
 ) {
-    run(arch, ReluMaxPool { y, width, channels, scale_shift, to });
+    match pool {
+        MaxPool::Two => run(arch, ReluMaxPool { y, width, channels, scale_shift, to }),
+        MaxPool::Three => run(arch, ReluMaxPoolThree { y, width, channels, scale_shift, to }),
+    }
 }
 
 struct ReluMaxPool<'a> {
@@ -95,6 +99,148 @@ fn largest<const N: usize>(four: [&[f32]; 4], scale: &Repeated, shift: &Repeated
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if b > a || b.is_nan() { b } else { a }
+}
+
+struct ReluMaxPoolThree<'a> {
+    y: &'a [f32],
+    width: usize,
+    channels: usize,
+    scale_shift: [&'a Repeated; 2],
+    to: &'a mut [f32],
+}
+
+impl WithSimd for ReluMaxPoolThree<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { y, width, channels, scale_shift: [scale, shift], to } = self;
+        let whole = channels - channels % CHANNELS;
+        let mut to = to.chunks_exact_mut(channels);
+        each_window([y.len() / channels / width, width], |window| {
+            let Some(to) = to.next() else { return };
+            for c in (0..whole).step_by(CHANNELS) {
+                let (largest, _) = largest_of_window::<CHANNELS>(y, channels, window, scale, shift, c);
+                to[c..c + CHANNELS].copy_from_slice(&largest.map(relu));
+            }
+            for c in whole..channels {
+                let ([largest], _) = largest_of_window::<1>(y, channels, window, scale, shift, c);
+                to[c] = relu(largest);
+            }
+        });
+    }
+}
+
+/// The pixels of each window of [`MaxPool::Three`], in order.
+#[inline(always)]
+fn each_window([height, width]: [usize; 2], mut each: impl FnMut(&[usize])) {
+    let pool = MaxPool::Three;
+    for y in 0..pool.outputs(height) {
+        for x in 0..pool.outputs(width) {
+            let (mut pixels, mut count) = ([0; 9], 0);
+            for row in pool.window(y, height) {
+                for column in pool.window(x, width) {
+                    pixels[count] = row * width + column;
+                    count += 1;
+                }
+            }
+            each(&pixels[..count]);
+        }
+    }
+}
+
+/// The largest of `scale · y + shift` over some pixels, `N` channels from `c` on, and which of them is the first that large; NaN
+/// is larger than all.
+#[inline(always)]
+fn largest_of_window<const N: usize>(
+    y: &[f32],
+    channels: usize,
+    window: &[usize],
+    scale: &Repeated,
+    shift: &Repeated,
+    c: usize,
+) -> ([f32; N], [u32; N]) {
+    let (scale, shift) = (some::<N>(scale, c), some::<N>(shift, c));
+    let (mut largest, mut first) = ([f32::NEG_INFINITY; N], [0; N]);
+    for (index, pixel) in window.iter().enumerate() {
+        let y = some::<N>(y, pixel * channels + c);
+        for i in 0..N {
+            let z = y[i] * scale[i] + shift[i];
+            let takes = z > largest[i] || z.is_nan();
+            largest[i] = if takes { z } else { largest[i] };
+            first[i] = if takes { index as u32 } else { first[i] };
+        }
+    }
+    (largest, first)
+}
+
+/// The gradient of each number of an image before ReLU and [`MaxPool::Three`]: the sum of those of the windows of which it is the
+/// (first) largest and above 0.
+pub(super) fn relu_max_pool_three_grad(
+    arch: Arch,
+    grad: &[f32],
+    y: &[f32],
+    [width, channels]: [usize; 2],
+    scale_shift: [&Repeated; 2],
+    d_y: &mut [f32],
+) {
+    run(arch, ReluMaxPoolThreeGrad { grad, y, width, channels, scale_shift, d_y });
+}
+
+struct ReluMaxPoolThreeGrad<'a> {
+    grad: &'a [f32],
+    y: &'a [f32],
+    width: usize,
+    channels: usize,
+    scale_shift: [&'a Repeated; 2],
+    d_y: &'a mut [f32],
+}
+
+impl WithSimd for ReluMaxPoolThreeGrad<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { grad, y, width, channels, scale_shift: [scale, shift], d_y } = self;
+        let whole = channels - channels % CHANNELS;
+        d_y.fill(0.0);
+        let mut grad = grad.chunks_exact(channels);
+        each_window([y.len() / channels / width, width], |window| {
+            let Some(grad) = grad.next() else { return };
+            for c in (0..whole).step_by(CHANNELS) {
+                add_to_first::<CHANNELS>(grad, y, channels, window, scale, shift, c, d_y);
+            }
+            for c in whole..channels {
+                add_to_first::<1>(grad, y, channels, window, scale, shift, c, d_y);
+            }
+        });
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn add_to_first<const N: usize>(
+    grad: &[f32],
+    y: &[f32],
+    channels: usize,
+    window: &[usize],
+    scale: &Repeated,
+    shift: &Repeated,
+    c: usize,
+    d_y: &mut [f32],
+) {
+    let (largest, first) = largest_of_window::<N>(y, channels, window, scale, shift, c);
+    let mut grad = some::<N>(grad, c);
+    for i in 0..N {
+        grad[i] = if largest[i] <= 0.0 { 0.0 } else { grad[i] };
+    }
+    for (index, pixel) in window.iter().enumerate() {
+        let start = pixel * channels + c;
+        let d = &mut d_y[start..start + N];
+        for i in 0..N {
+            d[i] += if first[i] == index as u32 { grad[i] } else { 0.0 };
+        }
+    }
 }
 
 /// Sends the gradient of each pooled number to the (first) largest of its 2×2 block in two rows of y, if that is above 0, and
@@ -189,7 +335,7 @@ mod tests {
                 rows[corner / 2][corner % 2 * channels..][..channels].fill(f32::NAN);
                 let [top, bottom] = [&rows[0][..], &rows[1][..]];
                 let mut pooled = vec![0.0; channels];
-                relu_max_pool(kind, &rows.concat(), [2, channels], [&scale, &shift], &mut pooled);
+                relu_max_pool(kind, MaxPool::Two, &rows.concat(), [2, channels], [&scale, &shift], &mut pooled);
                 assert!(pooled.iter().all(|value| value.is_nan()), "{channels} channels, corner {corner}");
                 let (mut d_top, mut d_bottom) = (vec![7.0; 2 * channels], vec![7.0; 2 * channels]);
                 let d = [&mut d_top[..], &mut d_bottom[..]];

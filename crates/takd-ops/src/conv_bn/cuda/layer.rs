@@ -46,7 +46,9 @@ pub(in crate::conv_bn) fn forward(
             let sum = add_relu(gpu, normalized(Activation::Identity), residual.values_at(), conv_dims)?;
             Values::Stored(Arc::new(sum))
         }
-        Then::ReluMaxPool => Values::Stored(Arc::new(relu_max_pool(gpu, normalized(Activation::Relu), conv_dims)?)),
+        Then::ReluMaxPool(pool) => {
+            Values::Stored(Arc::new(relu_max_pool(gpu, pool, normalized(Activation::Relu), conv_dims)?))
+        }
         Then::Relu | Then::Nothing => {
             Values::Unnormalized { y: y.clone(), coefficients: coefficients.clone(), activation: read_with(kind) }
         }
@@ -71,7 +73,7 @@ pub(in crate::conv_bn) fn forward(
 fn read_with(then: ThenKind) -> Activation {
     match then {
         ThenKind::Activation(activation) => activation,
-        ThenKind::ReluMaxPool => Activation::Relu,
+        ThenKind::ReluMaxPool(_) => Activation::Relu,
         ThenKind::AddRelu => Activation::Identity,
     }
 }

@@ -52,8 +52,9 @@ KERNEL void running_statistics(const float* gamma, const float* beta, const floa
 
 // What follows the normalisation, as in `norm.rs`.
 #define ACTIVATION 0 // at most ReLU, left to the reader
-#define RELU_MAX_POOL 1
-#define ADD_RELU 2
+#define RELU_MAX_POOL_TWO 1   // of 2×2 pixels
+#define RELU_MAX_POOL_THREE 2 // of the 3×3 around every second one
+#define ADD_RELU 3
 
 // `relu(y + residual)` of `[pixels, channels]`.
 KERNEL void add_relu(Values y, Values residual, float* output, unsigned count, int channels) {
@@ -62,19 +63,40 @@ KERNEL void add_relu(Values y, Values residual, float* output, unsigned count, i
   output[i] = relu(read(y, i, i % channels, channels) + read(residual, i, i % channels, channels));
 }
 
-// 2×2 max-pooling of `relu(y)`, `[batch, height, width, channels]`, to `count` numbers. NaN is greater than all.
-KERNEL void relu_max_pool(Values y, float* output, unsigned count, int height, int width, int channels) {
+// How many windows one side of `size` pixels has, and the first pixel of one and the one after its last.
+INLINE int windows(int pool, int size) { return pool == RELU_MAX_POOL_TWO ? size / 2 : (size + 1) / 2; }
+INLINE int window_start(int pool, int window) { return pool == RELU_MAX_POOL_TWO ? 2 * window : max(2 * window - 1, 0); }
+INLINE int window_end(int window, int size) { return min(2 * window + 2, size); }
+
+// Max-pooling of `relu(y)`, `[batch, height, width, channels]`, to `count` numbers. NaN is greater than all.
+KERNEL void relu_max_pool(int pool, Values y, float* output, unsigned count, int height, int width, int channels) {
   const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= count) return;
-  const int channel = i % channels, out_x = i / channels % (width / 2), out_y = i / channels / (width / 2) % (height / 2);
-  const unsigned image = i / channels / (width / 2) / (height / 2);
-  const unsigned corner = ((image * height + 2 * out_y) * width + 2 * out_x) * channels + channel;
-  float most = relu(read(y, corner, channel, channels));
-  for (int k = 1; k < 4; ++k) {
-    const float value = relu(read(y, corner + ((unsigned)(k / 2) * width + k % 2) * channels, channel, channels));
-    if (value > most || value != value) most = value;
+  const int out_h = windows(pool, height), out_w = windows(pool, width);
+  const int channel = i % channels, out_x = i / channels % out_w, out_y = i / channels / out_w % out_h;
+  const unsigned image = i / channels / out_w / out_h;
+  float most = 0.f; // no number behind a ReLU is less
+  for (int row = window_start(pool, out_y); row < window_end(out_y, height); ++row) {
+    for (int x = window_start(pool, out_x); x < window_end(out_x, width); ++x) {
+      const float value = relu(read(y, ((image * height + row) * width + x) * channels + channel, channel, channels));
+      if (value > most || value != value) most = value;
+    }
   }
   output[i] = most;
+}
+
+// Whether the number at `row` and `x`, `value`, is the first of the largest of a window.
+INLINE bool is_first(int pool, const Values& y, float value, int row, int x, int out_y, int out_x, unsigned image,
+                     int height, int width, int channel, int channels) {
+  for (int other_row = window_start(pool, out_y); other_row < window_end(out_y, height); ++other_row) {
+    for (int other_x = window_start(pool, out_x); other_x < window_end(out_x, width); ++other_x) {
+      const unsigned at = ((image * height + other_row) * width + other_x) * channels + channel;
+      const float other = read(y, at, channel, channels);
+      const bool before = other_row < row || (other_row == row && other_x < x);
+      if (before ? other >= value : other > value) return false;
+    }
+  }
+  return true;
 }
 
 // The gradient of the normalised value at `i` from that of what followed.
@@ -85,16 +107,19 @@ INLINE float grad_of_normalised(int then, const Values& y, const float* output, 
   if (then == ACTIVATION) return !y.relu || read(y, i, channel, channels) > 0.f ? grad[i] : 0.f;
   const int x = i / channels % width, row = i / channels / width % height;
   const unsigned image = i / channels / width / height;
-  if (x / 2 >= width / 2 || row / 2 >= height / 2) return 0.f;
-  const unsigned corner = ((image * height + row / 2 * 2) * width + x / 2 * 2) * channels + channel;
-  const int mine = row % 2 * 2 + x % 2;
   const float value = read(y, i, channel, channels);
   if (!(value > 0.f)) return 0.f;
-  for (int k = 0; k < 4; ++k) { // of equal numbers the first, as in PyTorch
-    const float other = read(y, corner + ((unsigned)(k / 2) * width + k % 2) * channels, channel, channels);
-    if (k < mine ? other >= value : other > value) return 0.f;
+  // Windows of three have every second pixel in common with their neighbours.
+  const int more = then == RELU_MAX_POOL_THREE, out_h = windows(then, height), out_w = windows(then, width);
+  float sum = 0.f;
+  for (int out_y = row / 2; out_y <= (row + more) / 2 && out_y < out_h; ++out_y) {
+    for (int out_x = x / 2; out_x <= (x + more) / 2 && out_x < out_w; ++out_x) {
+      if (is_first(then, y, value, row, x, out_y, out_x, image, height, width, channel, channels)) {
+        sum += grad[((image * out_h + out_y) * out_w + out_x) * channels + channel];
+      }
+    }
   }
-  return grad[((image * (height / 2) + row / 2) * (width / 2) + x / 2) * channels + channel];
+  return sum;
 }
 
 // For each block along x and each channel the sum of the normalised values' gradients, and of those times the values

@@ -7,7 +7,7 @@ use super::conv::OfBlocks;
 use super::shape::Shape;
 use crate::BatchNorm;
 use crate::activation::Activation;
-use crate::conv_bn::layer::ThenKind;
+use crate::conv_bn::layer::{MaxPool, ThenKind};
 use crate::cuda::{Arg, Buffer, Gpu, Source, ValuesAt, address, int};
 use candle_core::{Result, Tensor};
 
@@ -63,15 +63,28 @@ pub(super) fn add_relu(gpu: &Gpu, y: ValuesAt, residual: ValuesAt, dims: [usize;
     Ok(output)
 }
 
-/// 2×2 max-pooling of `relu(y)`.
-pub(super) fn relu_max_pool(gpu: &Gpu, y: ValuesAt, [batch, height, width, channels]: [usize; 4]) -> Result<Buffer> {
-    let len = batch * (height / 2) * (width / 2) * channels;
+/// Max-pooling of `relu(y)`.
+pub(super) fn relu_max_pool(
+    gpu: &Gpu,
+    pool: MaxPool,
+    y: ValuesAt,
+    [batch, height, width, channels]: [usize; 4],
+) -> Result<Buffer> {
+    let len = batch * pool.outputs(height) * pool.outputs(width) * channels;
     let output = gpu.buffer(len)?;
     let to = Arg::Address(gpu.address(&output));
-    let args = [Arg::Struct(y), to, int(len), int(height), int(width), int(channels)];
+    let args = [int(code(pool)), Arg::Struct(y), to, int(len), int(height), int(width), int(channels)];
     // SAFETY: this file's.
     unsafe { gpu.each(&SOURCE, "relu_max_pool", len, &args) }?;
     Ok(output)
+}
+
+/// What the kernels call it.
+fn code(pool: MaxPool) -> usize {
+    match pool {
+        MaxPool::Two => 1,
+        MaxPool::Three => 2,
+    }
 }
 
 /// A layer's backward pass as far as its convolution.
@@ -114,12 +127,12 @@ impl NormBackward<'_> {
         let grad_at = gpu.address(&grad);
         let (then, pooled_grad, to) = match self.then {
             ThenKind::Activation(_) => (0, None, 0),
-            ThenKind::ReluMaxPool => {
+            ThenKind::ReluMaxPool(pool) => {
                 let buffer = gpu.buffer(shape.output_len())?;
                 let to = gpu.address(&buffer);
-                (1, Some(buffer), to)
+                (code(pool), Some(buffer), to)
             }
-            ThenKind::AddRelu => (2, None, grad_at),
+            ThenKind::AddRelu => (3, None, grad_at),
         };
         let args = [
             int(then),
