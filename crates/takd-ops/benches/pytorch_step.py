@@ -3,7 +3,7 @@
 Arguments: the device, "cpu" or "cuda", and the number of threads.
 
 Request:  {"model": "plane2", "mode": "train", "layout": "channels_last", "compile": false, "graphs": false, "batch": 128,
-           "steps": 5}
+           "side": 32, "classes": 10, "steps": 5}
 Answer:   {"ms": [16.8, ...], "peak_kib": [400000, 500000]}, or {"error": "..."}
 
 `graphs` asks for CUDA graphs of what is compiled. `ms` are the times of `steps` steps, one step before them not counted; on
@@ -61,6 +61,43 @@ class Block(nn.Module):
         return F.relu(self.bn2(self.conv2(x)) + shortcut)
 
 
+class Bottleneck(nn.Module):
+    def __init__(self, c_in, width, stride):
+        super().__init__()
+        c_out = 4 * width
+        self.conv1 = nn.Conv2d(c_in, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, c_out, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(c_out)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or c_in != c_out:
+            self.downsample = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+
+    def forward(self, x):
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+
+
+# As torchvision has them.
+IMAGENET = {14: (1, 1, 1, 1), 20: (1, 2, 2, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+
+
+def imagenet_resnet(depth, classes):
+    layers, channels = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)], 64
+    layers.append(nn.MaxPool2d(3, 2, 1))
+    for stage, (width, blocks) in enumerate(zip((64, 128, 256, 512), IMAGENET[depth])):
+        for i in range(blocks):
+            layers.append(Bottleneck(channels, width, 2 if i == 0 and stage > 0 else 1))
+            channels = 4 * width
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
+    return nn.Sequential(*layers)
+
+
 def resnet(depth):
     layers, channels = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
     for stage, width in enumerate((16, 32, 64)):
@@ -83,11 +120,14 @@ class Task:
     def __init__(self, request):
         torch.manual_seed(0)
         name = request["model"]
-        model = resnet(int(name[6:])) if name.startswith("resnet") else plain(name)
+        if name.startswith("imagenet-resnet"):
+            model = imagenet_resnet(int(name[15:]), request["classes"])
+        else:
+            model = resnet(int(name[6:])) if name.startswith("resnet") else plain(name)
         layout = getattr(torch, request["layout"])
         self.train = request["mode"] == "train"
         model = model.to(DEVICE, memory_format=layout).train(self.train)
-        self.images = torch.randn(request["batch"], 3, 32, 32, device=DEVICE).contiguous(memory_format=layout)
+        self.images = torch.randn(request["batch"], 3, request["side"], request["side"], device=DEVICE).contiguous(memory_format=layout)
         self.labels = torch.arange(request["batch"], device=DEVICE) % 10
         self.sgd = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
         mode = "reduce-overhead" if request["graphs"] else None

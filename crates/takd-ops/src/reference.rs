@@ -108,12 +108,12 @@ fn larger(first: &Tensor, second: &Tensor) -> Result<Tensor> {
 /// [`MaxPool::Two`], up for [`MaxPool::Three`].
 ///
 /// # Errors
-/// If the input does not have four dimensions, or height or width has no window.
+/// If the input does not have four dimensions, or height or width is below 2 ([`MaxPool::Two`]) or 0.
 pub fn max_pool2d(input: &Tensor, pool: MaxPool) -> Result<Tensor> {
     let (batch, height, width, channels) = input.dims4()?;
     let (out_h, out_w) = (pool.outputs(height), pool.outputs(width));
     if out_h == 0 || out_w == 0 {
-        bail!("max_pool2d: {:?} has no window to pool", input.dims())
+        bail!("max_pool2d: {:?} has no 2×2 block", input.dims())
     }
     if pool == MaxPool::Three {
         return largest_of_three(&largest_of_three(input, 2, out_w)?, 1, out_h);

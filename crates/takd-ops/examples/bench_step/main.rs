@@ -1,5 +1,5 @@
-//! Times training steps (forward, cross-entropy, backward, SGD) and evaluations of small networks at batch 128, in turns with
-//! PyTorch's if `--python` names an interpreter that has it; or compares their memory.
+//! Times training steps (forward, cross-entropy, backward, SGD) and evaluations of small networks at batch 128, of ResNets for
+//! ImageNet at batch 32, in turns with PyTorch's if `--python` names an interpreter that has it; or compares their memory.
 //!
 //! ```text
 //! cargo run --release -p takd-ops --example bench_step -- --help
@@ -37,7 +37,7 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use clap::{Parser, ValueEnum};
 use machine::Machine;
-use network::{BATCH, Task, Work};
+use network::{Images, Task, Work};
 use pytorch::{LAYOUTS, Made, PyTorch, Variant};
 use serde_json::{Map, json};
 use std::io::IsTerminal;
@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf};
 /// The columns are explained at the top of the source.
 #[derive(Parser)]
 struct Options {
-    /// plane2, plane4, plane10, or resnet8, resnet14, …
+    /// plane2, plane4, plane10, resnet8, resnet14, … or imagenet-resnet14, 20, 26, 50
     #[arg(default_values = ["plane2", "plane4", "plane10", "resnet8", "resnet20", "resnet110"])]
     networks: Vec<String>,
     /// What is timed; one mode alone suits a profiler
@@ -175,7 +175,7 @@ fn measure(options: &Options) -> Result<()> {
     }
     if !options.json {
         let pytorch = if rival.is_some() { " PyTorch   ratio" } else { "" };
-        println!("network    mode        ms  images/s  GFLOP/s  matmul   fma  copy {pytorch}");
+        println!("network           mode        ms  images/s  GFLOP/s  matmul   fma  copy {pytorch}");
     }
     let mut ratios: [Vec<f64>; 2] = Default::default();
     for network in &options.networks {
@@ -235,7 +235,7 @@ impl Timing<'_> {
     fn print(&self, machine: &Machine, as_json: bool) {
         let Self { network, mode, ms, .. } = self;
         let best = self.pytorch_best();
-        let images = 1e3 * BATCH as f64 / ms;
+        let images = 1e3 * Images::of(network).batch as f64 / ms;
         let gflop = self.work.flop / ms / 1e6;
         let of_fma = machine.fma.map(|fma| gflop / fma);
         let shares = [Some(gflop / machine.matmul), of_fma, Some(self.work.bytes / ms / 1e6 / machine.copy)];
@@ -259,7 +259,7 @@ impl Timing<'_> {
         }
         let [matmul, fma, copy] =
             shares.map(|share| share.map_or_else(|| "–".into(), |share| format!("{:.0}%", 100.0 * share)));
-        print!("{network:10} {mode:5} {ms:8.2} {images:9.0} {gflop:8.1} {matmul:>7} {fma:>5} {copy:>5}");
+        print!("{network:17} {mode:5} {ms:8.2} {images:9.0} {gflop:8.1} {matmul:>7} {fma:>5} {copy:>5}");
         if let Some((variant, best)) = best {
             print!(" {best:8.2} {:6.2}  {}", best / ms, variant.name());
         }

@@ -84,7 +84,7 @@ pub fn compare(options: &Options) -> Result<()> {
                 println!("{}", json!({"network": network, "mode": mode, "ours": json(ours), "pytorch": theirs}));
                 continue;
             }
-            print!("{network:10} {mode:5} {:7.0} {:7.0} {:7.0}", ours.start, ours.peak, ours.growth());
+            print!("{network:17} {mode:5} {:7.0} {:7.0} {:7.0}", ours.start, ours.peak, ours.growth());
             if let Some((theirs, layout)) = theirs {
                 let (peak, growth) = (theirs.peak / ours.peak, theirs.growth() / ours.growth());
                 print!("   {:7.0} {:7.0} {:7.0}", theirs.start, theirs.peak, theirs.growth());

@@ -9,7 +9,8 @@ use std::time::Instant;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-const STEPS: usize = 30;
+/// As many steps as take about this long, or else a few.
+const SECONDS: f64 = 5.0;
 
 /// A kind of span: its name, the seconds within, and since when the one that is open.
 type Phase = (&'static str, f64, Option<Instant>);
@@ -56,13 +57,13 @@ pub fn print(options: &Options) -> Result<()> {
     for network in &options.networks {
         for &train in options.mode.passes() {
             let task = Task::new(network, train, &Device::Cpu)?;
-            task.times(1)?;
+            let steps = ((1e3 * SECONDS / task.times(1)?[0]) as usize).clamp(2, 30);
             let phases = Arc::new(Phases::default());
-            let ms = tracing::subscriber::with_default(phases.clone(), || task.times(STEPS))?;
+            let ms = tracing::subscriber::with_default(phases.clone(), || task.times(steps))?;
             // The spans include the step that does not count.
-            let scale = STEPS as f64 / (STEPS + 1) as f64;
+            let scale = steps as f64 / (steps + 1) as f64;
             let total: f64 = ms.iter().sum();
-            print!("{network:10} {:5} {:8.2} ms", Mode::name(train), total / STEPS as f64);
+            print!("{network:17} {:5} {:8.2} ms", Mode::name(train), total / steps as f64);
             let mut rest = 100.0;
             for (name, seconds, _) in phases.lock().iter() {
                 let share = 1e5 * seconds * scale / total;

@@ -1,6 +1,6 @@
 //! PyTorch in another process, which talks in lines of JSON.
 
-use crate::network::BATCH;
+use crate::network::Images;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -63,13 +63,16 @@ impl PyTorch {
     /// The times of `steps` steps; `None`, with the reason on stderr, if PyTorch could not run them.
     pub fn ask(&mut self, network: &str, mode: &str, variant: Variant, steps: usize) -> Result<Option<Value>> {
         let Variant { layout, made } = variant;
+        let Images { batch, side, classes } = Images::of(network);
         let request = json!({
             "model": network,
             "mode": mode,
             "layout": layout,
             "compile": made != Made::Eager,
             "graphs": made == Made::Graphs,
-            "batch": BATCH,
+            "batch": batch,
+            "side": side,
+            "classes": classes,
             "steps": steps,
         });
         writeln!(self.requests, "{request}")?;

@@ -138,6 +138,104 @@ fn load_coefficients<S: Simd, const K: usize, const NV: usize>(
     k
 }
 
+/// Copies of pixels as `[panel][pixel][channels of the panel]`: their channels are cut into panels of [`Panels::CHANNELS`], so that
+/// pixels of any number of channels are the same few numbers apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panels {
+    /// How many pixels there is room for.
+    pub pixels: usize,
+    /// Whole vectors of any kind.
+    pub channels: usize,
+}
+
+impl Panels {
+    /// Of whole panels.
+    pub(crate) const CHANNELS: usize = 256;
+
+    /// Numbers from one pixel of a panel to the next: a line more than there are, so that pixels that are read together do not fall
+    /// on the same lines of the cache.
+    pub(crate) fn pitch(self) -> usize {
+        self.channels.min(Self::CHANNELS) + 16
+    }
+
+    /// Where a pixel's channel is.
+    pub(crate) fn at(self, pixel: usize, channel: usize) -> usize {
+        (channel / Self::CHANNELS * self.pixels + pixel) * self.pitch() + channel % Self::CHANNELS
+    }
+
+    /// Numbers of all of them.
+    pub(crate) fn len(self) -> usize {
+        self.channels.div_ceil(Self::CHANNELS) * self.pixels * self.pitch()
+    }
+}
+
+/// Some pixels of an input that need not be neighbours, and where their copies begin.
+#[derive(Clone, Copy)]
+pub(crate) struct Pixels {
+    pub count: usize,
+    /// Numbers from one to the next.
+    pub step: usize,
+    pub to: Panels,
+    /// The first copy's number.
+    pub first: usize,
+}
+
+/// [`map`] of some pixels.
+pub(crate) fn map_pixels<M: Map<K, I>, const K: usize, const I: usize>(
+    arch: Arch,
+    map: M,
+    coefficients: [&Repeated; K],
+    inputs: [&[f32]; I],
+    pixels: Pixels,
+    to: &mut [f32],
+) {
+    run(arch, MapPixels { map, coefficients, inputs, pixels, to });
+}
+
+struct MapPixels<'a, M, const K: usize, const I: usize> {
+    map: M,
+    coefficients: [&'a Repeated; K],
+    inputs: [&'a [f32]; I],
+    pixels: Pixels,
+    to: &'a mut [f32],
+}
+
+impl<M: Map<K, I>, const K: usize, const I: usize> WithSimd for MapPixels<'_, M, K, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { map, coefficients, inputs, pixels: Pixels { count, step, to: panels, first }, to } = self;
+        assert!(
+            panels.channels.is_multiple_of(S::F32_LANES) && coefficients.iter().all(|k| k.len() >= panels.channels)
+        );
+        for start in (0..panels.channels).step_by(Panels::CHANNELS) {
+            let channels = Panels::CHANNELS.min(panels.channels - start);
+            for pixel in 0..count {
+                let mut from = [[].as_slice(); I];
+                for (from, input) in from.iter_mut().zip(inputs) {
+                    *from = &input[pixel * step + start..][..channels];
+                }
+                let to = &mut to[panels.at(first + pixel, start)..][..channels];
+                for c in (0..channels).step_by(S::F32_LANES) {
+                    let (mut k, mut x) = ([simd.splat_f32s(0.0); K], [simd.splat_f32s(0.0); I]);
+                    // SAFETY: whole vectors of slices of `channels` numbers, and of coefficients for all channels.
+                    unsafe {
+                        for (k, coefficients) in k.iter_mut().zip(&coefficients) {
+                            *k = load::<S>(coefficients.as_ptr().add(start + c));
+                        }
+                        for (x, from) in x.iter_mut().zip(&from) {
+                            *x = load::<S>(from.as_ptr().add(c));
+                        }
+                        let to = to.as_mut_ptr().add(c);
+                        store::<S>(to, map.apply(simd, k, x, load::<S>(to)));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Two sums per channel.
 pub(crate) struct Sums {
     channels: usize,

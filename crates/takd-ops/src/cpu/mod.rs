@@ -15,7 +15,7 @@ pub(crate) use arch::{arch, run};
 #[cfg(test)]
 pub(crate) use arch::{force_arch, kinds};
 pub(crate) use buffer::{Buffer, release_pool};
-pub(crate) use channels::{Add, Map, Repeated, Sums, map};
+pub(crate) use channels::{Add, Map, Panels, Pixels, Repeated, Sums, map, map_pixels};
 pub(crate) use normalize::{Affine, AffineAddRelu, AffineRelu, add_relu, normalize};
 pub(crate) use read::with_values;
 pub(crate) use values::Values;

@@ -1,6 +1,6 @@
 //! Normalisation as an affine map per channel, with what may follow each number.
 
-use super::channels::{Map, Repeated, map};
+use super::channels::{Map, Pixels, Repeated, map, map_pixels};
 use crate::activation::Activation;
 use pulp::{Arch, Simd};
 
@@ -49,6 +49,21 @@ pub(crate) fn normalize(arch: Arch, y: &[f32], scale_shift: [&Repeated; 2], acti
     match activation {
         Activation::Identity => map(arch, Affine, scale_shift, [y], to),
         Activation::Relu => map(arch, AffineRelu, scale_shift, [y], to),
+    }
+}
+
+/// [`normalize`] of some pixels.
+pub(crate) fn normalize_pixels(
+    arch: Arch,
+    y: &[f32],
+    scale_shift: [&Repeated; 2],
+    activation: Activation,
+    pixels: Pixels,
+    to: &mut [f32],
+) {
+    match activation {
+        Activation::Identity => map_pixels(arch, Affine, scale_shift, [y], pixels, to),
+        Activation::Relu => map_pixels(arch, AffineRelu, scale_shift, [y], pixels, to),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The same input gives the same bits.
 
-use super::common::{Case, HALF, Outcome, SAME, bits, loss_weights, parts, run, then};
+use super::common::{Case, HALF, Outcome, POINT, SAME, bits, loss_weights, parts, run, then};
 use super::heads::heads;
 use crate::cpu::{force_arch, kinds};
 use crate::{Conv2dParams, ConvBn, Then};
@@ -27,6 +27,7 @@ fn results_do_not_depend_on_the_number_of_threads() -> Result<()> {
         Case::new([40, 8, 8, 64], 64, 3, SAME, 2),
         Case::new([37, 8, 8, 16], 16, 3, SAME, 1),
         Case::new([19, 6, 10, 7], 3, 3, SAME, 1),
+        Case::new([21, 9, 8, 320], 64, 1, POINT, 1),
     ] {
         let case = Case { bias: true, ..case };
         for train in [true, false] {

@@ -168,3 +168,23 @@ fn tiles_of_channels_between_the_powers_of_two_equal_the_reference() -> Result<(
     // From these on the kernels are so wide that only the small tiles pay.
     compare_both(&Case::new([2, 4, 4, 192], 192, 3, SAME, 1))
 }
+
+#[test]
+fn convolutions_that_are_matrix_products_equal_the_reference() -> Result<()> {
+    let skip = Conv2dParams { stride: 2, padding: 0 };
+    for (batch, size, c_in, c_out, params) in [
+        // One panel of channels, two, and one and a part; more pixels than are worked on at once, and fewer.
+        (3, 14, 64, 64, POINT),
+        (2, 7, 512, 64, POINT),
+        (2, 5, 320, 96, POINT),
+        (2, 5, 64, 288, POINT),
+        (3, 27, 64, 128, skip),
+        (4, 6, 256, 512, skip),
+    ] {
+        for follow in 0..5 {
+            let input = [batch, size, size, c_in];
+            compare_both(&Case { seed: 4 + follow as u64, ..Case::new(input, c_out, 1, params, follow) })?;
+        }
+    }
+    Ok(())
+}

@@ -1,13 +1,15 @@
 //! A layer's backward pass over slices, after a forward pass in training.
 
-use super::forward::{Images, part, read_input};
-use super::gradients::{add_grads, mask, through};
+use super::epilogue::Store;
+use super::forward::{Images, Rows, part, pixels_at_once, read_input, read_pixels};
+use super::gradients::{add_grads, mask, through, through_pixels};
 use super::plan::Plan;
+use super::pointwise::{Product, WeightProduct, rows_at_once};
 use super::pool::{relu_max_pool_grad, relu_max_pool_three_grad};
 use super::scratch::{Scratch, room, with_scratch};
 use crate::activation::Activation;
 use crate::conv_bn::layer::{MaxPool, ThenKind, Write};
-use crate::cpu::{Buffer, Repeated, Sums, Values};
+use crate::cpu::{Buffer, Pixels, Repeated, Sums, Values};
 use rayon::prelude::*;
 
 /// Numbers that all sums of weight gradients may have together, and how many parts of the batch they are made of.
@@ -123,7 +125,10 @@ impl Trained<'_> {
                 let first = chunk * chunk_images;
                 let images = Images { first, count: chunk_images.min(self.batch - first) };
                 let mut sums = Buffer::zeros(plan.d_weight_len());
-                with_scratch(|scratch| pass.chunk(images, d_input, &mut sums, scratch));
+                with_scratch(|scratch| match plan.is_pointwise(self.then) {
+                    true => pass.pointwise_chunk(images, d_input, &mut sums, scratch),
+                    false => pass.chunk(images, d_input, &mut sums, scratch),
+                });
                 sums
             })
             .collect();
@@ -223,6 +228,53 @@ impl ConvGrads<'_> {
             plan.d_weight(group.count, input, d_output, sums, tiles);
             if let Some(d_input) = &mut d_input {
                 plan.backward(group.count, d_output, self.packed, &mut d_input[start * in_len..], self.write, tiles);
+            }
+        }
+    }
+
+    /// The same where the convolutions are matrix products.
+    fn pointwise_chunk(
+        &self,
+        images: Images,
+        mut d_input: Option<&mut [f32]>,
+        sums: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let Trained { plan, then, input, y, scale_shift, .. } = *self.layer;
+        let Plan { arch, c_in, c_out, out_h, out_w, width, stride, .. } = *plan;
+        let (rows, most) = (images.count * out_h, rows_at_once(out_w));
+        let copied = [c_in, c_out].map(|channels| pixels_at_once(plan, channels));
+        let copy = room(&mut scratch.input, copied[0].len());
+        let d_output = room(&mut scratch.d_output, copied[1].len());
+        let apart = room(&mut scratch.output, if stride == 1 { 0 } else { copied[0].pixels * c_in });
+        if let (Some(d_input), true, Write::Store) = (&mut d_input, stride > 1, self.write) {
+            // No window reaches the pixels between.
+            d_input.fill(0.0);
+        }
+        for start in (0..rows).step_by(most) {
+            let some = Rows { first: images.first * out_h + start, count: most.min(rows - start) };
+            let count = some.count * out_w;
+            read_pixels(plan, input, some, copy);
+            let numbers = some.first * out_w * c_out..(some.first + some.count) * out_w * c_out;
+            let d_y = self.d_y;
+            let coefficients = [&d_y.by_dz, &d_y.by_y, &d_y.constant];
+            let grad_y = [&self.grad[numbers.clone()], &y[numbers]];
+            let to = Pixels { count, step: c_out, to: copied[1], first: 0 };
+            through_pixels(arch, scale_shift, coefficients, pending(then), grad_y, to, d_output);
+            WeightProduct { pixels: [copy, d_output], copied, count, block: plan.block_out }.add_to(arch, sums);
+            let Some(d_input) = &mut d_input else { continue };
+            let (packed, block, write) = (self.packed, plan.block_in, self.write);
+            let product = Product { pixels: d_output, copied: copied[1], count, packed, channels: c_in, block, write };
+            if stride == 1 {
+                product.compute(arch, &mut d_input[start * out_w * c_in..][..count * c_in], Store);
+                continue;
+            }
+            Product { write: Write::Store, ..product }.compute(arch, apart, Store);
+            for (index, grad) in apart[..count * c_in].chunks_exact(c_in).enumerate() {
+                let (row, x) = (start + index / out_w, index % out_w);
+                let (image, y) = (row / out_h, row % out_h);
+                let at = ((image * plan.height + y * stride) * width + x * stride) * c_in;
+                d_input[at..at + c_in].iter_mut().zip(grad).for_each(|(sum, grad)| *sum += grad);
             }
         }
     }

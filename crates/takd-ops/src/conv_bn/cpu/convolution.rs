@@ -2,8 +2,9 @@
 //! gradient of the weights.
 
 use super::direct::{self, Blocks};
+use super::epilogue::{AddTo, Mapped, Store};
 use super::plan::Plan;
-use super::winograd::{AddTo, Image, Mapped, Source, Store};
+use super::winograd::{Image, Source};
 use crate::conv_bn::layer::Write;
 use crate::cpu::Map;
 

@@ -1,7 +1,7 @@
 //! Gradients through normalisation and ReLU, per channel.
 
 use crate::activation::Activation;
-use crate::cpu::{Add, Affine, Map, Repeated, Sums, map, run};
+use crate::cpu::{Add, Affine, Map, Pixels, Repeated, Sums, map, map_pixels, run};
 use pulp::{Arch, Simd, WithSimd};
 
 /// `grad` if `scale · y + shift` is above 0 or NaN, else 0.
@@ -129,5 +129,23 @@ pub(super) fn through(
     match activation {
         Activation::Identity => map(arch, Through, [by_dz, by_y, constant], [grad, y], to),
         Activation::Relu => map(arch, ReluThrough, [scale, shift, by_dz, by_y, constant], [grad, y], to),
+    }
+}
+
+/// [`through`] of some pixels.
+pub(super) fn through_pixels(
+    arch: Arch,
+    [scale, shift]: [&Repeated; 2],
+    [by_dz, by_y, constant]: [&Repeated; 3],
+    activation: Activation,
+    [grad, y]: [&[f32]; 2],
+    pixels: Pixels,
+    to: &mut [f32],
+) {
+    match activation {
+        Activation::Identity => map_pixels(arch, Through, [by_dz, by_y, constant], [grad, y], pixels, to),
+        Activation::Relu => {
+            map_pixels(arch, ReluThrough, [scale, shift, by_dz, by_y, constant], [grad, y], pixels, to);
+        }
     }
 }

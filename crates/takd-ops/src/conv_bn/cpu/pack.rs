@@ -1,13 +1,19 @@
 //! Weights in the order in which the kernels read them, and gradients back into PyTorch's.
 
 use super::plan::Plan;
+use super::pointwise;
 use super::winograd::Taps;
 use crate::cpu::Buffer;
+use rayon::prelude::*;
 
 impl Plan {
     /// `[c_out, c_in, k, k]` as `[block][k][k][c_in][channels of the block]`, zeros after the last channel; or transformed for
     /// tiles.
     pub(super) fn pack_forward(&self, weight: &[f32]) -> Buffer {
+        if self.pointwise {
+            // As below, by all threads.
+            return pointwise::pack([self.c_in, self.c_out], self.block_out, |i, o| weight[o * self.c_in + i]);
+        }
         if let Some(winograd) = &self.tiled.forward {
             let taps = Taps { weight, from_step: 9, to_step: self.c_in * 9, turned: false };
             return winograd.pack(self.arch, taps);
@@ -31,6 +37,9 @@ impl Plan {
 
     /// The same turned around for the gradient of the input: for each sweep `[block of c_in][taps][c_out][channels]`.
     pub(super) fn pack_backward(&self, weight: &[f32]) -> Buffer {
+        if self.pointwise {
+            return pointwise::pack([self.c_out, self.c_in], self.block_in, |o, i| weight[o * self.c_in + i]);
+        }
         if let Some(winograd) = &self.tiled.backward {
             let taps = Taps { weight, from_step: self.c_in * 9, to_step: 9, turned: true };
             return winograd.pack(self.arch, taps);
@@ -62,17 +71,24 @@ impl Plan {
         if let Some(winograd) = &self.tiled.weights {
             return winograd.unpack(self.arch, sums);
         }
-        let mut d_weight = vec![0.0; self.c_out * self.c_in * self.kernel.0 * self.kernel.1];
-        for sums in sums {
-            let rows = d_weight.len() / self.c_out.max(1);
-            for (index, row) in sums.chunks_exact(self.d_channels).enumerate().take(rows) {
-                let (tap, i) = (index / self.c_in, index % self.c_in);
-                let (y, x) = (tap / self.kernel.1, tap % self.kernel.1);
-                for (o, value) in row[..self.c_out].iter().enumerate() {
-                    d_weight[self.weight_index(o, i, y, x)] += value;
+        // Some channels at a time, so that what is read of a row is a line of the cache.
+        const CHANNELS: usize = 16;
+
+        let taps = self.kernel.0 * self.kernel.1;
+        let of_channel = taps * self.c_in;
+        let mut d_weight = vec![0.0; self.c_out * of_channel];
+        d_weight.par_chunks_mut(CHANNELS * of_channel).enumerate().for_each(|(part, d_weight)| {
+            let first = part * CHANNELS;
+            let channels = d_weight.len() / of_channel;
+            for sums in sums {
+                for (index, row) in sums.chunks_exact(self.d_channels).enumerate().take(of_channel) {
+                    let (tap, i) = (index / self.c_in, index % self.c_in);
+                    for (o, value) in row[first..first + channels].iter().enumerate() {
+                        d_weight[o * of_channel + i * taps + tap] += value;
+                    }
                 }
             }
-        }
+        });
         d_weight
     }
 

@@ -14,12 +14,13 @@
 //! three colours, one pointer serves several.
 
 use super::direct::{Sweep, WeightSums};
+use super::pointwise::is_pointwise;
 use super::shape::{Shape, TileSizes};
 use super::tables::{GradCopy, table};
 use super::tile::{RUN, SLACK, Window, channel_block};
 use super::winograd::{Tiles, Winograd};
 use crate::Conv2dParams;
-use crate::conv_bn::layer::{ConvBn, Mode};
+use crate::conv_bn::layer::{ConvBn, Mode, ThenKind};
 use crate::cpu::arch;
 use candle_core::{Result, bail};
 use pulp::Arch;
@@ -59,6 +60,10 @@ pub(super) struct Plan {
     d_from: Vec<u32>,
     /// What replaces the forward sweep, the backward sweeps and the sum of the weights' gradient if it can.
     pub tiled: Tiled,
+    /// Rows and columns from one application of the kernel to the next.
+    pub stride: usize,
+    /// Whether all three convolutions are matrix products.
+    pub pointwise: bool,
 }
 
 /// The convolutions done by tiles.
@@ -201,6 +206,8 @@ impl Plan {
             backward,
             d_from,
             tiled: Tiled { forward: tiled_forward, backward: tiled_backward, weights: tiled_weights },
+            stride,
+            pointwise: is_pointwise(&shape, [block_in, block_out]),
         })
     }
 
@@ -242,6 +249,11 @@ impl Plan {
     pub(super) fn inside(&self, y: usize) -> std::ops::Range<usize> {
         let start = ((self.padding + y) * self.padded.1 + self.padding) * self.c_in;
         start..start + self.width * self.c_in
+    }
+
+    /// Whether the convolutions are done as matrix products if this follows.
+    pub(super) fn is_pointwise(&self, then: ThenKind) -> bool {
+        self.pointwise && !matches!(then, ThenKind::ReluMaxPool(_))
     }
 
     /// How the forward pass can read its input.

@@ -123,9 +123,9 @@ impl WithSimd for ReluMaxPoolThree<'_> {
                 let (largest, _) = largest_of_window::<CHANNELS>(y, channels, window, scale, shift, c);
                 to[c..c + CHANNELS].copy_from_slice(&largest.map(relu));
             }
-            for c in whole..channels {
+            for (c, to) in to.iter_mut().enumerate().skip(whole) {
                 let ([largest], _) = largest_of_window::<1>(y, channels, window, scale, shift, c);
-                to[c] = relu(largest);
+                *to = relu(largest);
             }
         });
     }

@@ -26,7 +26,7 @@ pub(super) fn forward(layer: &ConvBn, input: &CpuFeatures, then: Then<CpuFeature
     let bias = conv.bias.as_ref().map(|bias| with_values(bias, <[f32]>::to_vec)).transpose()?;
 
     let (y, moments) = trace_span!("convolution")
-        .in_scope(|| with_values(&conv.weight, |weight| convolve(&plan, &input.node.values, weight, batch)))?;
+        .in_scope(|| with_values(&conv.weight, |weight| convolve(&plan, &input.node.values, weight, then, batch)))?;
     let variance: Vec<f64> = moments.squares.iter().map(|squares| squares / moments.count).collect();
     let inv_std: Vec<f32> = variance.iter().map(|v| (1.0 / (v + BatchNorm::EPS).sqrt()) as f32).collect();
     let mean: Vec<f32> = moments.mean.iter().map(|&mean| mean as f32).collect();

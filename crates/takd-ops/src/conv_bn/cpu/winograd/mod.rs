@@ -11,14 +11,12 @@
 //! The gradient of the input is the same with the kernel turned around. That of the weights is the transpose of these
 //! maps: patches and spread gradients `[N²][tiles][c_out]` give `[N²][c_in][c_out]`.
 
-mod epilogue;
 mod kernels;
 mod products;
 mod tiled;
 mod tiles;
 mod transforms;
 
-pub(super) use epilogue::{AddTo, Mapped, Store};
 pub(super) use kernels::Taps;
 pub(super) use tiled::Winograd;
 pub(super) use tiles::{Image, Source, Tiles};

@@ -1,10 +1,10 @@
 //! A convolution by tiles.
 
-use super::epilogue::Epilogue;
 use super::kernels::{Taps, pack, unpack};
 use super::products::{ROUND, Sizes, multiply, outer_products};
 use super::tiles::{Source, TileGroup, Tiles, gather, spread_gradients, transform_patches};
 use super::transforms::{Four, Two};
+use crate::conv_bn::cpu::epilogue::Epilogue;
 use crate::conv_bn::cpu::tile::SLACK;
 use crate::cpu::Buffer;
 use pulp::Arch;

@@ -2,8 +2,8 @@
 
 #![allow(clippy::needless_range_loop, reason = "entries of small matrices are named by row and column")]
 
-use super::epilogue::Epilogue;
 use super::transforms::Tile;
+use crate::conv_bn::cpu::epilogue::Epilogue;
 use crate::cpu::{load, run, store};
 use pulp::{Arch, Simd, WithSimd};
 use std::marker::PhantomData;

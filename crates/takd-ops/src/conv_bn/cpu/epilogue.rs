@@ -4,7 +4,7 @@ use crate::cpu::{Map, Repeated, load};
 use pulp::Simd;
 
 /// What happens to outputs on their way to memory.
-pub(in crate::conv_bn::cpu) trait Epilogue: Copy {
+pub(super) trait Epilogue: Copy {
     /// The coefficients of the vector of channels from `c` on.
     fn channels<S: Simd>(self, simd: S, c: usize) -> [S::f32s; 2];
 
@@ -24,7 +24,7 @@ pub(in crate::conv_bn::cpu) trait Epilogue: Copy {
 
 /// They are stored as they are.
 #[derive(Clone, Copy)]
-pub(in crate::conv_bn::cpu) struct Store;
+pub(super) struct Store;
 
 impl Epilogue for Store {
     #[inline(always)]
@@ -40,7 +40,7 @@ impl Epilogue for Store {
 
 /// They are added to what is there.
 #[derive(Clone, Copy)]
-pub(in crate::conv_bn::cpu) struct AddTo;
+pub(super) struct AddTo;
 
 impl Epilogue for AddTo {
     #[inline(always)]
@@ -64,7 +64,7 @@ impl Epilogue for AddTo {
 
 /// They are mapped per channel; the old number is one of `old`, or else the target's.
 #[derive(Clone, Copy)]
-pub(in crate::conv_bn::cpu) struct Mapped<'a, M> {
+pub(super) struct Mapped<'a, M> {
     pub map: M,
     pub coefficients: [&'a Repeated; 2],
     /// As long as the target.
