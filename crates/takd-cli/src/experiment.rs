@@ -3,7 +3,7 @@
 use crate::common::{Common, Format};
 use crate::device::for_each_job;
 use crate::progress::{Progress, loading};
-use crate::{dry_run, other_epochs, output, reports};
+use crate::{dry_run, imagenet, other_epochs, output, reports};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::MultiProgress;
 use signal_hook::flag;
@@ -113,7 +113,12 @@ fn cards(
     let cells = || experiments.iter().flat_map(|experiment| &experiment.cells);
     let names: BTreeSet<_> = experiments.iter().flat_map(Experiment::datasets).collect();
     for name in names {
-        let card = loading(common.quiet, screen, |progress| catalog.card(&name, progress))?;
+        let card = match loading(common.quiet, screen, |progress| catalog.card(&name, progress)) {
+            Err(takd_datasets::Error::NotFound { .. }) if common.dry_run && imagenet::is_it(&name) => {
+                imagenet::card(name.clone())
+            }
+            card => card?,
+        };
         if !common.quiet {
             let limit = cells().filter(|cell| cell.data.name == name).find_map(|cell| cell.limit);
             // The origin of drawn images begins with their name.

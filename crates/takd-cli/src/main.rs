@@ -8,6 +8,7 @@ mod distill;
 mod dry_run;
 mod exit;
 mod experiment;
+mod imagenet;
 mod landscape;
 mod logging;
 mod other_epochs;

@@ -3,10 +3,11 @@
 use crate::common::{Asked, Common, Searched};
 use crate::exit::WrongArgument;
 use crate::recipe::open;
-use crate::{experiment, values};
+use crate::{experiment, imagenet, values};
 use anyhow::Result;
 use clap::error::ErrorKind;
 use indicatif::MultiProgress;
+use takd_datasets::DatasetRef;
 use takd_distill::DeviceType;
 use takd_grid::recipe::{PerStep, Recipe, Settings};
 use takd_grid::{Changes, Experiment, ExperimentError, Preset};
@@ -58,6 +59,10 @@ pub(crate) struct Choice {
     /// [default: the recipe's, or 5]
     #[arg(long, value_parser = values::temperature, value_name = "τ", allow_negative_numbers = true)]
     pub temperature: Option<PerStep>,
+    /// What one cell, named with --cells, is trained on in place of its own data: a known name, or the file or folder of your own
+    /// images, such as one with a folder for each class
+    #[arg(long, value_name = "NAME|PATH")]
+    pub data: Option<DatasetRef>,
     #[command(flatten)]
     pub searched: Searched,
 }
@@ -66,7 +71,8 @@ impl Choice {
     pub(crate) fn changes(&self, asked: &Asked) -> Changes {
         let (lambda, temperature) = (self.lambda.clone(), self.temperature.clone());
         let settings = Settings { lambda, temperature, ..asked.settings() };
-        Changes { preset: self.preset, cells: self.cells.clone(), settings, search: self.searched.settings() }
+        let (cells, data) = (self.cells.clone(), self.data.clone());
+        Changes { preset: self.preset, cells, settings, search: self.searched.settings(), data }
     }
 }
 
@@ -91,10 +97,16 @@ pub(crate) fn train(
     screen: &MultiProgress,
     mut finish: impl FnMut(&mut Report),
 ) -> Result<()> {
-    let changes = choice.changes(&common.asked);
+    let mut changes = choice.changes(&common.asked);
+    if common.dry_run && changes.data.is_none() {
+        changes.data = imagenet::wanted(recipe, &changes);
+    }
     // Checked here, so that what does not fit the recipe is refused as an argument.
     Experiment::new(recipe, &changes, DeviceType::Cpu).map_err(|error| match error {
         ExperimentError::Recipe(_) => error.into(),
+        ExperimentError::Missing { .. } => {
+            WrongArgument::error(command, ErrorKind::ValueValidation, format!("{error}\n\n{}", imagenet::HOW_TO_GET_IT))
+        }
         error => WrongArgument::error(command, ErrorKind::ValueValidation, error),
     })?;
     let experiments = |device| Ok(vec![Experiment::new(recipe, &changes, device)?]);

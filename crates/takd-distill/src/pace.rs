@@ -33,6 +33,9 @@ pub struct PaceOf {
     pub batch_size: usize,
 }
 
+/// The most numbers of activations that a measured step keeps: a GiB.
+const MOST_NUMBERS: usize = 1 << 28;
+
 /// Measures for about `budget`, or as long as two steps and two passes take if that is longer. Call it from within a rayon
 /// pool, as [`train`](crate::train).
 ///
@@ -40,6 +43,8 @@ pub struct PaceOf {
 /// If a tensor cannot be computed.
 pub fn measure(of: PaceOf, compute: &Compute, budget: Duration) -> Result<Pace> {
     let PaceOf { model, classes, side, batch_size } = of;
+    // What an image takes is the same in a smaller batch, which does not fill the memory.
+    let batch_size = batch_size.min(MOST_NUMBERS / model.activation_count(classes, side)).max(2);
     let Compute { device, precision } = compute;
     let (network, parameters) = Network::random(model, classes, 0, device)?;
     let network = network.with_precision(*precision);

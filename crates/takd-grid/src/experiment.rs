@@ -2,8 +2,8 @@
 
 use crate::path::DistillationPath;
 use crate::recipe::{
-    CellPath, CellPaths, Epochs, Layout, PerStep, Published, Quick, Recipe, RecipeError, SearchSettings, Settings,
-    Span, TrainingByFamily,
+    CellPath, CellPaths, Epochs, Layout, Located, PerStep, Published, Quick, Recipe, RecipeCell, RecipeError,
+    SearchSettings, Settings, Span, TrainingByFamily,
 };
 use crate::study::{Search, SearchError, Setting, Study, Value, Values};
 use std::num::NonZeroUsize;
@@ -114,6 +114,8 @@ pub struct Changes {
     pub settings: Settings,
     /// That there is a search, and what wins over the recipe's own.
     pub search: Option<SearchSettings>,
+    /// What the one cell that is wanted is trained on in place of its own data.
+    pub data: Option<DatasetRef>,
 }
 
 /// Why a recipe makes no experiment.
@@ -137,6 +139,14 @@ pub enum ExperimentError {
         name: String,
         /// Why.
         why: String,
+    },
+    /// Other data for more than one cell.
+    #[error("{data} can take the place of the data of one cell only, and these are {}: name one", cells.join(", "))]
+    SeveralCells {
+        /// The other data.
+        data: String,
+        /// The cells that are wanted.
+        cells: Vec<String>,
     },
     /// The quick form of a recipe that has none.
     #[error("the recipe {0} has no quick form: it has no [quick]")]
@@ -213,16 +223,24 @@ impl Experiment {
                 Some(recipe.quick.as_ref().ok_or_else(|| ExperimentError::NoQuick(recipe.origin().to_owned()))?)
             }
         };
-        check_cell_names(recipe, &changes.cells)?;
+        check_cell_names(recipe, changes, quick)?;
+        let is_wanted = |cell: &&RecipeCell| changes.cells.is_empty() || changes.cells.contains(&cell.name);
+        if let Some(data) = &changes.data
+            && recipe.cells.iter().filter(is_wanted).count() > 1
+        {
+            let cells = recipe.cells.iter().filter(is_wanted).map(|cell| cell.name.clone()).collect();
+            return Err(ExperimentError::SeveralCells { data: data.to_string(), cells });
+        }
         let (mut cells, mut missing) = (Vec::new(), Vec::new());
         for cell in &recipe.cells {
+            let is_wanted = is_wanted(&cell);
             match &cell.paths {
-                CellPaths::Missing { why, paths } => {
+                CellPaths::Missing { why, paths, .. } if !(is_wanted && has_other_data(cell, changes, quick)) => {
                     let (name, why, paths) = (cell.name.clone(), why.clone(), paths.clone());
                     missing.push(MissingCell { name, why, paths });
                 }
-                CellPaths::Known(paths) if changes.cells.is_empty() || changes.cells.contains(&cell.name) => {
-                    let mut cell = resolve(recipe, cell, paths, quick, &changes.settings)?;
+                CellPaths::Known(paths) | CellPaths::Missing { known: paths, .. } if is_wanted => {
+                    let mut cell = resolve(recipe, cell, paths, quick, changes)?;
                     let search = match (&changes.search, &recipe.search) {
                         (Some(changes), Some(own)) => Some(changes.or(own)),
                         (changes, own) => changes.as_ref().or(own.as_ref()).cloned(),
@@ -230,7 +248,7 @@ impl Experiment {
                     cell.set_search(search.as_ref(), &changes.settings)?;
                     cells.push(cell);
                 }
-                CellPaths::Known(_) => {}
+                _ => {}
             }
         }
         let drawn = quick.and_then(|quick| quick.drawn).map_or_else(Drawn::default, |drawn| Drawn {
@@ -444,13 +462,21 @@ fn scaled(data: &DatasetRef, settings: &Settings) -> DatasetRef {
     settings.size.map_or_else(|| data.clone(), |size| data.scaled(size))
 }
 
-fn check_cell_names(recipe: &Recipe, wanted: &[String]) -> Result<(), ExperimentError> {
-    for name in wanted {
-        match recipe.cells.iter().find(|cell| cell.name == *name).map(|cell| &cell.paths) {
-            Some(CellPaths::Known(_)) => {}
-            Some(CellPaths::Missing { why, .. }) => {
+/// Whether a cell that cannot be run on its own data is given others, and its networks exist.
+fn has_other_data(cell: &RecipeCell, changes: &Changes, quick: Option<&Quick>) -> bool {
+    let others = changes.data.is_some() || quick.is_some_and(|quick| quick.data.contains_key(&cell.data.value));
+    others && !cell.known_paths().is_empty()
+}
+
+fn check_cell_names(recipe: &Recipe, changes: &Changes, quick: Option<&Quick>) -> Result<(), ExperimentError> {
+    for name in &changes.cells {
+        match recipe.cells.iter().find(|cell| cell.name == *name) {
+            Some(RecipeCell { paths: CellPaths::Missing { why, .. }, .. })
+                if !recipe.cells.iter().any(|cell| cell.name == *name && has_other_data(cell, changes, quick)) =>
+            {
                 return Err(ExperimentError::Missing { name: name.clone(), why: why.clone() });
             }
+            Some(_) => {}
             None => {
                 let known = recipe.cells.iter().filter(|cell| !cell.known_paths().is_empty());
                 let known = known.map(|cell| cell.name.clone()).collect();
@@ -464,28 +490,35 @@ fn check_cell_names(recipe: &Recipe, wanted: &[String]) -> Result<(), Experiment
 /// The cell with all names resolved: the command's settings before the quick form's, before the cell's, before the recipe's.
 fn resolve(
     recipe: &Recipe,
-    cell: &crate::recipe::RecipeCell,
+    cell: &RecipeCell,
     paths: &[CellPath<DistillationPath>],
     quick: Option<&Quick>,
-    settings: &Settings,
+    changes: &Changes,
 ) -> Result<Cell, ExperimentError> {
     let own = recipe.settings(cell);
-    let settings = match quick {
-        Some(quick) => settings.or(&quick.settings).or(&own),
-        None => settings.or(&own),
+    let mut settings = match quick {
+        Some(quick) => changes.settings.or(&quick.settings).or(&own),
+        None => changes.settings.or(&own),
     };
-    let stand_in = quick.and_then(|quick| quick.data.get(&cell.data.value));
-    let data = stand_in.unwrap_or(&cell.data);
-    let at = data.at;
-    let data = data.value.parse::<DatasetRef>();
-    let data = data.map_err(|error| Box::new(recipe.error(at, error.to_string())))?;
+    let stand_in = quick.and_then(|quick| quick.data.get(&cell.data.value)).filter(|_| changes.data.is_none());
+    let data = match &changes.data {
+        Some(data) => data.clone(),
+        None => {
+            let Located { value, at } = stand_in.unwrap_or(&cell.data);
+            value.parse::<DatasetRef>().map_err(|error| Box::new(recipe.error(*at, error.to_string())))?
+        }
+    };
+    if data.name.fit().is_some() {
+        // It says its own size.
+        settings.size = changes.settings.size;
+    }
     let paths = match quick {
         Some(quick) => quick_paths(quick, paths),
         None => paths.to_vec(),
     };
     Ok(Cell {
         networks: quick.map(|quick| stand_ins(quick, cell)).unwrap_or_default(),
-        stands_for: stand_in.map(|_| cell.data.value.clone()),
+        stands_for: (stand_in.is_some() || changes.data.is_some()).then(|| cell.data.value.clone()),
         paper_source: cell.paper_source.clone(),
         note: cell.note.clone(),
         published: cell.published.clone(),
@@ -494,7 +527,7 @@ fn resolve(
 }
 
 /// The quick form's networks that stand in the cell's paths for others.
-fn stand_ins(quick: &Quick, cell: &crate::recipe::RecipeCell) -> Vec<StandIn> {
+fn stand_ins(quick: &Quick, cell: &RecipeCell) -> Vec<StandIn> {
     let is_used = |network: ModelName| {
         cell.known_paths().iter().any(|path| path.path.stages().iter().any(|stage| stage.contains(&network)))
     };

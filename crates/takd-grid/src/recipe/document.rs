@@ -111,6 +111,8 @@ pub enum CellPaths {
         why: String,
         /// Its paths; their networks may not exist.
         paths: Vec<CellPath<String>>,
+        /// The same if all of them do: with other data the cell can be run.
+        known: Vec<CellPath<DistillationPath>>,
     },
 }
 
@@ -175,7 +177,7 @@ impl RecipeCell {
     pub fn known_paths(&self) -> &[CellPath<DistillationPath>] {
         match &self.paths {
             CellPaths::Known(paths) => paths,
-            CellPaths::Missing { .. } => &[],
+            CellPaths::Missing { known, .. } => known,
         }
     }
 }

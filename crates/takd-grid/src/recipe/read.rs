@@ -128,7 +128,12 @@ fn cell(table: &Table<'_>, layout: Layout, settings: Settings) -> Result<RecipeC
         Some(why) => {
             let mut paths = cell_paths(&paths_item, layout, expand_names)?;
             paper(table, &mut paths, single_path)?;
-            CellPaths::Missing { why, paths }
+            let known = |path: &CellPath<String>| {
+                let CellPath { path, paper, at } = path;
+                Some(CellPath { path: path.parse().ok()?, paper: *paper, at: *at })
+            };
+            let known = paths.iter().map(known).collect::<Option<_>>().unwrap_or_default();
+            CellPaths::Missing { why, paths, known }
         }
     };
     Ok(RecipeCell {
