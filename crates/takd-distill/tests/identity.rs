@@ -1,5 +1,6 @@
 //! What identifies a run: its canonical form, in which equal runs are equal and no others.
 
+use std::num::NonZeroUsize;
 use takd_datasets::{Augmentation, Known};
 use takd_distill::{
     DataConfig, DecayOn, DeviceType, Distillation, Error, HoldOut, KlReduction, LrFrom, Pick, Protocol, RunConfig,
@@ -20,13 +21,15 @@ fn full() -> RunSettings {
         training: Training {
             epochs: 160,
             batch_size: 128,
+            gradient_accumulation: NonZeroUsize::MIN,
             lr: vec![LrFrom { epoch: 0, lr: 0.1 }, LrFrom { epoch: 80, lr: 0.01 }],
+            warmup_epochs: 0.0,
             momentum: 0.9,
             nesterov: true,
             weight_decay: 1e-4,
             weight_decay_on: DecayOn::Weights,
             augmentation: Augmentation::CROP_FLIP,
-            replays: std::num::NonZeroUsize::new(8),
+            replays: NonZeroUsize::new(8),
             normalization: Scale::PublishedCode,
             pick: Pick::BestTestEpoch,
             hold_out: HoldOut::Tenth,
@@ -157,13 +160,13 @@ fn settings_without_effect_give_no_run_another_id() {
         change(&mut settings.training);
         id(settings)
     };
-    let replays = |replays| training(&|training| training.replays = std::num::NonZeroUsize::new(replays));
+    let replays = |replays| training(&|training| training.replays = NonZeroUsize::new(replays));
     assert_eq!(replays(4), replays(1_000));
     assert_ne!(replays(3), replays(4));
     let not_augmented = |replays| {
         training(&|training| {
             training.augmentation = Augmentation::NONE;
-            training.replays = std::num::NonZeroUsize::new(replays);
+            training.replays = NonZeroUsize::new(replays);
         })
     };
     assert_eq!(not_augmented(0), not_augmented(2));
