@@ -122,9 +122,9 @@ impl Distillation {
 /// ```text
 /// schema, numerics, device, model, seed
 /// [data]          dataset, checksum, train_images
-/// [training]      epochs, batch_size, lr (a text for each piece, as LrFrom prints it), momentum, [nesterov = false],
-///                 [weight_decay = 0], [weight_decay_on = "all"], [augmentation = "none"], [replays: none], normalization,
-///                 pick, [hold_out = "nothing"]
+/// [training]      epochs, batch_size, [gradient_accumulation = 1], lr (a text for each piece, as LrFrom prints it),
+///                 [warmup_epochs = 0], momentum, [nesterov = false], [weight_decay = 0], [weight_decay_on = "all"],
+///                 [augmentation = "none"], [replays: none], normalization, pick, [hold_out = "nothing"]
 /// [distillation]  teachers, lambda, temperature, [kl_reduction = "batch-mean"]         left out without a teacher
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +154,11 @@ impl RunConfig {
         settings.training = settings.training.simplified();
         if settings.training.held_out(images) == 0 {
             settings.training.hold_out = Default::default();
+        }
+        let training = &mut settings.training;
+        // The first step has the full rate.
+        if training.warmup_epochs * training.steps(images - training.held_out(images)) as f64 <= 1.0 {
+            training.warmup_epochs = 0.0;
         }
         if let Some(kd) = &mut settings.distillation {
             // −0.0 is 0.0; and how a term is averaged that counts for nothing is of no effect.
@@ -250,7 +255,13 @@ fn canonical(settings: &RunSettings) -> Result<String, CanonicalError> {
     form.table("training");
     form.integer("epochs", training.epochs as u64);
     form.integer("batch_size", training.batch_size as u64);
+    if training.gradient_accumulation.get() != 1 {
+        form.integer("gradient_accumulation", training.gradient_accumulation.get() as u64);
+    }
     form.list("lr", training.lr.iter().map(ToString::to_string));
+    if training.warmup_epochs != 0.0 {
+        form.number("warmup_epochs", training.warmup_epochs);
+    }
     form.number("momentum", training.momentum);
     if training.nesterov {
         form.flag("nesterov", true);

@@ -68,7 +68,7 @@ pub struct Divergence {
     pub epoch: usize,
     /// Step within the epoch, from 1.
     pub step: usize,
-    /// The learning rate.
+    /// The learning rate of that step.
     pub lr: f64,
     /// What ceased to be a number.
     pub reason: String,

@@ -56,6 +56,7 @@
 //!
 //! Invariant: a run is a pure function of its [`RunConfig`]. Knows nothing of other runs but its teachers, and prints nothing.
 
+mod accumulation;
 mod checkpoint;
 mod config;
 mod correct;

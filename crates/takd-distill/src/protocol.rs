@@ -3,6 +3,7 @@
 use crate::config::KlReduction;
 use crate::names::named;
 use crate::training::{DecayOn, HoldOut, LrFrom, Pick, Scale, Training};
+use std::num::NonZeroUsize;
 use takd_datasets::Augmentation;
 use takd_models::Family;
 
@@ -44,7 +45,9 @@ impl Protocol {
         Training {
             epochs,
             batch_size: 128,
+            gradient_accumulation: NonZeroUsize::MIN,
             lr,
+            warmup_epochs: 0.0,
             momentum: 0.9,
             nesterov: text,
             weight_decay: if text && family == Family::Plain { 0.0 } else { 1e-4 },
@@ -64,7 +67,9 @@ impl Protocol {
         Training {
             epochs,
             batch_size: 256,
+            gradient_accumulation: NonZeroUsize::MIN,
             lr: falls.map(|(after, lr)| LrFrom::share(after / 90.0, epochs, lr)).to_vec(),
+            warmup_epochs: 0.0,
             momentum: 0.9,
             nesterov: false,
             weight_decay: 1e-4,

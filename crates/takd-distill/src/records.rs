@@ -48,7 +48,7 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Its last step, from 1, counted through all epochs.
     pub step: usize,
-    /// Its learning rate.
+    /// The learning rate of its last step.
     pub lr: f64,
     /// On its training images, each as the network was when the image was seen.
     pub train: TrainRecord,

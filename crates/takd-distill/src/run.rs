@@ -1,5 +1,6 @@
 //! A run in memory: its epochs and steps, and how it is saved and gone on with.
 
+use crate::accumulation::{BatchResult, Share, in_parts};
 use crate::checkpoint::{self, LAST, PREVIOUS, Position, Sums};
 use crate::config::RunConfig;
 use crate::correct;
@@ -84,7 +85,7 @@ impl<'a> Run<'a> {
             placed,
             claim,
             queue_len,
-            steps: trained_on.len().div_ceil(batch_size),
+            steps: training.steps(trained_on.len()),
             trained_on: narrow(trained_on),
             held_out: narrow(held_out),
             batch: BatchConfig { batch_size, augmentation: training.augmentation, normalization },
@@ -165,7 +166,6 @@ impl<'a> Run<'a> {
     ) -> Result<EpochRecord> {
         let Position { epoch, .. } = *position;
         let training = &self.config.training;
-        let lr = training.lr_at(epoch);
         let shuffled = epoch_order(self.trained_on.len(), &self.streams, epoch);
         let order: Vec<u32> = shuffled.into_iter().map(|place| self.trained_on[place as usize]).collect();
         let rest = &order[order.len().min(position.step * self.batch.batch_size)..];
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
             let images = &self.placed.train;
             for batch in batches_ahead(scope, images, rest, &self.batch, &streams, drawn) {
                 let step = epoch * self.steps + position.step + queue.len() + 1;
-                match batch.map_err(Error::from).and_then(|batch| self.step(&batch, teaching, lr, form, step)) {
+                match batch.map_err(Error::from).and_then(|batch| self.step(&batch, teaching, form, step)) {
                     Ok(result) => queue.push(result),
                     Err(error) => {
                         self.account_for(&mut queue, position, metrics, watch)?;
@@ -207,33 +207,36 @@ impl<'a> Run<'a> {
         let test =
             if training.evaluates_test_each_epoch() { Some(self.test(network, *position, watch)?.0) } else { None };
         let train = TrainRecord { loss: self.means(&position.sums, teaching), accuracy: position.sums.accuracy() };
-        Ok(EpochRecord { epoch: epoch + 1, step: (epoch + 1) * self.steps, lr, train, held_out, test })
+        let step = (epoch + 1) * self.steps;
+        Ok(EpochRecord { epoch: epoch + 1, step, lr: self.lr(step), train, held_out, test })
     }
 
-    /// Takes one step. Whether its results are numbers is seen when they are read.
-    fn step(
-        &self,
-        batch: &Batch,
-        teaching: Option<&Teaching>,
-        lr: f64,
-        form: usize,
-        step: usize,
-    ) -> Result<StepResult<'_>> {
-        let logits = self.network.forward_t(&batch.images, true)?;
+    /// The learning rate of a step, counted from 1 through all epochs.
+    fn lr(&self, step: usize) -> f64 {
+        self.config.training.lr_at_step(step, self.steps)
+    }
+
+    /// Takes one step, counted from 1 through all epochs. Whether its results are numbers is seen when they are read.
+    fn step(&self, batch: &Batch, teaching: Option<&Teaching>, form: usize, step: usize) -> Result<StepResult<'_>> {
         let alone = KdLoss { bad_rows: BadRows::Nan, ..KdLoss::default() };
-        let cross_entropy = |logits: &Tensor| mixed_loss(batch, |labels| Ok(alone.cross_entropy(logits, labels)?));
-        let loss = match teaching {
-            None => cross_entropy(&logits)?,
-            Some(teaching) => teaching.loss(&logits, batch, form, step)?,
-        };
-        let update = self.optimizer.step(&takd_ops::backward(&loss)?, lr)?;
-        // Without their graph, which holds every activation of the step.
-        let (loss, logits) = (loss.detach(), logits.detach());
-        let cross_entropy = match teaching.and_then(Teaching::kl_weight) {
-            Some(weight) => Some((cross_entropy(&logits)?, weight)),
-            None => None,
-        };
-        Ok(StepResult { loss, cross_entropy, logits, labels: batch.labels.clone(), update })
+        let weight = teaching.and_then(Teaching::kl_weight);
+        let parts = self.config.training.parts(batch.indices.len());
+        let result = in_parts(batch, parts, |batch: &Batch, share: Share| {
+            let logits = self.network.forward_t(&batch.images, true)?;
+            let cross_entropy = |logits: &Tensor| mixed_loss(batch, |labels| Ok(alone.cross_entropy(logits, labels)?));
+            let loss = share.of(match teaching {
+                None => cross_entropy(&logits)?,
+                Some(teaching) => teaching.loss(&logits, batch, form, step)?,
+            })?;
+            let gradients = takd_ops::backward(&loss)?;
+            // Without their graph, which holds every activation.
+            let (loss, logits) = (loss.detach(), logits.detach());
+            let cross_entropy = weight.map(|_| share.of(cross_entropy(&logits)?)).transpose()?;
+            Ok(BatchResult { loss, cross_entropy, logits, gradients })
+        })?;
+        let update = self.optimizer.step(&result.gradients, self.lr(step))?;
+        let BatchResult { loss, cross_entropy, logits, .. } = result;
+        Ok(StepResult { loss, cross_entropy: cross_entropy.zip(weight), logits, labels: batch.labels.clone(), update })
     }
 
     /// Reads the results of the queued steps, tells of each in order, and leaves `position` after the last.
@@ -244,7 +247,6 @@ impl<'a> Run<'a> {
         metrics: &mut Metrics<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<()> {
-        let training = &self.config.training;
         let weight = queue.first().and_then(|step| step.cross_entropy.as_ref().map(|(_, weight)| *weight));
         let mut flow = ControlFlow::Continue(());
         for measures in steps::read(queue)? {
@@ -253,12 +255,12 @@ impl<'a> Run<'a> {
             position.step += 1;
             let step = position.epoch * self.steps + position.step;
             if step.is_multiple_of(STEPS_A_LINE) {
-                let (lr, accuracy) = (training.lr_at(position.epoch), correct as f64 / images as f64);
+                let (lr, accuracy) = (self.lr(step), correct as f64 / images as f64);
                 metrics.add(&Record::Step(StepRecord { step, lr, loss, accuracy }))?;
             }
             let told = watch(Event::Step {
                 done: step,
-                total: self.steps * training.epochs,
+                total: self.steps * self.config.training.epochs,
                 epoch: position.epoch + 1,
                 loss: position.sums.means(weight),
                 accuracy: position.sums.accuracy(),
@@ -281,10 +283,11 @@ impl<'a> Run<'a> {
             Error::NotFinite(reason) => reason,
             error => return error,
         };
+        let step = (position.step + 1).min(self.steps);
         Error::Diverged(Divergence {
             epoch: position.epoch + 1,
-            step: (position.step + 1).min(self.steps),
-            lr: self.config.training.lr_at(position.epoch),
+            step,
+            lr: self.lr(position.epoch * self.steps + step),
             reason,
             checkpoint: [LAST, PREVIOUS].map(|name| self.claim.path(name)).into_iter().find(|path| path.is_file()),
         })

@@ -16,8 +16,16 @@ pub struct Training {
     pub epochs: usize,
     /// Images a step; 1 or more.
     pub batch_size: usize,
+    /// How many parts a batch is computed in, one after the other, so that memory need hold only one of them: their gradients
+    /// are added before the one step. Batch normalisation sees each part alone, which makes it another training than the
+    /// same batch at once. See [`Training::parts`].
+    #[serde(default = "once")]
+    pub gradient_accumulation: NonZeroUsize,
     /// The learning rate, in pieces: the first begins at epoch 0, each ends where the next begins.
     pub lr: Vec<LrFrom>,
+    /// Epochs over which the learning rate rises to the one of its epoch, step by step; 0 or more. See [`Training::lr_at_step`].
+    #[serde(default)]
+    pub warmup_epochs: f64,
     /// Momentum of the gradient descent, 0 or more and below 1.
     pub momentum: f64,
     /// Whether momentum is applied in Nesterov's form.
@@ -43,6 +51,11 @@ pub struct Training {
     /// Which training images are set aside to watch the training with.
     #[serde(default)]
     pub hold_out: HoldOut,
+}
+
+/// Batches are computed at once unless a training says otherwise.
+fn once() -> NonZeroUsize {
+    NonZeroUsize::MIN
 }
 
 /// A learning rate and the epoch, counted from 0, that it begins with. Parses from and prints as `0.01 from epoch 80`.
@@ -138,9 +151,37 @@ named! {
 }
 
 impl Training {
-    /// The learning rate of an epoch, counted from 0.
+    /// The learning rate of an epoch, counted from 0, after the warm-up.
     pub fn lr_at(&self, epoch: usize) -> f64 {
         self.lr.iter().rev().find(|piece| piece.epoch <= epoch).map_or(0.0, |piece| piece.lr)
+    }
+
+    /// The learning rate of a step, counted from 1 through all epochs of `steps_an_epoch` steps.
+    ///
+    /// In the warm-up of w epochs of S steps, step t has the rate of its epoch times `min(1, t / (w·S))`: it rises by the same
+    /// amount with each step, from near 0 to the full rate (Goyal et al. 2017, arXiv 1706.02677, section 2.2, "gradual
+    /// warmup"). As w does not depend on the number of epochs, a run of fewer epochs has the same rates.
+    pub fn lr_at_step(&self, step: usize, steps_an_epoch: usize) -> f64 {
+        let lr = self.lr_at(step.saturating_sub(1) / steps_an_epoch.max(1));
+        let warmup_steps = self.warmup_epochs * steps_an_epoch as f64;
+        if (step as f64) < warmup_steps { lr * (step as f64 / warmup_steps) } else { lr }
+    }
+
+    /// The number of parts that a batch of so many images is computed in, which are of one size, or one image apart.
+    ///
+    /// A batch of `batch_size` has [`gradient_accumulation`](Self::gradient_accumulation) parts, but not more than images. The
+    /// smaller last batch of an epoch has fewer, as few as make none larger than those of the others: n images
+    /// have `⌈n · parts / batch_size⌉`.
+    pub fn parts(&self, images: usize) -> usize {
+        let parts = self.gradient_accumulation.get().min(self.batch_size);
+        // Wider than a product of two counts can be.
+        let parts = (images as u128 * parts as u128).div_ceil(self.batch_size.max(1) as u128);
+        usize::try_from(parts).unwrap_or(images).max(1)
+    }
+
+    /// The number of steps of an epoch, if so many of its images are trained on.
+    pub(crate) fn steps(&self, trained_on: usize) -> usize {
+        trained_on.div_ceil(self.batch_size)
     }
 
     /// How many of `train_images` are held out.
@@ -175,7 +216,7 @@ impl Training {
 
     /// Why no network can be trained so, if none can.
     pub(crate) fn problem(&self) -> Option<String> {
-        let Self { epochs, batch_size, lr, momentum, weight_decay, augmentation, replays, .. } = self;
+        let Self { epochs, batch_size, lr, warmup_epochs, momentum, weight_decay, augmentation, replays, .. } = self;
         let rises = |pair: &[LrFrom]| pair[0].epoch <= pair[1].epoch;
         let bad_rate = lr.iter().find(|piece| !(piece.lr.is_finite() && piece.lr >= 0.0));
         if *epochs == 0 {
@@ -188,6 +229,8 @@ impl Training {
             Some("the pieces of its learning rate are not in the order of their epochs".into())
         } else if let Some(piece) = bad_rate {
             Some(format!("its learning rate {} from epoch {} on is not a number of 0 or more", piece.lr, piece.epoch))
+        } else if !(warmup_epochs.is_finite() && *warmup_epochs >= 0.0) {
+            Some(format!("its learning rate is to rise for {warmup_epochs} epochs, which is not a number of 0 or more"))
         } else if !(0.0..1.0).contains(momentum) {
             Some(format!("its momentum {momentum} is not from 0 to below 1"))
         } else if !(weight_decay.is_finite() && *weight_decay >= 0.0) {
@@ -219,6 +262,10 @@ impl Training {
             _ => self.replays.and_then(|replays| NonZeroUsize::new(replays.get().min(self.epochs))),
         };
         self.nesterov &= self.momentum != 0.0;
+        // Parts of no image are none.
+        if let Some(batch_size) = NonZeroUsize::new(self.batch_size) {
+            self.gradient_accumulation = self.gradient_accumulation.min(batch_size);
+        }
         if self.weight_decay == 0.0 {
             self.weight_decay_on = DecayOn::All;
         }
@@ -238,6 +285,41 @@ mod tests {
                 assert_eq!(found, (percent * epochs).div_ceil(100), "{percent} % of {epochs}");
             }
         }
+    }
+
+    fn training() -> Training {
+        crate::Protocol::Paper.training(takd_models::Family::Resnet, 8)
+    }
+
+    #[test]
+    fn rate_rises_step_by_step_over_the_warm_up_and_then_is_that_of_the_epoch() {
+        let training = Training { warmup_epochs: 2.5, ..training() };
+        let rates = |steps: &[usize]| -> Vec<f64> { steps.iter().map(|&step| training.lr_at_step(step, 4)).collect() };
+        // Ten steps to 0.1; the rate falls after four epochs of four steps.
+        assert_eq!(rates(&[1, 2, 5, 9]), [1, 2, 5, 9].map(|step| 0.1 * (step as f64 / 10.0)));
+        assert_eq!(rates(&[10, 11, 16, 17, 24, 25, 32]), [0.1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]);
+        // A rate that falls during the warm-up is what the rest of it rises to.
+        let longer = Training { warmup_epochs: 8.0, ..training.clone() };
+        assert_eq!(longer.lr_at_step(16, 4), 0.1 * 0.5);
+        assert_eq!(longer.lr_at_step(17, 4), 0.01 * (17.0 / 32.0));
+        let none = Training { warmup_epochs: 0.0, ..training };
+        assert_eq!([1, 16, 17].map(|step| none.lr_at_step(step, 4)), [0.1, 0.1, 0.01]);
+    }
+
+    #[test]
+    fn smaller_batch_has_fewer_parts_and_none_is_larger() {
+        for (batch_size, parts) in [(1, 1), (5, 4), (8, 8), (128, 3), (256, 8), (256, 256)] {
+            let gradient_accumulation = NonZeroUsize::new(parts).unwrap();
+            let training = Training { batch_size, gradient_accumulation, ..training() };
+            assert_eq!(training.parts(batch_size), parts);
+            for images in 1..=batch_size {
+                let found = training.parts(images);
+                assert!((1..=images).contains(&found), "{found} parts of {images}");
+                assert!(images.div_ceil(found) <= batch_size.div_ceil(parts), "{found} parts of {images}");
+            }
+        }
+        let more = Training { batch_size: 4, gradient_accumulation: NonZeroUsize::new(9).unwrap(), ..training() };
+        assert_eq!([1, 3, 4].map(|images| more.parts(images)), [1, 3, 4]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What identifies a run: its canonical form, in which equal runs are equal and no others.
 
+use std::num::NonZeroUsize;
 use takd_datasets::{Augmentation, Known};
 use takd_distill::{
     DataConfig, DecayOn, DeviceType, Distillation, Error, HoldOut, KlReduction, LrFrom, Pick, Protocol, RunConfig,
@@ -8,7 +9,7 @@ use takd_distill::{
 use takd_models::Family;
 use takd_store::{Configuration, ConfigurationError, RunId};
 
-/// A student of two teachers, with every setting that has a default set to something else.
+/// A student of two teachers, with every setting that has a default set to something else, but for those that came later.
 fn full() -> RunSettings {
     let teacher = |digit: &str| RunId::try_from(digit.repeat(16)).unwrap();
     RunSettings {
@@ -20,13 +21,15 @@ fn full() -> RunSettings {
         training: Training {
             epochs: 160,
             batch_size: 128,
+            gradient_accumulation: NonZeroUsize::MIN,
             lr: vec![LrFrom { epoch: 0, lr: 0.1 }, LrFrom { epoch: 80, lr: 0.01 }],
+            warmup_epochs: 0.0,
             momentum: 0.9,
             nesterov: true,
             weight_decay: 1e-4,
             weight_decay_on: DecayOn::Weights,
             augmentation: Augmentation::CROP_FLIP,
-            replays: std::num::NonZeroUsize::new(8),
+            replays: NonZeroUsize::new(8),
             normalization: Scale::PublishedCode,
             pick: Pick::BestTestEpoch,
             hold_out: HoldOut::Tenth,
@@ -90,6 +93,18 @@ fn canonical_forms_and_ids_are_pinned() {
 }
 
 #[test]
+fn ids_of_settings_that_came_later_are_pinned() {
+    let training =
+        Training { gradient_accumulation: NonZeroUsize::new(4).unwrap(), warmup_epochs: 2.5, ..full().training };
+    let settings = RunSettings { training, ..full() };
+    let canonical = config(full()).canonical();
+    let canonical = canonical.replace("batch_size = 128\n", "batch_size = 128\ngradient_accumulation = 4\n");
+    let canonical = canonical.replace("epoch 80\"]\n", "epoch 80\"]\nwarmup_epochs = 2.5\n");
+    assert_eq!(config(settings.clone()).canonical(), canonical);
+    assert_eq!(id(settings), "fc80c7fb1841c301");
+}
+
+#[test]
 fn optional_setting_at_its_default_is_left_out_so_that_a_new_one_changes_no_id() {
     let defaults = Training {
         nesterov: false,
@@ -101,11 +116,22 @@ fn optional_setting_at_its_default_is_left_out_so_that_a_new_one_changes_no_id()
         ..full().training
     };
     let text = config(RunSettings { training: defaults, ..full() }).canonical();
-    for key in ["nesterov", "weight_decay", "weight_decay_on", "augmentation", "replays", "hold_out"] {
+    for key in [
+        "gradient_accumulation",
+        "warmup_epochs",
+        "nesterov",
+        "weight_decay",
+        "weight_decay_on",
+        "augmentation",
+        "replays",
+        "hold_out",
+    ] {
         assert!(!text.contains(&format!("\n{key} =")), "{key} stands in {text}");
     }
     // Written by a program that knows of no such setting, it reads as the default.
-    assert_eq!(RunConfig::parse(&text).unwrap().training.hold_out, HoldOut::Nothing);
+    let training = RunConfig::parse(&text).unwrap().training.clone();
+    assert_eq!(training.hold_out, HoldOut::Nothing);
+    assert_eq!((training.gradient_accumulation.get(), training.warmup_epochs), (1, 0.0));
 }
 
 #[test]
@@ -126,6 +152,8 @@ fn any_change_of_the_configuration_is_another_run_and_the_form_reads_back() {
         distillation(Distillation { kl_reduction: KlReduction::BatchMean, ..kd }),
         training(Training { epochs: 161, ..full().training }),
         training(Training { nesterov: false, ..full().training }),
+        training(Training { gradient_accumulation: NonZeroUsize::new(2).unwrap(), ..full().training }),
+        training(Training { warmup_epochs: 5.0, ..full().training }),
         training(Training { weight_decay_on: DecayOn::All, ..full().training }),
         training(Training { lr: vec![LrFrom { epoch: 0, lr: 0.1 }], ..full().training }),
     ];
@@ -157,13 +185,13 @@ fn settings_without_effect_give_no_run_another_id() {
         change(&mut settings.training);
         id(settings)
     };
-    let replays = |replays| training(&|training| training.replays = std::num::NonZeroUsize::new(replays));
+    let replays = |replays| training(&|training| training.replays = NonZeroUsize::new(replays));
     assert_eq!(replays(4), replays(1_000));
     assert_ne!(replays(3), replays(4));
     let not_augmented = |replays| {
         training(&|training| {
             training.augmentation = Augmentation::NONE;
-            training.replays = std::num::NonZeroUsize::new(replays);
+            training.replays = NonZeroUsize::new(replays);
         })
     };
     assert_eq!(not_augmented(0), not_augmented(2));
@@ -193,7 +221,7 @@ fn settings_without_effect_give_no_run_another_id() {
 #[test]
 fn invalid_configuration_cannot_be_made_and_its_error_names_the_setting() {
     type Change = fn(&mut RunSettings);
-    let cases: [(&str, Change); 16] = [
+    let cases: [(&str, Change); 19] = [
         ("λ = 1.5", |s| s.distillation.as_mut().unwrap().lambda = 1.5),
         ("λ = NaN", |s| s.distillation.as_mut().unwrap().lambda = f64::NAN),
         ("τ = 0", |s| s.distillation.as_mut().unwrap().temperature = 0.0),
@@ -206,6 +234,9 @@ fn invalid_configuration_cannot_be_made_and_its_error_names_the_setting() {
         ("epoch 0", |s| s.training.lr[0].epoch = 1),
         ("order of their epochs", |s| s.training.lr.extend([LrFrom { epoch: 20, lr: 0.05 }])),
         ("learning rate NaN", |s| s.training.lr[1].lr = f64::NAN),
+        ("rise for NaN epochs", |s| s.training.warmup_epochs = f64::NAN),
+        ("rise for inf epochs", |s| s.training.warmup_epochs = f64::INFINITY),
+        ("rise for -1 epochs", |s| s.training.warmup_epochs = -1.0),
         ("momentum 1", |s| s.training.momentum = 1.0),
         ("momentum -0.1", |s| s.training.momentum = -0.1),
         ("weight decay -1", |s| s.training.weight_decay = -1.0),
@@ -232,6 +263,10 @@ fn form_of_another_version_is_told_from_a_wrong_one() {
         text.replace("lambda = 0.5", "lambda = 7.5"),
         text.replace("lambda = 0.5", "lambda = nan"),
         text.replace("momentum = 0.9\n", ""),
+        text.replace("lr = [", "gradient_accumulation = 0\nlr = ["),
+        text.replace("lr = [", "gradient_accumulation = 1\nlr = ["),
+        text.replace("momentum", "warmup_epochs = 0.0\nmomentum"),
+        text.replace("momentum", "warmup_epochs = -5.0\nmomentum"),
         String::new(),
     ] {
         assert!(matches!(RunConfig::parse(&wrong), Err(ConfigurationError::Invalid(_))), "{wrong}");

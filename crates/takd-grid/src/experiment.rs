@@ -437,7 +437,9 @@ impl Cell {
         Training {
             epochs,
             batch_size: changes.batch_size.unwrap_or(own.batch_size),
+            gradient_accumulation: changes.gradient_accumulation.unwrap_or(own.gradient_accumulation),
             lr: lr.unwrap_or(own.lr),
+            warmup_epochs: changes.warmup_epochs.unwrap_or(own.warmup_epochs),
             momentum: changes.momentum.unwrap_or(own.momentum),
             nesterov: changes.nesterov.unwrap_or(own.nesterov),
             weight_decay: changes.weight_decay.unwrap_or(own.weight_decay),

@@ -143,8 +143,16 @@ fn training_changes(training: &Training, protocol: Protocol, family: Family) -> 
     change(training.epochs != epochs, format!("{} instead of {epochs}", counted_epochs(training.epochs)));
     let batch_size = training.batch_size;
     change(batch_size != own.batch_size, format!("batches of {batch_size} instead of {}", own.batch_size));
+    let parts = training.gradient_accumulation;
+    change(
+        parts != own.gradient_accumulation,
+        format!("each batch computed in {parts} parts, each of which batch normalisation sees alone"),
+    );
     let (rates, own_rates) = (rates(&training.lr), rates(&own.lr));
     change(rates != own_rates, format!("learning rate {rates} instead of {own_rates}"));
+    let warmup = training.warmup_epochs;
+    let epochs = if warmup == 1.0 { "epoch".to_owned() } else { format!("{warmup} epochs") };
+    change(warmup != own.warmup_epochs, format!("the learning rate rises step by step over the first {epochs}"));
     change(training.momentum != own.momentum, format!("momentum {} instead of {}", training.momentum, own.momentum));
     let nesterov = if training.nesterov { "Nesterov's momentum" } else { "momentum not in Nesterov's form" };
     change(training.nesterov != own.nesterov, nesterov.to_owned());

@@ -38,7 +38,9 @@ const QUICK: &[&str] = &["data", "networks", "drawn"];
 const FAMILIES: [&str; 3] = ["plain", "resnet", "imagenet-resnet"];
 const TRAINING: &[&str] = &[
     "batch_size",
+    "gradient_accumulation",
     "lr",
+    "warmup_epochs",
     "momentum",
     "nesterov",
     "weight_decay",
@@ -55,6 +57,9 @@ const RANGE: &[&str] = &["from", "to", "step", "scale"];
 
 /// Other words for a key.
 const SYNONYMS: &[(&str, &str)] = &[
+    ("accumulate", "gradient_accumulation"),
+    ("accumulation", "gradient_accumulation"),
+    ("accumulation_steps", "gradient_accumulation"),
     ("alpha", "lambda"),
     ("augment", "augmentation"),
     ("batch", "batch_size"),
@@ -72,6 +77,7 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("schedule", "lr"),
     ("t", "temperature"),
     ("tau", "temperature"),
+    ("warmup", "warmup_epochs"),
     ("wd", "weight_decay"),
     ("λ", "lambda"),
     ("τ", "temperature"),

@@ -56,7 +56,9 @@
 //! | key | value |
 //! |---|---|
 //! | `batch_size` | images a step |
+//! | `gradient_accumulation` | compute each batch in so many parts, of which memory holds one at a time; batch normalisation sees each alone |
 //! | `lr` | the learning rate in pieces such as `{ from = 0.5, rate = 0.01 }`; `from` is a share of the epochs |
+//! | `warmup_epochs` | let the learning rate rise from near 0, step by step, over the first so many epochs; 0 or more |
 //! | `momentum`, `nesterov` | 0 to below 1; true or false |
 //! | `weight_decay`, `weight_decay_on` | 0 or more; `"all"` or `"weights"` |
 //! | `augmentation` | such as `"none"`, `"crop-flip"` or `"resized-crop-flip + jitter 0.4 + mixup 0.2"`: see [`Augmentation`](takd_datasets::Augmentation) |

@@ -13,6 +13,9 @@ use takd_models::{Family, ModelName, ModelSpec};
 /// The largest count in a recipe: of epochs, of images.
 const MOST: u64 = 1_000_000_000;
 
+/// What a number that must not be negative is expected to be.
+const ZERO_OR_MORE: &str = "a finite number of 0 or more";
+
 /// Settings, each absent unless it is given.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
@@ -90,8 +93,12 @@ pub struct TrainingByFamily {
 pub struct TrainingChanges {
     /// Images a step, 1 or more.
     pub batch_size: Option<usize>,
+    /// How many parts a batch is computed in.
+    pub gradient_accumulation: Option<NonZeroUsize>,
     /// The learning rate in pieces: the first from 0, each from a larger share than the one before.
     pub lr: Option<Vec<RateFrom>>,
+    /// Epochs over which the learning rate rises, 0 or more.
+    pub warmup_epochs: Option<f64>,
     /// Momentum, 0 to below 1.
     pub momentum: Option<f64>,
     /// Whether momentum is applied in Nesterov's form.
@@ -169,7 +176,9 @@ impl TrainingChanges {
     pub fn or(&self, others: &Self) -> Self {
         Self {
             batch_size: self.batch_size.or(others.batch_size),
+            gradient_accumulation: self.gradient_accumulation.or(others.gradient_accumulation),
             lr: self.lr.clone().or_else(|| others.lr.clone()),
+            warmup_epochs: self.warmup_epochs.or(others.warmup_epochs),
             momentum: self.momentum.or(others.momentum),
             nesterov: self.nesterov.or(others.nesterov),
             weight_decay: self.weight_decay.or(others.weight_decay),
@@ -296,13 +305,12 @@ fn training_changes(table: &Table<'_>) -> Result<TrainingChanges> {
     let momentum = |item: Item<'_>| item.number("a number from 0 to below 1", |v| (0.0..1.0).contains(&v));
     Ok(TrainingChanges {
         batch_size: count(table, "batch_size")?,
+        gradient_accumulation: count(table, "gradient_accumulation")?.and_then(NonZeroUsize::new),
         lr: table.get("lr").map(|item| rates(&item)).transpose()?,
+        warmup_epochs: table.get("warmup_epochs").map(|item| item.number(ZERO_OR_MORE, |v| v >= 0.0)).transpose()?,
         momentum: table.get("momentum").map(momentum).transpose()?,
         nesterov: table.get("nesterov").map(|item| item.flag()).transpose()?,
-        weight_decay: table
-            .get("weight_decay")
-            .map(|item| item.number("a finite number of 0 or more", |v| v >= 0.0))
-            .transpose()?,
+        weight_decay: table.get("weight_decay").map(|item| item.number(ZERO_OR_MORE, |v| v >= 0.0)).transpose()?,
         weight_decay_on: table
             .get("weight_decay_on")
             .map(|item| item.word(DecayOn::ALL, DecayOn::as_str))
