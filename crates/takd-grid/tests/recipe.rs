@@ -209,8 +209,8 @@ fn cell_that_cannot_be_run_yet_may_name_networks_that_do_not_exist() {
     let missing = small_with("\"plane2\", ", "\"huge7\", ")
         .replace("data = \"cifar10\"", "data = \"cifar10\"\nmissing = \"no data\"");
     let recipe = read(&missing.replace("networks = { plane10 = \"plane6\" }\n", ""));
-    let CellPaths::Missing { why, paths } = &recipe.cells[0].paths else { panic!("{:?}", recipe.cells) };
-    assert_eq!((why.as_str(), paths.len()), ("no data", 3));
+    let CellPaths::Missing { why, paths, known } = &recipe.cells[0].paths else { panic!("{:?}", recipe.cells) };
+    assert_eq!((why.as_str(), paths.len(), known.len()), ("no data", 3, 0));
     assert_eq!((paths[2].path.as_str(), paths[2].paper), ("plane10 → plane2", Some(72.57)));
     // Without the word, the network is looked for.
     let error = refused(&missing.replace("missing", "note"));
