@@ -100,6 +100,7 @@ fn config(model: ModelSpec, seed: u64, teacher: Option<RunId>, data: &Dataset) -
         lambda: 0.5,
         temperature: 5.0,
         kl_reduction: KlReduction::BatchMean,
+        top_k: None,
     });
     Ok(RunConfig::new(RunSettings {
         numerics: NUMERICS,

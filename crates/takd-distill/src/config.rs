@@ -5,6 +5,7 @@ use crate::names::{self, named};
 use crate::training::Training;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
 use std::ops::Deref;
 use takd_datasets::{Card, DatasetName};
 use takd_models::ModelSpec;
@@ -75,6 +76,11 @@ pub struct Distillation {
     /// How the KL term is averaged.
     #[serde(default)]
     pub kl_reduction: KlReduction,
+    /// Of how many classes, the likeliest for each image, the teachers' logits are kept: the others count as one class, as
+    /// [`TopK`](takd_loss::TopK) says. Without it all logits are kept. It needs images of which logits are kept at all
+    /// ([`Training::forms`]), and is not above the number of classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<NonZeroUsize>,
 }
 
 named! {
@@ -99,14 +105,19 @@ impl KlReduction {
 }
 
 impl Distillation {
-    fn problem(&self) -> Option<String> {
-        let Self { teachers, lambda, temperature, .. } = self;
+    fn problem(&self, training: &Training) -> Option<String> {
+        let Self { teachers, lambda, temperature, top_k, .. } = self;
         if teachers.is_empty() {
             Some("it is to be taught, but has no teacher".into())
         } else if !(0.0..=1.0).contains(lambda) {
             Some(format!("λ = {lambda} is not from 0 to 1"))
         } else if !(temperature.is_finite() && *temperature > 0.0) {
             Some(format!("τ = {temperature} is not a number above 0"))
+        } else if let Some(k) = top_k.filter(|_| *lambda > 0.0 && training.forms().is_none()) {
+            Some(format!(
+                "of its teachers' logits the {k} largest are to be kept (`top_k`), but its images look new in every epoch, so that \
+                 none are kept; let them have a fixed number of augmented forms (`replays`), or leave out `top_k`"
+            ))
         } else {
             None
         }
@@ -125,7 +136,7 @@ impl Distillation {
 /// [training]      epochs, batch_size, [gradient_accumulation = 1], lr (a text for each piece, as LrFrom prints it),
 ///                 [warmup_epochs = 0], momentum, [nesterov = false], [weight_decay = 0], [weight_decay_on = "all"],
 ///                 [augmentation = "none"], [replays: none], normalization, pick, [hold_out = "nothing"]
-/// [distillation]  teachers, lambda, temperature, [kl_reduction = "batch-mean"]         left out without a teacher
+/// [distillation]  teachers, lambda, temperature, [kl_reduction = "batch-mean"], [top_k: all]     left out without a teacher
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunConfig {
@@ -143,7 +154,7 @@ impl RunConfig {
         let too_large = || format!("its seed {} is above {}", settings.seed, i64::MAX);
         let problem = i64::try_from(settings.seed).err().map(|_| too_large());
         let problem = problem.or_else(|| settings.training.problem());
-        let problem = problem.or_else(|| settings.distillation.as_ref()?.problem());
+        let problem = problem.or_else(|| settings.distillation.as_ref()?.problem(&settings.training));
         if let Some(problem) = problem {
             return Err(Error::Config(problem));
         }
@@ -161,10 +172,11 @@ impl RunConfig {
             training.warmup_epochs = 0.0;
         }
         if let Some(kd) = &mut settings.distillation {
-            // −0.0 is 0.0; and how a term is averaged that counts for nothing is of no effect.
+            // −0.0 is 0.0; and how a term is computed that counts for nothing is of no effect.
             kd.lambda += 0.0;
             if kd.lambda == 0.0 {
                 kd.kl_reduction = KlReduction::default();
+                kd.top_k = None;
             }
         }
         let canonical = canonical(&settings).map_err(|error| Error::Config(error.to_string()))?;
@@ -283,13 +295,16 @@ fn canonical(settings: &RunSettings) -> Result<String, CanonicalError> {
     if training.hold_out != Default::default() {
         form.text("hold_out", training.hold_out.as_str());
     }
-    if let Some(Distillation { teachers, lambda, temperature, kl_reduction }) = distillation {
+    if let Some(Distillation { teachers, lambda, temperature, kl_reduction, top_k }) = distillation {
         form.table("distillation");
         form.list("teachers", teachers.iter().map(RunId::as_str));
         form.number("lambda", *lambda);
         form.number("temperature", *temperature);
         if *kl_reduction != Default::default() {
             form.text("kl_reduction", kl_reduction.as_str());
+        }
+        if let Some(k) = top_k {
+            form.integer("top_k", k.get() as u64);
         }
     }
     form.finish()

@@ -44,6 +44,7 @@
 //!     lambda: 0.5,
 //!     temperature: 5.0,
 //!     kl_reduction: KlReduction::BatchMean,
+//!     top_k: None,
 //! };
 //! let student = RunConfig::new(RunSettings { distillation: Some(distillation), ..alone("plane2")? })?;
 //! for run in [&teacher, &student] {
@@ -68,6 +69,8 @@ mod event;
 mod kept_logits;
 mod landscape;
 mod logits;
+mod logits_file;
+mod logits_key;
 mod metrics;
 mod names;
 mod network_file;

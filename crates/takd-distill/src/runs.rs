@@ -8,7 +8,7 @@ use crate::landscape::{Landscape, Plane};
 use crate::network_file::{self, MODEL};
 use crate::records::{Record, epochs};
 use crate::result::RunResult;
-use crate::{Error, Result, kept_logits, landscape};
+use crate::{Error, Result, landscape, logits_file, logits_key};
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use takd_store::{Ending, EndingFile, Finding, Findings, RunId, Store};
 ///                 correct.json                   which test images that network gets right
 ///                 landscape-<plane>.json         the loss around that network, if it was asked for
 ///                 ending.json                    how the run ended: finished with a result, diverged, or stopped
-///                 logits-<images>….safetensors   this network's logits, computed once for all it teaches
+///                 logits-<images>….safetensors   this network's logits, computed once for all it teaches; several if they are many
 ///                 claim                          locked by the process that writes here
 /// ```
 #[derive(Clone, Debug)]
@@ -237,7 +237,7 @@ impl Runs {
             note(&mut findings, curves::check(&dir.join(EVENTS), &records))?;
         }
         for path in logits_files(&dir)? {
-            note(&mut findings, kept_logits::check(&path, id))?;
+            note(&mut findings, logits_file::check(&path, id))?;
         }
         for path in files(&dir, landscape::is_landscape)? {
             note(&mut findings, landscape::read(&path, id))?;
@@ -255,7 +255,7 @@ impl Runs {
         let dir = self.dir(id);
         let curves = || self.records(id).and_then(|records| curves::check(&dir.join(EVENTS), &records));
         let kept =
-            || logits_files(&dir).is_ok_and(|files| files.iter().all(|path| kept_logits::check(path, id).is_ok()));
+            || logits_files(&dir).is_ok_and(|files| files.iter().all(|path| logits_file::check(path, id).is_ok()));
         let last = || checkpoint::read_header(&dir.join(LAST), id).is_ok();
         let correct = || correct::read(&dir.join(CORRECT), id).is_ok();
         !dir.join(PREVIOUS).exists() && curves().is_ok() && kept() && last() && correct()
@@ -277,7 +277,7 @@ impl Runs {
             claim.remove(CORRECT)?;
         }
         for path in logits_files(&dir)? {
-            if kept_logits::check(&path, id).is_err_and(|error| error.is_damage()) {
+            if logits_file::check(&path, id).is_err_and(|error| error.is_damage()) {
                 // Computed again for the next student that needs it.
                 claim.remove(&path.file_name().unwrap_or_default().to_string_lossy())?;
             }
@@ -298,13 +298,13 @@ fn note<T>(findings: &mut Findings, checked: Result<T>) -> Result<Option<T>> {
 /// Whether training writes a file of this name into a run's folder.
 fn is_own_file(name: &str) -> bool {
     [LAST, PREVIOUS, MODEL, CORRECT, EVENTS].contains(&name)
-        || kept_logits::is_logits(name)
+        || logits_key::is_logits(name)
         || landscape::is_landscape(name)
 }
 
 /// The files of kept logits in a run's folder.
 fn logits_files(dir: &Path) -> Result<Vec<PathBuf>> {
-    files(dir, kept_logits::is_logits)
+    files(dir, logits_key::is_logits)
 }
 
 /// The files of a run's folder whose names are wanted, in their order.

@@ -4,8 +4,10 @@ use crate::config::RunConfig;
 use crate::device::DeviceType;
 use crate::evaluation::TeacherComparison;
 use crate::event::Watch;
-use crate::kept_logits::{KEPT_AT_MOST, KeptLogits, LogitsKey, PlacedLogits};
+use crate::kept_logits::{BatchLogits, KeptLogits, PlacedLogits};
 use crate::logits;
+use crate::logits_file::HeldIn;
+use crate::logits_key::{Keep, Limits, LogitsKey};
 use crate::network_file::{MODEL, NetworkFile};
 use crate::runs::Runs;
 use crate::steps::KlWeight;
@@ -16,7 +18,7 @@ use candle_core::Tensor;
 use candle_nn::ModuleT;
 use std::path::PathBuf;
 use takd_datasets::{Batch, Mixed, Split};
-use takd_loss::{BadRows, DistillationLoss, KdLoss, MultiTeacherKd};
+use takd_loss::{BadRows, DistillationLoss, KdLoss, MultiTeacherKd, TopK};
 use takd_models::{ModelSpec, Network};
 use takd_ops::Compute;
 use takd_store::RunId;
@@ -31,6 +33,7 @@ pub(crate) struct Teaching {
     kl_weight: Option<KlWeight>,
     teachers: Vec<Teacher>,
     logits: TeacherLogits,
+    limits: Limits,
 }
 
 /// The loss of a batch whose images may be of two classes each: the sum of the losses for either, by their shares (arXiv 1710.09412,
@@ -39,6 +42,52 @@ pub(crate) fn mixed_loss(batch: &Batch, loss: impl Fn(&Tensor) -> Result<Tensor>
     let most = loss(&batch.labels)?;
     let Some(Mixed { labels, share }) = &batch.mixed else { return Ok(most) };
     Ok(((most * (1.0 - share))? + (loss(labels)? * *share)?)?)
+}
+
+/// Each teacher's logits for each form of the training images, computed if they are not kept yet. They are in memory as far
+/// as the limits allow; the others are read from their files.
+fn keep_forms(
+    forms: usize,
+    teachers: &[Teacher],
+    config: &RunConfig,
+    placed: &PlacedData<'_>,
+    runs: &Runs,
+    limits: Limits,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<Vec<PlacedLogits>>> {
+    let keep = config.distillation.as_ref().map_or(Keep::All, |kd| match kd.top_k {
+        Some(k) => Keep::TopK { k: k.get(), temperature: kd.temperature },
+        None => Keep::All,
+    });
+    let (mut room, mut gpu_room, mut on_disk) = (limits.memory, GPU_AT_MOST, 0);
+    let mut kept = Vec::new();
+    for teacher in teachers {
+        let mut placed_forms = Vec::new();
+        for replay in 0..forms {
+            let form = Form { augmentation: config.training.augmentation, replay };
+            let key = teacher.logits_key(Split::Train, form, keep, placed, limits);
+            let bytes = key.bytes();
+            let held_in = if bytes <= room { HeldIn::Memory } else { HeldIn::Disk };
+            let logits = teacher.kept(key, held_in, placed, runs, watch)?;
+            let logits = logits.placed_on(&placed.compute.device, &mut gpu_room)?;
+            match (&logits, held_in) {
+                (PlacedLogits::Host(_), HeldIn::Memory) => room -= bytes,
+                (PlacedLogits::Host(_), HeldIn::Disk) => on_disk += bytes,
+                (PlacedLogits::Device(_), _) => {}
+            }
+            placed_forms.push(logits);
+        }
+        kept.push(placed_forms);
+    }
+    if on_disk > 0 && keep == Keep::All {
+        let gigabytes = on_disk as f64 / 1e9;
+        tracing::warn!(
+            "run {}: {gigabytes:.1} GB of its teachers' logits do not fit into memory and are read from disk; with `top_k` \
+             only the largest of each image are kept",
+            config.id()
+        );
+    }
+    Ok(kept)
 }
 
 /// Where the teachers' logits for a batch come from.
@@ -81,14 +130,14 @@ impl Teacher {
         NetworkFile { path, run: id, epoch: *epoch, model: *model, classes }.load(compute)
     }
 
-    fn kept(
+    fn logits_key<'a>(
         &self,
         split: Split,
         form: Form,
-        placed: &PlacedData<'_>,
-        runs: &Runs,
-        watch: &mut Watch<'_>,
-    ) -> Result<KeptLogits> {
+        keep: Keep,
+        placed: &'a PlacedData<'_>,
+        limits: Limits,
+    ) -> LogitsKey<'a> {
         let images = match split {
             Split::Train => &placed.train,
             Split::Test => &placed.test,
@@ -96,9 +145,19 @@ impl Teacher {
         // As the teacher itself was trained to see them.
         let view = View { images, normalization: self.training.normalization(placed.data) };
         let (classes, device) = (placed.classes(), DeviceType::of(placed.compute));
-        let key = LogitsKey { split, view, form, classes, device };
-        let mut network = || self.network(classes, placed.compute);
-        logits::open_or_compute(runs, &self.id, key, &mut network, watch)
+        LogitsKey { split, view, form, classes, device, keep, limits }
+    }
+
+    fn kept(
+        &self,
+        key: LogitsKey<'_>,
+        held_in: HeldIn,
+        placed: &PlacedData<'_>,
+        runs: &Runs,
+        watch: &mut Watch<'_>,
+    ) -> Result<KeptLogits> {
+        let mut network = || self.network(placed.classes(), placed.compute);
+        logits::open_or_compute(runs, &self.id, key, held_in, &mut network, watch)
     }
 }
 
@@ -108,27 +167,15 @@ impl Teaching {
         config: &RunConfig,
         placed: &PlacedData<'_>,
         runs: &Runs,
+        limits: Limits,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Self>> {
         let Some(kd) = &config.distillation else { return Ok(None) };
         let training = &config.training;
         let teachers = kd.teachers.iter().map(|id| Teacher::of(id, config, runs)).collect::<Result<Vec<_>>>()?;
-        let bytes = 4 * placed.data.train.len() * placed.classes();
-        let forms = training.forms().filter(|forms| forms.saturating_mul(bytes) <= KEPT_AT_MOST);
-        let logits = match forms {
+        let logits = match training.forms() {
             _ if kd.lambda == 0.0 => TeacherLogits::Unused,
-            Some(forms) => {
-                let (mut kept, mut room) = (Vec::new(), GPU_AT_MOST);
-                for teacher in &teachers {
-                    let mut form = |replay| {
-                        let form = Form { augmentation: training.augmentation, replay };
-                        let logits = teacher.kept(Split::Train, form, placed, runs, watch)?;
-                        logits.placed_on(&placed.compute.device, &mut room)
-                    };
-                    kept.push((0..forms).map(&mut form).collect::<Result<_>>()?);
-                }
-                TeacherLogits::Kept(kept)
-            }
+            Some(forms) => TeacherLogits::Kept(keep_forms(forms, &teachers, config, placed, runs, limits, watch)?),
             None => {
                 let other = teachers.iter().find(|teacher| teacher.training.normalization != training.normalization);
                 if let Some(Teacher { model, id, .. }) = other {
@@ -151,7 +198,7 @@ impl Teaching {
         let kl_weight = (factor > 0.0 && factor.is_finite()).then_some(KlWeight { lambda, factor });
         let reduction = kd.kl_reduction.reduction();
         let kd = KdLoss { temperature, lambda, reduction, bad_rows: BadRows::Nan, ..KdLoss::default() };
-        Ok(Some(Self { loss: MultiTeacherKd { kd }, kl_weight, teachers, logits }))
+        Ok(Some(Self { loss: MultiTeacherKd { kd }, kl_weight, teachers, logits, limits }))
     }
 
     /// How the loss is made of its terms; nothing if it is the cross-entropy alone.
@@ -161,17 +208,34 @@ impl Teaching {
 
     /// The batch's loss; `form` is the number of the form that its images have.
     pub(crate) fn loss(&self, student_logits: &Tensor, batch: &Batch, form: usize, step: usize) -> Result<Tensor> {
-        let teacher_logits: Vec<Tensor> = match &self.logits {
+        let teacher_logits: Vec<BatchLogits> = match &self.logits {
             TeacherLogits::Unused => Vec::new(),
             TeacherLogits::Kept(kept) => kept.iter().map(|forms| forms[form].rows(batch)).collect::<Result<_>>()?,
             TeacherLogits::Live(networks) => {
-                let logits = |network: &Network| Ok(network.forward_t(&batch.images, false)?.detach());
-                networks.iter().map(logits).collect::<Result<_>>()?
+                let logits = |network: &Network| network.forward_t(&batch.images, false);
+                networks.iter().map(|network| Ok(BatchLogits::All(logits(network)?.detach()))).collect::<Result<_>>()?
             }
         };
-        let (teacher_logits, step) = (&teacher_logits, step as u64);
-        mixed_loss(batch, |labels| {
-            Ok(self.loss.loss(&takd_loss::Batch { student_logits, teacher_logits, labels, step })?)
+        let (mut all, mut top_k) = (Vec::new(), Vec::new());
+        for logits in teacher_logits {
+            match logits {
+                BatchLogits::All(logits) => all.push(logits),
+                BatchLogits::TopK(logits) => top_k.push(logits),
+            }
+        }
+        mixed_loss(batch, |labels| match top_k.split_first() {
+            None => {
+                let batch = takd_loss::Batch { student_logits, teacher_logits: &all, labels, step: step as u64 };
+                Ok(self.loss.loss(&batch)?)
+            }
+            Some((first, others)) => {
+                // The mean of the losses from each: the cross-entropy is in all of them, and their divergences are averaged as
+                // those of teachers of which all logits are kept.
+                let loss = |teacher: &TopK| self.loss.kd.forward_top_k(student_logits, teacher, labels, None);
+                let sum =
+                    others.iter().try_fold(loss(first)?, |sum, teacher| Ok::<_, Error>((sum + loss(teacher)?)?))?;
+                Ok(if others.is_empty() { sum } else { (sum / top_k.len() as f64)? })
+            }
         })
     }
 
@@ -185,7 +249,8 @@ impl Teaching {
     ) -> Result<TeacherComparison> {
         let mut logits = Vec::new();
         for teacher in &self.teachers {
-            logits.push(teacher.kept(Split::Test, Form::AS_IT_IS, placed, runs, watch)?.values);
+            let key = teacher.logits_key(Split::Test, Form::AS_IT_IS, Keep::All, placed, self.limits);
+            logits.push(teacher.kept(key, HeldIn::Memory, placed, runs, watch)?.values()?);
         }
         TeacherComparison::of(student_logits, &logits, placed.classes(), self.loss.kd.temperature)
     }

@@ -4,6 +4,7 @@ use crate::checkpoint::{LAST, PREVIOUS};
 use crate::config::{DataConfig, NUMERICS, RunConfig};
 use crate::device::DeviceType;
 use crate::event::{Event, Watch};
+use crate::logits_key::Limits;
 use crate::result::RunResult;
 use crate::run::Run;
 use crate::runs::{Retry, Runs};
@@ -52,12 +53,21 @@ pub fn train(
     session: &Session,
     watch: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
 ) -> Result<RunResult> {
-    train_queued(steps::queue_len(&session.compute.device), config, data, runs, session, watch)
+    let bounds = Bounds { queue_len: steps::queue_len(&session.compute.device), logits: Limits::default() };
+    train_within(bounds, config, data, runs, session, watch)
 }
 
-/// [`train`], which reads the results of steps once in `queue_len` of them.
-pub(crate) fn train_queued(
-    queue_len: usize,
+/// What bounds the memory of a training, and changes nothing of its outcome.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// How many steps are taken before their results are read.
+    pub queue_len: usize,
+    pub logits: Limits,
+}
+
+/// [`train`] within these bounds.
+pub(crate) fn train_within(
+    bounds: Bounds,
     config: &RunConfig,
     data: &Dataset,
     runs: &Runs,
@@ -79,7 +89,7 @@ pub(crate) fn train_queued(
     claim.add_start(start)?;
     let placed = PlacedData::new(data, compute)?;
     let retried = matches!(runs.ending(&id), Ok(Some(Ending::Failed(_))));
-    let teaching = match Teaching::prepare(config, &placed, runs, watch) {
+    let teaching = match Teaching::prepare(config, &placed, runs, bounds.logits, watch) {
         // The teacher's fault, and there again at every start: no training can begin.
         Err(Error::NotFinite(reason)) => {
             let journal = Journal::begin(&claim)?;
@@ -89,7 +99,7 @@ pub(crate) fn train_queued(
         teaching => teaching?,
     };
     // What the run takes counts from here: not what its teachers' logits took, nor waiting for them.
-    let run = Run::new(config, &placed, &claim, queue_len)?;
+    let run = Run::new(config, &placed, &claim, bounds.queue_len)?;
     // A damaged one, or one without its network: while a run is at work it has none.
     claim.clear_ending()?;
     if retried {
@@ -112,6 +122,11 @@ pub(crate) fn check(config: &RunConfig, data: &Dataset, compute: &Compute) -> Re
     } else if data.card.height != data.card.width || !config.model.takes(data.card.height) {
         let (name, height, width) = (&data.card.name, data.card.height, data.card.width);
         format!("{} takes no images of {width}x{height}, as those of {name} are", config.model)
+    } else if let Some(k) = config.distillation.as_ref().and_then(|kd| kd.top_k)
+        && k.get() > data.card.classes()
+    {
+        let (name, classes) = (&data.card.name, data.card.classes());
+        format!("of its teachers' logits the {k} largest are to be kept (`top_k`), and {name} has {classes} classes")
     } else if data.test.is_empty() {
         "there are no images to test on".into()
     } else {

@@ -11,7 +11,7 @@ use takd_ops::Compute;
 use takd_rng::Streams;
 
 /// Images a pass: enough to keep the processor busy, few enough for its memory.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 /// A data set whose batches are made for one device.
 pub(crate) struct PlacedData<'a> {

@@ -39,6 +39,7 @@ fn full() -> RunSettings {
             lambda: 0.5,
             temperature: 5.0,
             kl_reduction: KlReduction::Mean,
+            top_k: None,
         }),
     }
 }

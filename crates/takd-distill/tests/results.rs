@@ -183,6 +183,7 @@ fn loss_that_is_no_number_is_reported_with_the_step_that_has_it() {
         lambda: 1.0,
         temperature: 5e-324,
         kl_reduction: KlReduction::Mean,
+        top_k: None,
     };
     let student = RunSettings { distillation: Some(distillation), ..alone("plane2", Protocol::Code, 1, &data) };
     let error = run(&student, &data, &store).unwrap_err();

@@ -104,6 +104,7 @@ fn teacher_whose_share_is_nothing_changes_nothing() {
                 lambda,
                 temperature: 4.0,
                 kl_reduction: KlReduction::Mean,
+                top_k: None,
             }),
             ..student.clone()
         }

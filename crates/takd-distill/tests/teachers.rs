@@ -66,8 +66,13 @@ fn run_is_refused_unless_every_teacher_is_finished() {
 #[test]
 fn run_that_is_to_be_taught_by_nobody_is_refused() {
     let data = shapes();
-    let nobody =
-        Some(Distillation { teachers: Vec::new(), lambda: 0.5, temperature: 4.0, kl_reduction: KlReduction::Mean });
+    let nobody = Some(Distillation {
+        teachers: Vec::new(),
+        lambda: 0.5,
+        temperature: 4.0,
+        kl_reduction: KlReduction::Mean,
+        top_k: None,
+    });
     let student = RunSettings { distillation: nobody, ..alone("plane2", Protocol::Code, 1, &data) };
     let (_folder, store) = store();
     assert!(matches!(run(&student, &data, &store), Err(Error::Config(_))));

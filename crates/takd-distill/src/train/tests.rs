@@ -20,7 +20,8 @@ fn told(
     store: &Runs,
 ) -> (Result<RunResult>, Vec<String>) {
     let mut events = Vec::new();
-    let result = train_queued(queue_len, &config.valid(), data, store, &session(), &mut |event| {
+    let bounds = Bounds { queue_len, logits: Limits::default() };
+    let result = train_within(bounds, &config.valid(), data, store, &session(), &mut |event| {
         events.push(format!("{event:?}"));
         if ends(&event) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -94,7 +95,8 @@ fn kept_logits_teach_what_the_teacher_at_work_teaches() -> Result<()> {
         let replays = std::num::NonZeroUsize::new(replays);
         let training = Training { augmentation: Augmentation::CROP_FLIP, replays, ..student.training };
         let config = RunSettings { training, ..student }.valid();
-        Ok(Teaching::prepare(&config, &placed, &store, &mut |_| ControlFlow::Continue(()))?.expect("it has a teacher"))
+        Ok(Teaching::prepare(&config, &placed, &store, Limits::default(), &mut |_| ControlFlow::Continue(()))?
+            .expect("it has a teacher"))
     };
     let (kept, live) = (teaching(2)?, teaching(0)?);
     let config = BatchConfig {

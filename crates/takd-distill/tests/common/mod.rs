@@ -66,7 +66,13 @@ pub fn taught(student: RunSettings, teacher: &RunSettings) -> RunSettings {
 pub fn taught_by_all(student: RunSettings, teachers: &[&RunSettings]) -> RunSettings {
     let teachers = teachers.iter().map(|teacher| teacher.id()).collect();
     RunSettings {
-        distillation: Some(Distillation { teachers, lambda: 0.5, temperature: 4.0, kl_reduction: KlReduction::Mean }),
+        distillation: Some(Distillation {
+            teachers,
+            lambda: 0.5,
+            temperature: 4.0,
+            kl_reduction: KlReduction::Mean,
+            top_k: None,
+        }),
         ..student
     }
 }
