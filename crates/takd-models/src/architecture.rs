@@ -67,6 +67,27 @@ mod tests {
     }
 
     #[test]
+    fn multiply_adds_of_resnet50_are_those_of_the_paper_and_torchvision() {
+        // Convolution of `k` x `k`, from channels to channels, at a side.
+        let conv = |k: u64, inputs: u64, outputs: u64, side: u64| k * k * inputs * outputs * side * side;
+        let mut expected = conv(7, 3, 64, 112);
+        // Width of the bottleneck, channels and side before the stage, blocks.
+        for (width, before, side, blocks) in [(64, 64, 56, 3), (128, 256, 56, 4), (256, 512, 28, 6), (512, 1024, 14, 3)]
+        {
+            let (outputs, after) = (4 * width, if width == 64 { side } else { side / 2 });
+            // The first block reduces at the old side; its 3×3 halves it, and so does the shortcut.
+            expected += conv(1, before, width, side) + conv(3, width, width, after) + conv(1, width, outputs, after);
+            expected += conv(1, before, outputs, after);
+            let block = conv(1, outputs, width, after) + conv(3, width, width, after) + conv(1, width, outputs, after);
+            expected += (blocks - 1) * block;
+        }
+        expected += 2048 * 1000;
+        assert_eq!(spec("imagenet-resnet50").multiply_adds(1000, 224), expected);
+        // torchvision's documentation says 4.09 GFLOPs.
+        assert_eq!(expected, 4_089_184_256);
+    }
+
+    #[test]
     fn activations_are_those_counted_by_hand() {
         // 16 channels at 32², pooled to 16², and again at 16², pooled to 8²; logits.
         assert_eq!(spec("plane2").activation_count(10, 32), 16 * (1024 + 256) + 16 * (256 + 64) + 10);
@@ -75,6 +96,14 @@ mod tests {
         assert_eq!(wide, 32 * (2 * 1024 + 256) + 64 * (2 * 256 + 64) + 128 * 2 * 64 + 100);
         // The stem; two convolutions and a sum a stage, and a shortcut in stages 2 and 3; logits.
         assert_eq!(spec("resnet8").activation_count(10, 32), 16 * 1024 * 4 + 32 * 256 * 4 + 64 * 64 * 4 + 10);
+        // The stem at 112² and its max-pool at 56²; logits.
+        let mut expected = 64 * (112 * 112 + 56 * 56) + 1000;
+        // The first 1×1 convolution of a stage is at the side before it. The third's output, the shortcut and their sum have four
+        // times the channels.
+        for (width, before, after) in [(64usize, 56usize, 56usize), (128, 56, 28), (256, 28, 14), (512, 14, 7)] {
+            expected += width * (before.pow(2) + after.pow(2)) + 3 * 4 * width * after.pow(2);
+        }
+        assert_eq!(spec("imagenet-resnet14").activation_count(1000, 224), expected);
     }
 
     #[test]
@@ -98,6 +127,36 @@ mod tests {
         expected.extend(["conv1", "conv2", "downsample.0"].map(|layer| format!("layer2.0.{layer}.weight")));
         expected.sort();
         assert_eq!(block, expected);
+    }
+
+    #[test]
+    fn tensors_of_a_bottleneck_are_torchvisions() {
+        let tensors = spec("imagenet-resnet50").layers(1000).tensors();
+        for (name, shape) in [
+            ("conv1.weight", vec![64, 3, 7, 7]),
+            ("bn1.running_var", vec![64]),
+            ("layer1.0.conv1.weight", vec![64, 64, 1, 1]),
+            ("layer1.0.downsample.0.weight", vec![256, 64, 1, 1]),
+            ("layer1.1.conv1.weight", vec![64, 256, 1, 1]),
+            ("layer3.0.conv1.weight", vec![256, 512, 1, 1]),
+            ("layer3.0.conv2.weight", vec![256, 256, 3, 3]),
+            ("layer3.0.conv3.weight", vec![1024, 256, 1, 1]),
+            ("layer3.0.bn3.weight", vec![1024]),
+            ("layer3.0.downsample.0.weight", vec![1024, 512, 1, 1]),
+            ("layer3.0.downsample.1.num_batches_tracked", vec![]),
+            ("layer4.2.bn3.bias", vec![2048]),
+            ("fc.weight", vec![1000, 2048]),
+            ("fc.bias", vec![1000]),
+        ] {
+            assert_eq!(tensors.get(name), Some(&shape), "{name}");
+        }
+        // torchvision's state dict: 53 convolutions, as many normalisations of five tensors, and the last layer's two.
+        assert_eq!(tensors.len(), 53 + 5 * 53 + 2);
+        // The first stage keeps the side, but a bottleneck has four times the stem's channels and a basic block as many.
+        let basic = spec("imagenet-resnet18").layers(1000).tensors();
+        assert_eq!(basic.keys().filter(|name| name.ends_with("downsample.0.weight")).count(), 3);
+        assert!(!basic.contains_key("layer1.0.downsample.0.weight"));
+        assert_eq!(basic["layer2.0.conv1.weight"], [128, 64, 3, 3]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::layers::Shapes;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A safetensors file that was read.
+/// A safetensors or PyTorch file that was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Checkpoint<'a> {
     /// Where it was read, for errors.
@@ -25,10 +25,10 @@ pub enum CheckpointError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The file is not a whole safetensors file, or a tensor could not be copied.
+    /// The file is not a whole safetensors or PyTorch file, holds something else than tensors, or a tensor could not be copied.
     #[error(
-        "checkpoint {} is damaged or not a safetensors file: {reason}; fetch or write it again (a PyTorch file is \
-         converted by safetensors.torch.save_file)",
+        "checkpoint {} is damaged or neither a safetensors file nor a PyTorch state dict: {reason}; fetch it again, or write it \
+         again (torch.save(model.state_dict(), path) or safetensors.torch.save_file)",
         path.display()
     )]
     Damaged {
@@ -36,6 +36,16 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The file is a PyTorch file in a format of before PyTorch 1.6.
+    #[error(
+        "checkpoint {} is in the format of PyTorch before 1.6, which is not read; load it in a newer PyTorch and save it again: \
+         torch.save(torch.load(path, map_location=\"cpu\", weights_only=True), path)",
+        path.display()
+    )]
+    Legacy {
+        /// The checkpoint.
+        path: PathBuf,
     },
     /// The file's tensors are not those of the network.
     #[error("checkpoint {} does not fit {spec} with {classes} classes: {misfit}; {}", path.display(), remedy(*holds))]
@@ -83,15 +93,16 @@ pub enum Misfit {
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(tensor) => write!(f, "the file has no tensor `{tensor}`"),
+            Self::Missing(tensor) => write!(f, "the file has no tensor `{}`", tensor.escape_debug()),
             Self::Shape { tensor, found, expected } => {
                 write!(f, "tensor `{tensor}` has shape {found:?} in the file, {expected:?} in the network")
             }
             Self::Unused(tensors) => match tensors.as_slice() {
                 [] => f.write_str("the file has more tensors than the network"),
-                [tensor] => write!(f, "the file has a tensor `{tensor}`, the network has not"),
+                [tensor] => write!(f, "the file has a tensor `{}`, the network has not", tensor.escape_debug()),
                 [first, rest @ ..] => {
-                    write!(f, "the file has {} tensors that the network has not, `{first}` first", 1 + rest.len())
+                    let (count, first) = (1 + rest.len(), first.escape_debug());
+                    write!(f, "the file has {count} tensors that the network has not, `{first}` first")
                 }
             },
         }

@@ -130,7 +130,7 @@ impl Conv {
         }
         let norms = ["weight", "bias", "running_mean", "running_var"];
         tensors.extend(norms.map(|tensor| (format!("{norm}.{tensor}"), vec![*outputs])));
-        tensors.push((format!("{norm}.num_batches_tracked"), vec![]));
+        tensors.push((format!("{norm}.{COUNTER}"), vec![]));
         tensors
     }
 }
@@ -142,7 +142,10 @@ impl FullyConnected {
     }
 }
 
+/// What batch normalisation calls the number of batches it was trained on. Checkpoints of before PyTorch 0.4.1 have none.
+pub(crate) const COUNTER: &str = "num_batches_tracked";
+
 /// Whether a tensor is kept by batch normalisation and not changed by the optimiser.
 pub(crate) fn is_statistic(name: &str) -> bool {
-    ["running_mean", "running_var", "num_batches_tracked"].iter().any(|suffix| name.ends_with(suffix))
+    ["running_mean", "running_var", COUNTER].iter().any(|suffix| name.ends_with(suffix))
 }

@@ -38,9 +38,12 @@ mod layers;
 mod name;
 mod network;
 mod parameters;
+mod pickle;
 mod plain;
 mod resnet;
 mod spec;
+mod stored;
+mod zip;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Misfit, Recognised};
 pub use name::{Family, ModelName, UnknownModel, Width};

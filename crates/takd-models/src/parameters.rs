@@ -1,7 +1,8 @@
 //! What training changes: the weights and the running statistics of one network, by name; drawn from a seed or taken
 //! from a checkpoint.
 
-use crate::layers::is_statistic;
+use crate::layers::{COUNTER, is_statistic};
+use crate::stored::Tensors;
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder};
@@ -54,20 +55,26 @@ impl Parameters {
 }
 
 /// What new variables hold.
-pub(crate) enum Source {
+pub(crate) enum Source<'a> {
     /// Numbers drawn from the stream `init/<tensor>` of the network.
     Streams(Streams),
-    /// The checkpoint's tensors.
-    Checkpoint(HashMap<String, Tensor>),
+    /// The checkpoint's tensors; 0 for counters that it lacks.
+    Checkpoint(Tensors<'a>),
 }
 
-impl Source {
+impl Source<'_> {
     fn value(&self, shape: &Shape, name: &str, init: Init) -> Result<Tensor> {
         match self {
             Self::Streams(streams) => draw(shape, init, &mut streams.stream(&format!("init/{name}"))),
             Self::Checkpoint(tensors) => match tensors.get(name) {
-                Some(tensor) if tensor.shape() == shape => Ok(tensor.clone()),
-                Some(tensor) => bail!("tensor `{name}` has shape {:?}, not {:?}", tensor.dims(), shape.dims()),
+                Some(stored) => {
+                    let tensor = stored.tensor()?;
+                    if tensor.shape() != shape {
+                        bail!("tensor `{name}` has shape {:?}, not {:?}", tensor.dims(), shape.dims())
+                    }
+                    Ok(tensor)
+                }
+                None if name.ends_with(COUNTER) => Tensor::zeros(shape, DType::I64, &Device::Cpu),
                 None => bail!("there is no tensor `{name}`"),
             },
         }
@@ -92,12 +99,12 @@ fn draw(shape: &Shape, init: Init, rng: &mut ChaCha8Rng) -> Result<Tensor> {
 }
 
 /// Creates each variable as a network asks for it.
-struct Creator {
-    source: Source,
+struct Creator<'a> {
+    source: Source<'a>,
     vars: Mutex<BTreeMap<String, Var>>,
 }
 
-impl SimpleBackend for &Creator {
+impl SimpleBackend for &Creator<'_> {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         let var = Var::from_tensor(&self.source.value(&shape, name, init)?.to_dtype(dtype)?.to_device(device)?)?;
         if self.vars.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), var.clone()).is_some() {
@@ -113,7 +120,7 @@ impl SimpleBackend for &Creator {
     fn contains_tensor(&self, name: &str) -> bool {
         match &self.source {
             Source::Streams(_) => true,
-            Source::Checkpoint(tensors) => tensors.contains_key(name),
+            Source::Checkpoint(tensors) => tensors.contains_key(name) || name.ends_with(COUNTER),
         }
     }
 }

@@ -38,6 +38,13 @@ fn every_network_has_as_many_parameters_as_published() -> Outcome {
         ("resnet44", 661_338, 667_188),
         ("resnet56", 855_770, 861_620),
         ("resnet110", 1_730_714, 1_736_564),
+        ("imagenet-resnet14", 8_036_426, 8_220_836),
+        ("imagenet-resnet18", 11_181_642, 11_227_812),
+        ("imagenet-resnet20", 9_433_674, 9_618_084),
+        ("imagenet-resnet26", 13_966_666, 14_151_076),
+        ("imagenet-resnet34", 21_289_802, 21_335_972),
+        ("imagenet-resnet50", 23_528_522, 23_712_932),
+        ("imagenet-resnet101", 42_520_650, 42_705_060),
     ];
     assert_eq!(published.len(), ModelName::all().count());
     for (name, ten, hundred) in published {
@@ -53,12 +60,28 @@ fn every_network_has_as_many_parameters_as_published() -> Outcome {
 }
 
 #[test]
+fn resnets_for_imagenet_have_as_many_parameters_as_torchvisions() -> Outcome {
+    for (depth, expected) in [
+        (14, 10_064_936),
+        (18, 11_689_512),
+        (20, 11_462_184),
+        (26, 15_995_176),
+        (34, 21_797_672),
+        (50, 25_557_032),
+        (101, 44_549_160),
+    ] {
+        assert_eq!(format!("imagenet-resnet{depth}").parse::<ModelSpec>()?.parameter_count(1000), expected, "{depth}");
+    }
+    Ok(())
+}
+
+#[test]
 fn every_network_has_the_tensors_that_its_list_of_layers_says() -> Outcome {
     for spec in ModelSpec::all() {
         let (_, parameters) = Network::random(spec, 3, 0, &Device::Cpu)?;
         let bytes = parameters.to_safetensors(HashMap::new())?;
         // A checkpoint is held to the list.
-        Network::from_safetensors(spec, 3, Checkpoint { path: Path::new("memory"), bytes: &bytes }, &Device::Cpu)?;
+        Network::from_checkpoint(spec, 3, Checkpoint { path: Path::new("memory"), bytes: &bytes }, &Device::Cpu)?;
     }
     Ok(())
 }
