@@ -47,25 +47,42 @@ fn nvcc_compiles_the_kernels() {
     for file in ["conv_bn/cuda/norm.cu", "features/cuda/numbers.cu", "global_avg_pool/global_avg_pool.cu"] {
         nvcc(&kernels(&[file]), &[]);
     }
-    let sizes = |sizes: [(&str, usize); 7]| sizes.map(|(name, size)| format!("-D{name}={size}"));
-    for (kernel, stride, tile) in [(3, 1, [1, 8, 32]), (3, 2, [1, 8, 8]), (1, 2, [4, 4, 4])] {
-        let [n, h, w] = tile;
-        for precision in [0, 1] {
-            let shape = sizes([
-                ("PRECISION", precision),
-                ("K_H", kernel),
-                ("K_W", kernel),
-                ("STRIDE", stride),
-                ("TILE_N", n),
-                ("TILE_H", h),
-                ("TILE_W", w),
-            ]);
-            let shape: Vec<&str> = shape.iter().map(String::as_str).collect();
-            // A thread that spills to memory is slow, and nothing else would show it.
-            let strict = [&shape[..], &["-Xptxas", "-warn-spills,-warn-lmem-usage"]].concat();
-            nvcc(&kernels(&["conv_bn/cuda/tile.cu", "conv_bn/cuda/filter.cu"]), &strict);
-            for channels in [["-DBLOCK_C=16", "-DTHREAD_C=4"], ["-DBLOCK_C=32", "-DTHREAD_C=8"]] {
-                nvcc(&kernels(&["conv_bn/cuda/tile.cu", "conv_bn/cuda/conv.cu"]), &[&strict[..], &channels].concat());
+    // The rows of a kernel, those that a block of the gradient of the weights has, and its channels of outputs and inputs; in TF32
+    // only 16 of each and chunks of 8.
+    for (rows, [group, side_out, side_in], chunk, stride, tile, precisions) in [
+        (3, [3, 16, 16], 8, 1, [1, 8, 32], 0..2),
+        (3, [3, 16, 16], 8, 2, [1, 8, 8], 0..2),
+        (1, [1, 16, 16], 8, 2, [4, 4, 4], 0..2),
+        (7, [3, 16, 16], 8, 1, [1, 2, 32], 0..2),
+        (7, [3, 64, 4], 4, 2, [1, 4, 32], 0..1),
+    ] {
+        for precision in precisions {
+            let macros = |more: &[(&str, usize)]| -> Vec<String> {
+                let [n, h, w] = tile;
+                let shape = [
+                    ("PRECISION", precision),
+                    ("K_W", rows),
+                    ("STRIDE", stride),
+                    ("TILE_N", n),
+                    ("TILE_H", h),
+                    ("TILE_W", w),
+                ];
+                let all = shape.iter().chain(more).map(|(name, size)| format!("-D{name}={size}"));
+                // A thread that spills to memory is slow, and nothing else would show it.
+                all.chain(["-Xptxas", "-warn-spills,-warn-lmem-usage"].map(str::to_owned)).collect()
+            };
+            let compile = |file: &str, options: &[String]| {
+                let options: Vec<&str> = options.iter().map(String::as_str).collect();
+                nvcc(&kernels(&["conv_bn/cuda/tile.cu", file]), &options);
+            };
+            let block = [("K_H", group), ("KERNEL_H", rows), ("SIDE_OUT", side_out), ("SIDE_IN", side_in)];
+            compile("conv_bn/cuda/filter.cu", &macros(&block));
+            for (block_c, thread_c) in [(16, 4), (32, 8)] {
+                // The weights of a large kernel fit beside 16 channels only, unless the chunk is small.
+                if rows < 7 || chunk == 4 || block_c == 16 {
+                    let block = [("K_H", rows), ("BLOCK_C", block_c), ("THREAD_C", thread_c), ("CHUNK", chunk)];
+                    compile("conv_bn/cuda/conv.cu", &macros(&block));
+                }
             }
         }
     }

@@ -10,6 +10,6 @@ mod values;
 
 pub use device::cuda_device;
 pub(crate) use device::device;
-pub(crate) use gpu::{Arg, Buffer, Gpu, Macros, Source, address};
+pub(crate) use gpu::{Arg, Buffer, Gpu, Source, address};
 pub(crate) use launch::{count, int};
 pub(crate) use values::ValuesAt;

@@ -1,13 +1,12 @@
 // Convolution as direct sums. The gradient of its input is one too: a convolution of the output's gradient.
 //
 // Macros: those of `tile.cu`; a block takes BLOCK_C channels of its tile's outputs, a thread RUN pixels side by side and
-// THREAD_C channels of each, or in TF32 a warp 32 pixels and all the channels.
+// THREAD_C channels of each, or in TF32 a warp 32 pixels and all the channels. CHUNK is a multiple of 4, in TF32 8.
 //
 // CHUNK channels at a time, a block reads into shared memory what its pixels see, and the weights; each thread then goes
 // through the kernel's rows, whose columns share what it reads. An output is one sum, in the same order for every tile:
 // channel by channel, row by row, column by column.
 
-#define CHUNK 8
 #define WARP_PIXELS 32
 #if PRECISION == 0
 #define RUNS (PIXELS / RUN)
@@ -84,7 +83,7 @@ conv(Values input, const float* weight, float* values, float* moments, int add, 
     __syncthreads();
 #if PRECISION == 0
 #pragma unroll 1
-    for (int c = 0; c < CHUNK; ++c) {
+    for (int c = 0; c < min(CHUNK, c_in - chunk); ++c) {
 #pragma unroll
       for (int k_y = 0; k_y < K_H; ++k_y) {
         float seen[SPAN];

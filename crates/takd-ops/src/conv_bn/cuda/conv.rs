@@ -1,10 +1,9 @@
 //! Runs `conv.cu` and `filter.cu`.
 
 use super::shape::Shape;
-use super::tile::{RUN, SIDE, Tile, WARP};
-use crate::Precision;
+use super::tile::{ConvTile, FilterTile};
 use crate::conv_bn::layer::{Mode, Write};
-use crate::cuda::{Arg, Buffer, Gpu, Macros, Source, ValuesAt};
+use crate::cuda::{Arg, Buffer, Gpu, Source, ValuesAt};
 use candle_core::Result;
 
 const CONV: Source = Source {
@@ -32,9 +31,9 @@ pub(super) struct Output {
 
 pub(super) fn forward(gpu: &Gpu, shape: &Shape, input: ValuesAt, weight: u64, mode: Mode) -> Result<Output> {
     let Shape { batch, height, width, c_in, out_h, out_w, c_out, stride, padding, .. } = *shape;
-    let tile = chosen(Tile::of_conv(shape, [out_h, out_w, c_out], stride, gpu.processors()?))?;
+    let tile = chosen(ConvTile::new(shape, [out_h, out_w, c_out], stride, gpu.processors()?))?;
     let y = gpu.buffer(shape.output_len())?;
-    let blocks = tile.count(batch, [out_h, out_w]);
+    let blocks = tile.pixels.count(batch, [out_h, out_w]);
     let moments = match mode {
         Mode::Train => Some(OfBlocks { numbers: gpu.buffer(3 * blocks * c_out)?, blocks }),
         Mode::Eval => None,
@@ -63,7 +62,7 @@ pub(super) fn backward(
     write: Write,
 ) -> Result<()> {
     let Shape { batch, height, width, c_in, out_h, out_w, c_out, k_h, k_w, stride, padding, .. } = *shape;
-    let tile = chosen(Tile::of_conv(shape, [height, width, c_in], 1, gpu.processors()?))?;
+    let tile = chosen(ConvTile::new(shape, [height, width, c_in], 1, gpu.processors()?))?;
     let args = [
         Arg::Struct(ValuesAt::stored(gpu, grad)),
         Arg::Address(weight),
@@ -75,7 +74,7 @@ pub(super) fn backward(
     let paddings = [k_h, k_w].map(|kernel| Arg::I32(kernel as i32 - 1 - padding as i32));
     let sizes = [batch, out_h, out_w, c_out, height, width, c_in].map(|size| Arg::I32(size as i32));
     let args = [&args[..], &flags, &sizes, &paddings, &[Arg::I32(stride as i32)]].concat();
-    let grid = Grid { stride: 1, channels: c_in, blocks: tile.count(batch, [height, width]) };
+    let grid = Grid { stride: 1, channels: c_in, blocks: tile.pixels.count(batch, [height, width]) };
     launch_conv(gpu, shape, tile, grid, &args)
 }
 
@@ -91,41 +90,33 @@ struct Grid {
 fn launch_conv(
     gpu: &Gpu,
     shape: &Shape,
-    tile: Tile,
+    tile: ConvTile,
     Grid { stride, channels, blocks }: Grid,
     args: &[Arg<ValuesAt>],
 ) -> Result<()> {
-    let macros: Vec<_> = tile
-        .macros(shape, stride)
-        .into_iter()
-        .chain([("BLOCK_C", tile.block_c), ("THREAD_C", tile.thread_c)])
-        .collect();
-    let function = gpu.function(&CONV, &macros, "conv")?;
+    let function = gpu.function(&CONV, &tile.macros(shape, stride), "conv")?;
     let grid = (blocks as u32, channels.div_ceil(tile.block_c) as u32, 1);
     // SAFETY: the arguments are the kernel's, in its order and of its types; the buffers have the sizes that it is told.
-    unsafe { gpu.launch(&function, grid, (tile.threads(shape.precision) as u32, 1, 1), args) }
+    unsafe { gpu.launch(&function, grid, (tile.threads() as u32, 1, 1), args) }
 }
 
 /// The gradient by the weights, `[c_out, c_in, k_h, k_w]`.
 pub(super) fn filter(gpu: &Gpu, shape: &Shape, input: ValuesAt, grad: &Buffer) -> Result<Buffer> {
     let Shape { batch, height, width, c_in, out_h, out_w, c_out, padding, .. } = *shape;
-    let tile = chosen(Tile::of_filter(shape))?;
-    let pairs = [c_out.div_ceil(SIDE), c_in.div_ceil(SIDE)];
-    let tiles = tile.count(batch, [out_h, out_w]);
-    // Two blocks a processor; more would only leave more to add up.
-    let blocks = (2 * gpu.processors()?).div_ceil(pairs[0] * pairs[1]).clamp(1, tiles);
+    let tile = chosen(FilterTile::new(shape))?;
+    let [along_y, along_z] = tile.grid(shape);
+    let tiles = tile.pixels.count(batch, [out_h, out_w]);
+    // Two blocks a processor; more would only leave more to add up. So `parts` has at most some MB more than the weights: many
+    // weights take many blocks along y and z, and few along x.
+    let blocks = (2 * gpu.processors()?).div_ceil(along_y * along_z).clamp(1, tiles);
     let parts = gpu.buffer(blocks * shape.weights())?;
     let args = [Arg::Struct(input), Arg::Address(gpu.address(grad)), Arg::Address(gpu.address(&parts))];
     let sizes = [batch, height, width, c_in, out_h, out_w, c_out, padding].map(|size| Arg::I32(size as i32));
-    let macros: Macros = &tile.macros(shape, shape.stride);
-    let function = gpu.function(&FILTER, macros, "filter_parts")?;
-    let grid = (blocks as u32, pairs[0] as u32, pairs[1] as u32);
-    let threads = match shape.precision {
-        Precision::F32 => (tile.pixels() / RUN).min(4) * 2 * WARP,
-        Precision::Tf32 => (tile.pixels() / 8).min(8) * WARP,
-    };
+    let macros = tile.macros(shape);
+    let function = gpu.function(&FILTER, &macros, "filter_parts")?;
+    let grid = (blocks as u32, along_y as u32, along_z as u32);
     // SAFETY: as in `launch_conv`; `parts` has the weights of `blocks` blocks.
-    unsafe { gpu.launch(&function, grid, (threads as u32, 1, 1), &[&args[..], &sizes].concat()) }?;
+    unsafe { gpu.launch(&function, grid, (tile.threads() as u32, 1, 1), &[&args[..], &sizes].concat()) }?;
 
     let count = shape.weights();
     let d_weight = gpu.buffer(count)?;
@@ -135,12 +126,12 @@ pub(super) fn filter(gpu: &Gpu, shape: &Shape, input: ValuesAt, grad: &Buffer) -
         Arg::I32(count as i32),
         Arg::Address(gpu.address(&d_weight)),
     ];
-    let function = gpu.function(&FILTER, macros, "filter_sum")?;
+    let function = gpu.function(&FILTER, &macros, "filter_sum")?;
     // SAFETY: `parts` has `blocks` times `count` numbers, `d_weight` `count`.
     unsafe { gpu.launch(&function, (count.div_ceil(32) as u32, 1, 1), (32, 8, 1), &args) }?;
     Ok(d_weight)
 }
 
-fn chosen(tile: Option<Tile>) -> Result<Tile> {
+fn chosen<T>(tile: Option<T>) -> Result<T> {
     tile.ok_or_else(|| candle_core::Error::Msg("ConvBn: no tile of this convolution fits a block's memory".into()))
 }

@@ -1,11 +1,13 @@
 // The gradient of a convolution's weights: for each pair of channels and each tap of the kernel, the sum over all pixels of
 // an input times an output's gradient.
 //
-// Macros: those of `tile.cu`; tiles are of the output's gradient. A block has 16 × 16 channels and every gridDim.x-th tile.
-// Each PART of its threads takes a part of a tile's pixels, a thread two channels of each kind and all taps of the kernel, or in
-// TF32 a warp all the channels. Sums are added in a fixed order: part by part, then block by block.
+// Macros: those of `tile.cu`; tiles are of the output's gradient. The kernel has KERNEL_H rows, of which a block has K_H, the
+// number that `tile.cu` knows: a thread has sums for all of the block's taps in registers. A block has SIDE_OUT × SIDE_IN
+// channels, 256 pairs, in TF32 16 × 16, and every gridDim.x-th tile. Each PART of its threads takes a part of a tile's pixels, a
+// thread two channels of each kind, or in TF32 a warp all the channels. Sums are added in a fixed order: part by part, then
+// block by block.
 
-#define SIDE 16
+#define GROUPS ((KERNEL_H + K_H - 1) / K_H) // of the kernel's rows
 #if PRECISION == 0
 #define PART 64
 #define STEP RUN // pixels taken at once
@@ -18,11 +20,12 @@
 #define STEPS (PIXELS / STEP)
 #define PARTS (STEPS < MOST_PARTS ? STEPS : MOST_PARTS)
 #define THREADS (PARTS * PART)
-#define SUMS (SIDE * SIDE * TAPS / PART)
+#define SUMS (SIDE_OUT * SIDE_IN * TAPS / PART)
 // Eight channels are read at once in different banks.
 #define PATCH ((PATCH_NUMBERS + 31) / 32 * 32 + 4)
 #define GRAD_ROW (PIXELS + 4)
-#define ROOM (SIDE * (PATCH + GRAD_ROW) > PART * SUMS ? SIDE * (PATCH + GRAD_ROW) : PART * SUMS)
+#define READ (SIDE_IN * PATCH + SIDE_OUT * GRAD_ROW)
+#define ROOM (READ > PART * SUMS ? READ : PART * SUMS)
 
 // Where in a channel of the patch begins what a pixel of the tile sees.
 INLINE int corner_of(int pixel) {
@@ -37,14 +40,15 @@ filter_parts(Values input, const float* grad, float* parts, int batch, int heigh
              int out_w, int c_out, int padding) {
   __shared__ __align__(16) float room[ROOM];
   float* patch = room;
-  float* grads = room + SIDE * PATCH;
+  float* grads = room + SIDE_IN * PATCH;
   const Values of_grad = {grad, 0, 0};
   const Images from = {batch, height, width, c_in}, out = {batch, out_h, out_w, c_out};
-  const int first_out = blockIdx.y * SIDE, first_in = blockIdx.z * SIDE;
+  const int first_out = blockIdx.y * SIDE_OUT, first_in = blockIdx.z / GROUPS * SIDE_IN;
+  const int first_row = blockIdx.z % GROUPS * K_H;
   const int part = threadIdx.x / PART;
-  // The first of a thread's channels; the others are eight further. In TF32 as the product needs them.
+  // The first of a thread's channels; the others are half a side further. In TF32 as the product needs them.
 #if PRECISION == 0
-  const int o = threadIdx.x % PART / 8, c = threadIdx.x % 8;
+  const int o = threadIdx.x % PART / (SIDE_IN / 2), c = threadIdx.x % (SIDE_IN / 2);
 #else
   const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #endif
@@ -55,9 +59,10 @@ filter_parts(Values input, const float* grad, float* parts, int batch, int heigh
   for (int number = blockIdx.x; number < tiles_of(out); number += gridDim.x) {
     const Tile tile = tile_of(number, out);
     __syncthreads(); // the tile before has been read
-    read_patch(input, from, SIDE, first_in, tile.image, tile.y * STRIDE - padding, tile.x * STRIDE - padding, 1, patch, PATCH);
-    for (int i = threadIdx.x; i < PIXELS * (SIDE / 4); i += THREADS) {
-      const int quad = i % (SIDE / 4) * 4, place = i / (SIDE / 4);
+    const int top = tile.y * STRIDE - padding + first_row, left = tile.x * STRIDE - padding;
+    read_patch(input, from, SIDE_IN, first_in, tile.image, top, left, 1, patch, PATCH);
+    for (int i = threadIdx.x; i < PIXELS * (SIDE_OUT / 4); i += THREADS) {
+      const int quad = i % (SIDE_OUT / 4) * 4, place = i / (SIDE_OUT / 4);
       const int x = tile.x + place % TILE_W, y = tile.y + place / TILE_W % TILE_H;
       const int image = tile.image + place / TILE_W / TILE_H;
       const bool there = image < batch && y < out_h && x < out_w;
@@ -72,7 +77,7 @@ filter_parts(Values input, const float* grad, float* parts, int batch, int heigh
       float above[2][RUN];
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        const float4 four = *(const float4*)(grads + (o + 8 * j) * GRAD_ROW + step * STEP);
+        const float4 four = *(const float4*)(grads + (o + SIDE_OUT / 2 * j) * GRAD_ROW + step * STEP);
         above[j][0] = four.x, above[j][1] = four.y, above[j][2] = four.z, above[j][3] = four.w;
       }
 #pragma unroll
@@ -82,7 +87,7 @@ filter_parts(Values input, const float* grad, float* parts, int batch, int heigh
           float seen[SPAN];
 #pragma unroll
           for (int s = 0; s < SPAN; s += 4) {
-            const float4 four = *(const float4*)(corner + (c + 8 * i) * PATCH + k_y * PATCH_ROW + s);
+            const float4 four = *(const float4*)(corner + (c + SIDE_IN / 2 * i) * PATCH + k_y * PATCH_ROW + s);
             seen[s] = four.x, seen[s + 1] = four.y, seen[s + 2] = four.z, seen[s + 3] = four.w;
           }
 #pragma unroll
@@ -128,16 +133,19 @@ filter_parts(Values input, const float* grad, float* parts, int batch, int heigh
     }
   }
   if (part != 0) return;
-  float* to = parts + (size_t)blockIdx.x * c_out * c_in * TAPS;
+  float* to = parts + (size_t)blockIdx.x * c_out * c_in * KERNEL_H * K_W;
 #pragma unroll
   for (int i = 0; i < SUMS; ++i) {
 #if PRECISION == 0
-    const int out_channel = first_out + o + i / TAPS / 2 * 8, in_channel = first_in + c + i / TAPS % 2 * 8, tap = i % TAPS;
+    const int out_channel = first_out + o + i / TAPS / 2 * (SIDE_OUT / 2);
+    const int in_channel = first_in + c + i / TAPS % 2 * (SIDE_IN / 2), tap = i % TAPS;
 #else
     const int out_channel = first_out + g + i % 4 / 2 * 8, in_channel = first_in + i / 4 / TAPS * 8 + 2 * t + i % 2;
     const int tap = i / 4 % TAPS;
 #endif
-    if (out_channel < c_out && in_channel < c_in) to[((size_t)out_channel * c_in + in_channel) * TAPS + tap] = sums[i];
+    if (out_channel < c_out && in_channel < c_in && first_row + tap / K_W < KERNEL_H) {
+      to[(((size_t)out_channel * c_in + in_channel) * KERNEL_H + first_row) * K_W + tap] = sums[i];
+    }
   }
 }
 

@@ -15,6 +15,8 @@ mod conv;
 mod layer;
 mod norm;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 pub(super) use layer::forward;
