@@ -91,6 +91,12 @@ pub(crate) enum PlacedLogits {
 }
 
 impl PlacedLogits {
+    /// Whether they are in the processor's memory.
+    #[cfg(test)]
+    pub(crate) fn are_in_memory(&self) -> bool {
+        matches!(self, Self::Host(kept) if kept.files.iter().all(LogitsFile::is_in_memory))
+    }
+
     /// The logits of the batch's images.
     pub(crate) fn rows(&self, batch: &Batch) -> Result<BatchLogits> {
         match self {

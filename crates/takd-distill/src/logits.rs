@@ -112,3 +112,6 @@ fn compute(
     }
     rows.write(claim, &key.file(images), key.classes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,6 +158,11 @@ impl LogitsFile {
         Ok(Some(Self { path: path.to_owned(), bytes, tensors }))
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.bytes, Bytes::Memory(_))
+    }
+
     /// Adds the bytes of a row of a tensor to `row`.
     pub(crate) fn read(&self, tensor: usize, row: usize, into: &mut Vec<u8>) -> Result<()> {
         let Place { start, row_bytes } = self.tensors[tensor];

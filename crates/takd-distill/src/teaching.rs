@@ -201,6 +201,16 @@ impl Teaching {
         Ok(Some(Self { loss: MultiTeacherKd { kd }, kl_weight, teachers, logits, limits }))
     }
 
+    /// The kept logits of all teachers and forms.
+    #[cfg(test)]
+    pub(crate) fn kept_logits(&self) -> impl Iterator<Item = &PlacedLogits> {
+        let kept = match &self.logits {
+            TeacherLogits::Kept(kept) => kept.as_slice(),
+            TeacherLogits::Live(_) | TeacherLogits::Unused => &[],
+        };
+        kept.iter().flatten()
+    }
+
     /// How the loss is made of its terms; nothing if it is the cross-entropy alone.
     pub(crate) fn kl_weight(&self) -> Option<KlWeight> {
         self.kl_weight

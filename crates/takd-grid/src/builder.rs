@@ -105,6 +105,13 @@ impl Builder {
                 )));
             }
         }
+        if let Some(k) = cell.top_k.filter(|k| k.get() > card.classes()) {
+            let (name, classes) = (&card.name, card.classes());
+            return Err(Error::Config(format!(
+                "the {k} largest of the teachers' logits are to be kept (`top_k`), and {name} has {classes} classes: give at most \
+                 {classes}, or leave it out"
+            )));
+        }
         let mut state = State::default();
         (state.planned.classes, state.planned.side) = (card.classes(), card.height);
         for &seed in &cell.seeds {
@@ -361,6 +368,7 @@ impl Context<'_> {
             lambda: self.cell.lambda.at(step).unwrap_or(f64::NAN),
             temperature: self.cell.temperature.at(step).unwrap_or(f64::NAN),
             kl_reduction: self.cell.kl_reduction,
+            top_k: self.cell.top_k,
         });
         for (setting, value) in point.into_iter().flat_map(Point::values) {
             set(*setting, value, &mut training, distillation.as_mut());

@@ -58,6 +58,8 @@ pub struct Cell {
     pub temperature: PerStep,
     /// How the KL term is averaged.
     pub kl_reduction: KlReduction,
+    /// Of how many classes the teachers' logits are kept; of all without it.
+    pub top_k: Option<NonZeroUsize>,
     /// Its paths with the paper's numbers.
     pub paths: Vec<CellPath<DistillationPath>>,
     /// Where the paper has its numbers.
@@ -327,6 +329,7 @@ impl Cell {
             lambda,
             temperature,
             kl_reduction: settings.kl_reduction.unwrap_or(protocol.kl_reduction()),
+            top_k: settings.top_k,
             paths,
             paper_source: None,
             note: None,

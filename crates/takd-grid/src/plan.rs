@@ -230,10 +230,10 @@ impl Plan {
             let training = &run.config.training;
             let Some(forms) = training.forms() else { return false };
             let teachers = run.config.teachers();
-            let new = teachers
-                .iter()
-                .filter(|teacher| kept.insert(((*teacher).clone(), forms, training.augmentation.to_string())))
-                .count();
+            // What is kept beside the largest logits depends on τ.
+            let top_k = run.config.distillation.as_ref().and_then(|kd| Some((kd.top_k?, kd.temperature.to_bits())));
+            let of = |teacher: &RunId| (teacher.clone(), forms, training.augmentation.to_string(), top_k);
+            let new = teachers.iter().filter(|teacher| kept.insert(of(teacher))).count();
             !teachers.is_empty() && new == 0
         };
         self.runs.iter().map(shares).collect()

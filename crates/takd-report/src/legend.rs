@@ -119,6 +119,12 @@ fn changes(cell: &Cell, report: &CellReport) -> String {
             KlReduction::Mean => "the KL term is averaged over the batch and the classes".to_owned(),
         });
     }
+    if let Some(k) = cell.top_k.filter(|_| has_steps(report)) {
+        let classes = if k.get() == 1 { "class".to_owned() } else { format!("{k} classes") };
+        changes.push(format!(
+            "of the teachers' logits for an image those of the likeliest {classes} are kept, and the others count as one class"
+        ));
+    }
     if changes.is_empty() { String::new() } else { format!("Changed from the protocol: {}.", changes.join("; ")) }
 }
 
@@ -151,8 +157,8 @@ fn training_changes(training: &Training, protocol: Protocol, family: Family) -> 
     let (rates, own_rates) = (rates(&training.lr), rates(&own.lr));
     change(rates != own_rates, format!("learning rate {rates} instead of {own_rates}"));
     let warmup = training.warmup_epochs;
-    let epochs = if warmup == 1.0 { "epoch".to_owned() } else { format!("{warmup} epochs") };
-    change(warmup != own.warmup_epochs, format!("the learning rate rises step by step over the first {epochs}"));
+    let rise = if warmup == 1.0 { "epoch".to_owned() } else { format!("{warmup} epochs") };
+    change(warmup != own.warmup_epochs, format!("the learning rate rises step by step over the first {rise}"));
     change(training.momentum != own.momentum, format!("momentum {} instead of {}", training.momentum, own.momentum));
     let nesterov = if training.nesterov { "Nesterov's momentum" } else { "momentum not in Nesterov's form" };
     change(training.nesterov != own.nesterov, nesterov.to_owned());

@@ -31,8 +31,19 @@ pub enum TableKind {
 }
 
 const RECIPE: &[&str] = &["title", "source", "layout", "notes", "defaults", "cell", "quick", "search"];
-const SETTINGS: &[&str] =
-    &["protocol", "seeds", "lambda", "temperature", "kl_reduction", "epochs", "limit", "size", "replays", "training"];
+const SETTINGS: &[&str] = &[
+    "protocol",
+    "seeds",
+    "lambda",
+    "temperature",
+    "kl_reduction",
+    "epochs",
+    "limit",
+    "size",
+    "replays",
+    "top_k",
+    "training",
+];
 const CELL: &[&str] = &["name", "data", "paths", "paper", "paper_source", "published", "note", "missing"];
 const QUICK: &[&str] = &["data", "networks", "drawn"];
 const FAMILIES: [&str; 3] = ["plain", "resnet", "imagenet-resnet"];
@@ -81,6 +92,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("wd", "weight_decay"),
     ("λ", "lambda"),
     ("τ", "temperature"),
+    ("k", "top_k"),
+    ("topk", "top_k"),
 ];
 
 impl TableKind {

@@ -49,6 +49,7 @@
 //! | `limit` | use only so many training images |
 //! | `size` | scale the images to so many rows and columns: the square in the middle of each; or `"224of256"`, the middle of the whole image |
 //! | `replays` | draw so many augmented forms of each image once, and see them in turn |
+//! | `top_k` | keep the teachers' logits of so many classes, the likeliest for each image; the others count as one class. It needs images of which logits are kept: not augmented, or with `replays` |
 //!
 //! The training of each family of networks, in `[defaults.training.plain]`, `[defaults.training.resnet]` and the same
 //! tables of `cell` and `quick`:

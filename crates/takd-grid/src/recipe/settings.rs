@@ -37,6 +37,8 @@ pub struct Settings {
     pub size: Option<Fit>,
     /// How many augmented forms of each image are drawn once and seen in turn.
     pub replays: Option<NonZeroUsize>,
+    /// Of how many classes, the likeliest for each image, the teachers' logits are kept.
+    pub top_k: Option<NonZeroUsize>,
     /// What differs from the protocol's training.
     pub training: TrainingByFamily,
 }
@@ -161,6 +163,7 @@ impl Settings {
             limit: self.limit.or(others.limit),
             size: self.size.or(others.size),
             replays: self.replays.or(others.replays),
+            top_k: self.top_k.or(others.top_k),
             training: TrainingByFamily {
                 plain: self.training.plain.or(&others.training.plain),
                 resnet: self.training.resnet.or(&others.training.resnet),
@@ -206,6 +209,7 @@ pub(super) fn read(table: &Table<'_>) -> Result<Settings> {
         limit: count(table, "limit")?,
         size: table.get("size").map(|item| size(&item)).transpose()?,
         replays: count(table, "replays")?.and_then(NonZeroUsize::new),
+        top_k: count(table, "top_k")?.and_then(NonZeroUsize::new),
         training: table.get("training").map(|item| training(&item, &table.kind)).transpose()?.unwrap_or_default(),
     })
 }
