@@ -102,7 +102,12 @@ fn ids_of_settings_that_came_later_are_pinned() {
     let canonical = canonical.replace("batch_size = 128\n", "batch_size = 128\ngradient_accumulation = 4\n");
     let canonical = canonical.replace("epoch 80\"]\n", "epoch 80\"]\nwarmup_epochs = 2.5\n");
     assert_eq!(config(settings.clone()).canonical(), canonical);
-    assert_eq!(id(settings), "fc80c7fb1841c301");
+    assert_eq!(id(settings.clone()), "fc80c7fb1841c301");
+    let top_k = NonZeroUsize::new(20);
+    let distillation = settings.distillation.clone().map(|kd| Distillation { top_k, ..kd });
+    let settings = RunSettings { distillation, ..settings };
+    assert_eq!(config(settings.clone()).canonical(), canonical + "top_k = 20\n");
+    assert_eq!(id(settings), "67eddad11a3154c5");
 }
 
 #[test]
@@ -150,6 +155,8 @@ fn any_change_of_the_configuration_is_another_run_and_the_form_reads_back() {
         RunSettings { distillation: None, ..full() },
         distillation(Distillation { lambda: 0.25, ..kd.clone() }),
         distillation(Distillation { temperature: 2.0, ..kd.clone() }),
+        distillation(Distillation { top_k: NonZeroUsize::new(20), ..kd.clone() }),
+        distillation(Distillation { top_k: NonZeroUsize::new(21), ..kd.clone() }),
         distillation(Distillation { kl_reduction: KlReduction::BatchMean, ..kd }),
         training(Training { epochs: 161, ..full().training }),
         training(Training { nesterov: false, ..full().training }),
@@ -179,6 +186,12 @@ fn settings_without_effect_give_no_run_another_id() {
     };
     assert_eq!(lambda(-0.0, KlReduction::BatchMean), lambda(0.0, KlReduction::BatchMean));
     assert_eq!(lambda(0.0, KlReduction::Mean), lambda(0.0, KlReduction::BatchMean));
+    let top_k = |lambda, k| {
+        let kd = Distillation { lambda, top_k: NonZeroUsize::new(k), ..kd.clone() };
+        id(RunSettings { distillation: Some(kd), ..full() })
+    };
+    assert_eq!(top_k(0.0, 20), top_k(0.0, 0));
+    assert_ne!(top_k(0.5, 20), top_k(0.5, 0));
     let training = |change: &dyn Fn(&mut Training)| {
         let mut settings = full();
         settings.training.epochs = 4;
@@ -222,12 +235,17 @@ fn settings_without_effect_give_no_run_another_id() {
 #[test]
 fn invalid_configuration_cannot_be_made_and_its_error_names_the_setting() {
     type Change = fn(&mut RunSettings);
-    let cases: [(&str, Change); 19] = [
+    let cases: [(&str, Change); 20] = [
         ("λ = 1.5", |s| s.distillation.as_mut().unwrap().lambda = 1.5),
         ("λ = NaN", |s| s.distillation.as_mut().unwrap().lambda = f64::NAN),
         ("τ = 0", |s| s.distillation.as_mut().unwrap().temperature = 0.0),
         ("τ = inf", |s| s.distillation.as_mut().unwrap().temperature = f64::INFINITY),
         ("no teacher", |s| s.distillation.as_mut().unwrap().teachers.clear()),
+        // Its teacher looks at every batch, so that no logits are kept.
+        ("fixed number of augmented forms (`replays`)", |s| {
+            s.distillation.as_mut().unwrap().top_k = NonZeroUsize::new(20);
+            s.training.replays = None;
+        }),
         ("seed", |s| s.seed = u64::MAX),
         ("no epochs", |s| s.training.epochs = 0),
         ("no images a step", |s| s.training.batch_size = 0),
@@ -263,6 +281,9 @@ fn form_of_another_version_is_told_from_a_wrong_one() {
         text.replace("lambda = 0.5", "lambda = 0.50"),
         text.replace("lambda = 0.5", "lambda = 7.5"),
         text.replace("lambda = 0.5", "lambda = nan"),
+        format!("{text}top_k = 0\n"),
+        format!("{text}top_k = -1\n"),
+        text.replace("replays = 8\n", "") + "top_k = 20\n",
         text.replace("momentum = 0.9\n", ""),
         text.replace("lr = [", "gradient_accumulation = 0\nlr = ["),
         text.replace("lr = [", "gradient_accumulation = 1\nlr = ["),

@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::{data, plan, plan_of, runs, sessions};
+use common::{cards, data, plan, plan_of, runs, sessions};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::slice::from_ref;
-use takd_distill::{Error, Event, LrFrom, Result, Retry, RunConfig, RunSettings, Runs};
-use takd_grid::recipe::{Epochs, Settings, shipped};
-use takd_grid::{Changes, Outcome, Plan, PlanEvent, Preset, Trained, execute};
+use takd_distill::{DeviceType, Error, Event, LrFrom, Result, Retry, RunConfig, RunSettings, Runs};
+use takd_grid::recipe::{Epochs, Recipe, Settings, shipped};
+use takd_grid::{Changes, Experiment, Outcome, Plan, PlanEvent, Preset, Trained, execute};
 use takd_store::RunId;
 
 fn table1(changes: Changes) -> Plan {
@@ -201,8 +201,30 @@ fn logits_of_a_teacher_are_computed_for_the_first_that_it_teaches() {
         named.map(|(run, _)| run.path.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(shares(""), ["plane4 → plane6", "plane4 + plane6 → plane8"]);
+    // The largest of them are files of their own, and their rest is of one temperature.
+    assert_eq!(shares("top_k = 3"), shares(""));
+    assert_eq!(shares("top_k = 10\nreplays = 2\ntraining = { plain = { augmentation = \"crop-flip\" } }"), shares(""));
     // Where images look new in every epoch, nothing is kept.
     assert_eq!(shares("training = { plain = { augmentation = \"crop-flip\" } }"), [""; 0]);
+}
+
+#[test]
+fn largest_logits_that_cannot_be_kept_are_refused_with_what_to_do() {
+    let problem = |settings: &str| {
+        let text = format!(
+            "title = \"t\"\n[[cell]]\nname = \"c\"\ndata = \"shapes10\"\npaths = [\"plane4 -> plane2\"]\n{settings}\n"
+        );
+        let recipe = Recipe::parse(&text, "mine.toml").unwrap();
+        let experiment = Experiment::new(&recipe, &Changes::default(), DeviceType::Cpu).unwrap();
+        match Plan::new(&experiment, &cards(), &|_| None) {
+            Err(Error::Config(problem)) => problem,
+            other => panic!("{other:?}"),
+        }
+    };
+    let new_in_every_epoch = problem("top_k = 3\ntraining.plain = { augmentation = \"crop-flip\" }");
+    assert!(new_in_every_epoch.contains("`replays`"), "{new_in_every_epoch}");
+    let too_many = problem("top_k = 11");
+    assert!(too_many.contains("give at most 10"), "{too_many}");
 }
 
 #[test]

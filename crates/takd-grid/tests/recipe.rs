@@ -411,7 +411,10 @@ fn change() -> impl Strategy<Value = Change> {
         "epochs",
         "limit",
         "replays",
+        "top_k",
         "batch_size",
+        "gradient_accumulation",
+        "warmup_epochs",
         "lr",
         "momentum",
         "nesterov",
@@ -585,5 +588,51 @@ fn search_is_read_and_what_it_leaves_out_is_as_usual() {
     ] {
         let error = recipe(&format!("[search]\n{wrong}\n")).unwrap_err().to_string();
         assert!(error.starts_with("mine.toml:7:") && error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn settings_of_large_trainings_are_read_and_hostile_ones_refused() {
+    let recipe = |settings: &str| {
+        Recipe::parse(
+            &format!(
+                "title = \"t\"\n[[cell]]\nname = \"c\"\ndata = \"shapes100\"\npaths = [\"resnet20 -> resnet8\"]\n{settings}\n"
+            ),
+            "mine.toml",
+        )
+    };
+    let training = |settings: &str, changes: &Changes| {
+        let experiment = Experiment::new(&recipe(settings).unwrap(), changes, DeviceType::Cpu).unwrap();
+        let training = experiment.cells[0].training("resnet8".parse::<ModelName>().unwrap().spec(100), 100);
+        (training.gradient_accumulation.get(), training.warmup_epochs, experiment.cells[0].top_k.map(|k| k.get()))
+    };
+    let given = "top_k = 20\ntraining.resnet = { gradient_accumulation = 4, warmup_epochs = 2.5 }";
+    assert_eq!(training(given, &Changes::default()), (4, 2.5, Some(20)));
+    assert_eq!(training("", &Changes::default()), (1, 0.0, None));
+    // Those of another family change nothing; a command's win.
+    assert_eq!(training("training.plain = { gradient_accumulation = 4 }", &Changes::default()).0, 1);
+    let settings = Settings { top_k: std::num::NonZeroUsize::new(7), ..Settings::default() };
+    assert_eq!(training(given, &Changes { settings, ..Changes::default() }), (4, 2.5, Some(7)));
+    for (wrong, expected) in [
+        ("top_k = 0", "a whole number from 1"),
+        ("top_k = -3", "a whole number from 1"),
+        ("top_k = 2.5", "a whole number from 1"),
+        ("top_k = \"20\"", "(without quotes)"),
+        ("top_k = 99999999999999999999999", "a whole number from 1"),
+        ("topk = 20", "did you mean `top_k`?"),
+        ("warmup_epochs = 5", "it belongs in [cell.training.plain] or [cell.training.resnet]"),
+        ("training.resnet = { top_k = 20 }", "it belongs in [[cell]]"),
+        ("training.resnet = { gradient_accumulation = 0 }", "a whole number from 1"),
+        ("training.resnet = { gradient_accumulation = 1.5 }", "a whole number from 1"),
+        ("training.resnet = { gradient_accumulation = true }", "a whole number from 1"),
+        ("training.resnet = { accumulation_steps = 4 }", "did you mean `gradient_accumulation`?"),
+        ("training.resnet = { warmup_epochs = -1 }", "a finite number of 0 or more"),
+        ("training.resnet = { warmup_epochs = nan }", "a finite number of 0 or more"),
+        ("training.resnet = { warmup_epochs = inf }", "a finite number of 0 or more"),
+        ("training.resnet = { warmup_epochs = \"5\" }", "(without quotes)"),
+        ("training.resnet = { warmup = 5 }", "did you mean `warmup_epochs`?"),
+    ] {
+        let message = recipe(wrong).unwrap_err().to_string();
+        assert!(message.starts_with("mine.toml:6:") && message.contains(expected), "{wrong}: {message}");
     }
 }

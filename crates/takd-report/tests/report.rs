@@ -380,6 +380,35 @@ fn damaged_run_is_a_line_of_the_report_and_hides_no_other() {
 }
 
 #[test]
+fn what_large_trainings_change_of_the_protocol_is_told() {
+    let recipe = |settings: &str| format!("{PATHS}{settings}");
+    let changed = |settings: &str| {
+        let legend = World::with_seeds(&recipe(settings), &[1]).report().legend;
+        legend.into_iter().find(|line| line.starts_with("Changed from the protocol"))
+    };
+    assert_eq!(changed(""), None);
+    assert_eq!(
+        changed("training.plain = { gradient_accumulation = 4, warmup_epochs = 5 }").as_deref(),
+        Some(
+            "Changed from the protocol: each batch computed in 4 parts, each of which batch normalisation sees alone, the \
+             learning rate rises step by step over the first 5 epochs (plain CNNs)."
+        )
+    );
+    let one = changed("training.plain = { gradient_accumulation = 1, warmup_epochs = 1 }");
+    assert_eq!(
+        one.as_deref(),
+        Some("Changed from the protocol: the learning rate rises step by step over the first epoch (plain CNNs).")
+    );
+    assert_eq!(
+        changed("top_k = 5").as_deref(),
+        Some(
+            "Changed from the protocol: of the teachers' logits for an image those of the likeliest 5 classes are kept, and the \
+             others count as one class."
+        )
+    );
+}
+
+#[test]
 fn limit_above_the_data_is_told() {
     let settings = Settings { limit: Some(60_000), ..Settings::default() };
     let world = World::new(PATHS, &Changes { settings, ..Changes::default() });
