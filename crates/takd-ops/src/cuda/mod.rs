@@ -6,10 +6,12 @@
 mod device;
 mod gpu;
 mod launch;
+mod product;
 mod values;
 
 pub use device::cuda_device;
 pub(crate) use device::device;
 pub(crate) use gpu::{Arg, Buffer, Gpu, Source, address};
 pub(crate) use launch::{count, int};
+pub(crate) use product::{Matrix, multiply};
 pub(crate) use values::ValuesAt;

@@ -1,11 +1,8 @@
-//! Fully connected layers on CUDA: matrix products by cuBLAS, each with the precision it is asked for. candle's own product
-//! takes that from a switch for the whole process.
+//! Fully connected layers on CUDA: matrix products by cuBLAS.
 
 use crate::Precision;
-use crate::cuda::{Buffer, Gpu, address};
+use crate::cuda::{Buffer, Gpu, Matrix, address, multiply};
 use crate::features::cuda::{Form, Node, Order, channels_last, leave, numbers};
-use candle_core::cuda_backend::WrapErr;
-use candle_core::cuda_backend::cudarc::cublas::{result, sys};
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 use std::sync::Arc;
 
@@ -44,7 +41,9 @@ struct Product(Precision);
 impl Product {
     /// `left · right`.
     fn of(&self, left: Matrix, right: Matrix, gpu: &Gpu) -> Result<Buffer> {
-        multiply(gpu, self.0, left, right)
+        let product = gpu.buffer(left.rows * right.columns)?;
+        multiply(gpu, self.0, left, right, &product, 0.0)?;
+        Ok(product)
     }
 }
 
@@ -96,84 +95,4 @@ impl CustomOp2 for Product {
         };
         Ok((d_input, d_weight))
     }
-}
-
-/// A matrix in a GPU's memory.
-#[derive(Clone, Copy)]
-struct Matrix {
-    at: u64,
-    rows: usize,
-    columns: usize,
-    /// Whether its numbers stand column by column instead of row by row.
-    transposed: bool,
-}
-
-impl Matrix {
-    /// That of a contiguous tensor.
-    fn of(tensor: &Tensor) -> Result<Self> {
-        let (rows, columns) = tensor.dims2()?;
-        Ok(Self { at: address(tensor)?, rows, columns, transposed: false })
-    }
-
-    fn transpose(self) -> Self {
-        Self { rows: self.columns, columns: self.rows, transposed: !self.transposed, ..self }
-    }
-
-    /// How cuBLAS, for which numbers stand column by column, sees its transpose: what to do to it, and from one of what it
-    /// takes for columns to the next.
-    fn as_cublas(self) -> (sys::cublasOperation_t, i32) {
-        if self.transposed {
-            (sys::cublasOperation_t::CUBLAS_OP_T, self.rows as i32)
-        } else {
-            (sys::cublasOperation_t::CUBLAS_OP_N, self.columns as i32)
-        }
-    }
-}
-
-/// `left · right`, row by row.
-fn multiply(gpu: &Gpu, precision: Precision, left: Matrix, right: Matrix) -> Result<Buffer> {
-    let (rows, columns, depth) = (left.rows, right.columns, left.columns);
-    if [rows, columns, depth].into_iter().any(|size| i32::try_from(size).is_err()) || right.rows != depth {
-        bail!("linear: no product of {rows}×{depth} and {}×{columns} numbers", right.rows)
-    }
-    let compute = match precision {
-        Precision::F32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
-        Precision::Tf32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
-    };
-    let product = gpu.buffer(rows * columns)?;
-    let f32s = sys::cudaDataType_t::CUDA_R_32F;
-    let [(left_operation, left_step), (right_operation, right_step)] = [left.as_cublas(), right.as_cublas()];
-    let (one, zero) = (1f32, 0f32);
-    // Row by row, the product is what is column by column its transpose: `rightᵀ · leftᵀ`.
-    // SAFETY: the addresses are those of `rows · columns` numbers each of the three matrices, by the caller's shapes; the two
-    // factors' scalars are alive. All that touches them goes through the device's one stream, which is the handle's.
-    unsafe {
-        result::gemm_strided_batched_ex(
-            *gpu.device().cublas_handle().handle(),
-            right_operation,
-            left_operation,
-            columns as i32,
-            rows as i32,
-            depth as i32,
-            (&raw const one).cast(),
-            right.at as *const _,
-            f32s,
-            right_step,
-            0,
-            left.at as *const _,
-            f32s,
-            left_step,
-            0,
-            (&raw const zero).cast(),
-            gpu.address(&product) as *mut _,
-            f32s,
-            columns as i32,
-            0,
-            1,
-            compute,
-            sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT_TENSOR_OP,
-        )
-    }
-    .w()?;
-    Ok(product)
 }

@@ -1,5 +1,6 @@
-//! Runs `conv.cu` and `filter.cu`.
+//! Runs `conv.cu` and `filter.cu`, or if the convolution is a matrix product, that.
 
+use super::pointwise::{self, is_product};
 use super::shape::Shape;
 use super::tile::{ConvTile, FilterTile};
 use crate::conv_bn::layer::{Mode, Write};
@@ -30,6 +31,9 @@ pub(super) struct Output {
 }
 
 pub(super) fn forward(gpu: &Gpu, shape: &Shape, input: ValuesAt, weight: u64, mode: Mode) -> Result<Output> {
+    if is_product(shape) {
+        return pointwise::forward(gpu, shape, input, weight, mode);
+    }
     let Shape { batch, height, width, c_in, out_h, out_w, c_out, stride, padding, .. } = *shape;
     let tile = chosen(ConvTile::new(shape, [out_h, out_w, c_out], stride, gpu.processors()?))?;
     let y = gpu.buffer(shape.output_len())?;
@@ -61,6 +65,9 @@ pub(super) fn backward(
     d_input: &Buffer,
     write: Write,
 ) -> Result<()> {
+    if is_product(shape) {
+        return pointwise::backward(gpu, shape, grad, weight, d_input, write);
+    }
     let Shape { batch, height, width, c_in, out_h, out_w, c_out, k_h, k_w, stride, padding, .. } = *shape;
     let tile = chosen(ConvTile::new(shape, [height, width, c_in], 1, gpu.processors()?))?;
     let args = [
@@ -102,6 +109,9 @@ fn launch_conv(
 
 /// The gradient by the weights, `[c_out, c_in, k_h, k_w]`.
 pub(super) fn filter(gpu: &Gpu, shape: &Shape, input: ValuesAt, grad: &Buffer) -> Result<Buffer> {
+    if is_product(shape) {
+        return pointwise::filter(gpu, shape, input, grad);
+    }
     let Shape { batch, height, width, c_in, out_h, out_w, c_out, padding, .. } = *shape;
     let tile = chosen(FilterTile::new(shape))?;
     let [along_y, along_z] = tile.grid(shape);

@@ -10,10 +10,14 @@
 //!           4  the gradient of the input, added to what has come for it
 //!           5  the gradient of the weights, in parts; 6 their sum
 //! ```
+//!
+//! A wide 1×1 convolution is a matrix product by cuBLAS, before which values that are still to be normalised are written, and
+//! after which a launch of its own takes the moments.
 
 mod conv;
 mod layer;
 mod norm;
+mod pointwise;
 mod shape;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,39 @@
 // Kernels over numbers have a thread for each. Kernels with sums have 32 channels times some rows of threads; if they go over
 // pixels, the blocks along x have about equally many. A layer has fewer than 2^31 numbers.
 
-// The coefficients from the moments that the blocks of `conv` left. Moves the running statistics towards the moments (Ioffe and
+// The values themselves, for what reads plain numbers.
+KERNEL void normalised_values(Values from, float* to, unsigned count, int channels) {
+  const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < count) to[i] = read(from, i, i % channels, channels);
+}
+
+// For each block along x and each channel of `[pixels, channels]` what `conv` leaves of its outputs: the number of the block's
+// pixels, their mean, and the sum of squared distances from it.
+KERNEL void moments_of(const float* y, unsigned pixels, int channels, float* moments) {
+  __shared__ double room[MOST_ROWS][32];
+  const int channel = blockIdx.y * 32 + threadIdx.x;
+  const bool there = channel < channels;
+  const unsigned share = (pixels + gridDim.x - 1) / gridDim.x;
+  // The last blocks may have none.
+  const unsigned first = min(blockIdx.x * share, pixels), end = min(first + share, pixels);
+  double sum = 0.0;
+  for (unsigned pixel = first + threadIdx.y; there && pixel < end; pixel += blockDim.y) sum += y[pixel * channels + channel];
+  sum = sum_of_rows(sum, room);
+  const float mean = first < end ? (float)(sum / (end - first)) : 0.f;
+  float squares = 0.f;
+  for (unsigned pixel = first + threadIdx.y; there && pixel < end; pixel += blockDim.y) {
+    const float distance = y[pixel * channels + channel] - mean;
+    squares += distance * distance;
+  }
+  const double of_all = sum_of_rows(squares, room);
+  if (threadIdx.y != 0 || !there) return;
+  float* to = moments + (size_t)blockIdx.x * 3 * channels + channel;
+  to[0] = (float)(end - first);
+  to[channels] = mean;
+  to[2 * channels] = (float)of_all;
+}
+
+// The coefficients from the moments that the blocks of `conv` or `moments_of` left. Moves the running statistics towards the moments (Ioffe and
 // Szegedy 2015, algorithm 1; the unbiased variance, as in PyTorch). `bias` may be null: it only moves the mean.
 KERNEL void batch_statistics(const float* moments, int blocks, const float* gamma, const float* beta, const float* bias,
                              float* running_mean, float* running_var, long long* batches, int channels, float eps,

@@ -20,6 +20,27 @@ const SOURCE: Source = Source {
 /// Pixels that a block sums over, at least.
 const PIXELS: usize = 64;
 
+/// The values, normalised.
+pub(super) fn normalized_values(gpu: &Gpu, values: ValuesAt, len: usize, channels: usize) -> Result<Buffer> {
+    let to = gpu.buffer(len)?;
+    let args = [Arg::Struct(values), Arg::Address(gpu.address(&to)), int(len), int(channels)];
+    // SAFETY: this file's.
+    unsafe { gpu.each(&SOURCE, "normalised_values", len, &args) }?;
+    Ok(to)
+}
+
+/// The moments of a convolution's output.
+pub(super) fn moments(gpu: &Gpu, y: &Buffer, shape: &Shape) -> Result<OfBlocks> {
+    let (pixels, channels) = (shape.pixels(), shape.c_out);
+    let blocks = pixels.div_ceil(PIXELS).min(2 * gpu.processors()?);
+    let moments = OfBlocks { numbers: gpu.buffer(3 * blocks * channels)?, blocks };
+    let to = gpu.address(&moments.numbers);
+    let args: [Arg; 4] = [Arg::Address(gpu.address(y)), int(pixels), int(channels), Arg::Address(to)];
+    // SAFETY: this file's.
+    unsafe { gpu.each_part_and_channel(&SOURCE, "moments_of", blocks, channels, &args) }?;
+    Ok(moments)
+}
+
 /// The coefficients of a layer: by the moments of a batch, towards which the running statistics move, or by those.
 pub(super) fn coefficients(
     gpu: &Gpu,

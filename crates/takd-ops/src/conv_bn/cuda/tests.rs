@@ -90,6 +90,8 @@ fn wide_layers_of_residual_networks_equal_the_reference() -> Result<()> {
         ([2, 7, 5, 256], 64, 1, POINT, 1),
         ([2, 7, 5, 64], 256, 1, POINT, 3),
         ([2, 7, 5, 68], 100, 1, POINT, 0),
+        // Its moments are those of several blocks, the last of fewer pixels.
+        ([3, 13, 7, 64], 66, 1, POINT, 0),
         ([3, 7, 6, 256], 512, 1, POINT_HALF, 0),
         ([2, 5, 4, 256], 128, 1, POINT_HALF, 1),
         ([2, 7, 6, 128], 128, 3, HALF, 1),
