@@ -121,8 +121,8 @@ mod tests {
         })
     }
 
-    fn result(loss: Tensor, logits: Tensor) -> Result<BatchResult> {
-        let gradients = takd_ops::backward(&loss)?;
+    fn result(loss: &Tensor, logits: &Tensor) -> Result<BatchResult> {
+        let gradients = takd_ops::backward(loss)?;
         Ok(BatchResult { loss: loss.detach(), cross_entropy: None, logits: logits.detach(), gradients })
     }
 
@@ -139,7 +139,7 @@ mod tests {
             let logits = means.affine(30.0, 1.0)?.broadcast_mul(weights.as_tensor())?;
             let kd = KdLoss::default();
             let loss = mixed_loss(batch, |labels| Ok(kd.cross_entropy(&logits, labels)?))?;
-            result(share.of(loss)?, logits)
+            result(&share.of(loss)?, &logits)
         };
         let whole = in_parts(&batch, 1, compute)?;
         let gradient = |result: &BatchResult| result.gradients.get(weights.as_tensor()).cloned().expect("a gradient");
@@ -160,7 +160,7 @@ mod tests {
         let (network, parameters) = Network::random(model, 10, 0, &Device::Cpu)?;
         let compute = |batch: &Batch, share: Share| {
             let logits = network.forward_t(&batch.images, true)?;
-            result(share.of(cross_entropy(&logits, &batch.labels)?)?, logits)
+            result(&share.of(cross_entropy(&logits, &batch.labels)?)?, &logits)
         };
         let found = in_parts(&batch, 2, compute)?;
         // Three images and two.
@@ -207,7 +207,7 @@ mod tests {
             let logits = batch.images.flatten_from(1)?.narrow(1, 0, 10)?.contiguous()?;
             let logits = logits.broadcast_mul(weights.as_tensor())?.apply_op1(InGraph(alive.clone()))?;
             assert_eq!(Arc::strong_count(&alive), 2);
-            result(share.of(cross_entropy(&logits, &batch.labels)?)?, logits)
+            result(&share.of(cross_entropy(&logits, &batch.labels)?)?, &logits)
         };
         let whole = in_parts(&batch(8)?, 3, compute)?;
         assert_eq!(Arc::strong_count(&alive), 1);

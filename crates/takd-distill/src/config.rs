@@ -113,13 +113,13 @@ impl Distillation {
             Some(format!("λ = {lambda} is not from 0 to 1"))
         } else if !(temperature.is_finite() && *temperature > 0.0) {
             Some(format!("τ = {temperature} is not a number above 0"))
-        } else if let Some(k) = top_k.filter(|_| *lambda > 0.0 && training.forms().is_none()) {
-            Some(format!(
-                "of its teachers' logits the {k} largest are to be kept (`top_k`), but its images look new in every epoch, so that \
-                 none are kept; let them have a fixed number of augmented forms (`replays`), or leave out `top_k`"
-            ))
         } else {
-            None
+            top_k.filter(|_| *lambda > 0.0 && training.forms().is_none()).map(|k| {
+                format!(
+                    "of its teachers' logits the {k} largest are to be kept (`top_k`), but its images look new in every epoch, so \
+                     that none are kept; let them have a fixed number of augmented forms (`replays`), or leave out `top_k`"
+                )
+            })
         }
     }
 }

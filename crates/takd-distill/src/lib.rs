@@ -107,3 +107,6 @@ pub use training::{DecayOn, HoldOut, LrFrom, Pick, Scale, Training};
 // The small runs of the integration tests serve tests of what only the crate itself sees too.
 #[cfg(test)]
 extern crate self as takd_distill;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;

@@ -21,22 +21,25 @@ pub(crate) struct Described<'a, L> {
     pub strides: L,
 }
 
+/// A tensor and its name.
+type NamedTensor<'a> = (&'a str, Described<'a, Vec<i64>>);
+
 /// The tensors of a pickled state dict by name, in their order.
 ///
 /// # Errors
 /// In words, if the pickle is cut short, is not one of `torch.save`, or holds something else than a dict of tensors.
-pub(crate) fn state_dict(pickle: &[u8]) -> Result<Vec<(&str, Described<'_, Vec<i64>>)>, String> {
+pub(crate) fn state_dict(pickle: &[u8]) -> Result<Vec<NamedTensor<'_>>, String> {
     let mut machine = Machine::default();
     let result = machine.run(pickle)?;
     let Value::Dict(dict) = result else {
         return Err(format!("it holds {} and not a state dict", result.describe()));
     };
-    let entries = machine.dicts[dict].iter().filter_map(|&(key, value)| match (key, value) {
-        (Value::Text(name), Value::Tensor(tensor)) => Some(machine.described(name, tensor)),
+    let entries = machine.dicts[dict].iter().map(|&(key, value)| match (key, value) {
+        (Value::Text(name), Value::Tensor(tensor)) => machine.described(name, tensor),
         (Value::Text(name), other) => {
-            Some(Err(format!("its entry `{}` is {} and not a tensor", name.escape_debug(), other.describe())))
+            Err(format!("its entry `{}` is {} and not a tensor", name.escape_debug(), other.describe()))
         }
-        (other, _) => Some(Err(format!("it holds a dict with {} for a key and not a state dict", other.describe()))),
+        (other, _) => Err(format!("it holds a dict with {} for a key and not a state dict", other.describe())),
     });
     entries.collect()
 }

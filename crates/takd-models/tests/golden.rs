@@ -8,7 +8,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::ModuleT;
-use common::{Outcome, snapshot};
+use common::{Outcome, devices, distance, snapshot};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use takd_models::{ModelName, Network, Parameters};
@@ -46,15 +46,6 @@ fn reference(name: &str) -> Option<PathBuf> {
     None
 }
 
-fn devices() -> Vec<Device> {
-    #[cfg(feature = "cuda")]
-    match takd_ops::cuda_device(0) {
-        Ok(device) => return vec![Device::Cpu, device],
-        Err(error) => println!("skipped on CUDA: {error}"),
-    }
-    vec![Device::Cpu]
-}
-
 /// A network with the tensors called `{prefix}*` in a golden file, by way of a checkpoint on disk.
 fn network(
     name: &str,
@@ -74,18 +65,6 @@ fn network(
 
 fn with_prefix(tensors: &Tensors, prefix: &str) -> Tensors {
     tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.clone()))).collect()
-}
-
-fn norm(tensor: &Tensor) -> candle_core::Result<f64> {
-    Ok(tensor.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt())
-}
-
-/// ‖ours − theirs‖ and ‖theirs‖.
-fn distance(ours: &Tensor, theirs: &Tensor) -> candle_core::Result<(f64, f64)> {
-    assert_eq!(ours.dims(), theirs.dims());
-    let wide = |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.to_dtype(DType::F64);
-    let theirs = wide(theirs)?;
-    Ok((norm(&(wide(ours)? - &theirs)?)?, norm(&theirs)?))
 }
 
 fn variables(parameters: &Parameters) -> HashMap<String, Var> {

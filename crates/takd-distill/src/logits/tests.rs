@@ -1,9 +1,7 @@
 //! Logits in several files, in memory and on disk, all of them and the largest.
 
-#[path = "../../tests/common/mod.rs"]
-mod common;
-
 use super::*;
+use crate::common::{Valid, alone, copy_of, dir, names, outcome, run, session, store, taught, taught_by_all};
 use crate::kept_logits::PlacedLogits;
 use crate::logits_key::Limits;
 use crate::teaching::Teaching;
@@ -12,7 +10,6 @@ use crate::view::{PlacedData, replayed};
 use crate::{Distillation, Protocol, RunResult, RunSettings, Scale, Training};
 use candle_core::{Device, Tensor};
 use candle_nn::ModuleT;
-use common::{Valid, alone, copy_of, dir, names, outcome, run, session, store, taught, taught_by_all};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;

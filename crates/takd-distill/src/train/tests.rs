@@ -1,14 +1,11 @@
 //! Steps that are read several at once.
 
-#[path = "../../tests/common/mod.rs"]
-mod common;
-
 use super::*;
+use crate::common::{Valid, alone, copy_of, outcome, run, session, shapes, store, taught};
 use crate::teaching::mixed_loss;
 use crate::view::replayed;
 use crate::{Divergence, LrFrom, Protocol, RunSettings, Training};
 use candle_core::{DType, Device, Tensor, Var};
-use common::{Valid, alone, copy_of, outcome, run, session, shapes, store, taught};
 use takd_datasets::{Augmentation, Batch, BatchConfig, Mixed, Normalization, batches};
 
 /// A run whose steps are read `queue_len` at a time, broken off at the first event that `ends` it; and what it told.
