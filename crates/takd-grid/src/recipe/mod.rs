@@ -33,8 +33,8 @@
 //! A cell: `name`, `data` (a data set), `paths` (a list of [patterns](crate::path)); optional: `paper` (test accuracies
 //! in percent, each for one of the cell's paths), `published` (what others reached with the same student, by the names of their
 //! methods, which are not run), `paper_source` (where the paper has them), `note`, and any setting. A
-//! cell with `missing` (why it cannot be run yet) may name networks and data that do not exist; its table shows the
-//! paper's numbers alone.
+//! cell with `missing` (why it cannot be run on its data) may name networks and data that do not exist; its table shows the
+//! paper's numbers alone, unless a command or `[quick]` gives it other data.
 //!
 //! Settings, in `[defaults]`, `[[cell]]` and `[quick]`:
 //!
