@@ -66,7 +66,7 @@ fn wrong_paths_are_refused_with_the_nearest_name_or_the_place() {
     let refused: [(&[&str], &str); 6] = [
         (&["plane3"], "unknown network `plane3`; did you mean `plane2` or `plane4`?"),
         (&["Plane10"], "did you mean `plane10`?"),
-        (&["resnet18"], "did you mean `resnet20`?"),
+        (&["resnet18"], "did you mean `resnet20` or `imagenet-resnet18`?"),
         (&["plane10->"], "empty step in `plane10->`"),
         (&["plane4->->plane2"], "empty step in `plane4->->plane2`"),
         (&["plane10", "+"], "no network beside `+`"),
