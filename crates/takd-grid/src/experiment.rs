@@ -513,8 +513,10 @@ fn resolve(
             value.parse::<DatasetRef>().map_err(|error| Box::new(recipe.error(*at, error.to_string())))?
         }
     };
-    if data.name.fit().is_some() {
-        // It says its own size.
+    // The size of the cell is that of its own data.
+    if let (Some(quick), Some(_)) = (quick, stand_in) {
+        settings.size = changes.settings.size.or(quick.settings.size);
+    } else if data.name.fit().is_some() {
         settings.size = changes.settings.size;
     }
     let paths = match quick {
