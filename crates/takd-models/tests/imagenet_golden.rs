@@ -1,4 +1,4 @@
-//! ResNets for ImageNet held to torchvision's, computed in float64: logits, losses, gradients, running statistics.
+//! ResNets for ImageNet held to torchvision's, computed in float64: logits, losses, running statistics.
 //!
 //! Weights and images follow from a formula that `data/make_imagenet_golden.py` computes too, bit for bit.
 
@@ -6,7 +6,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ModuleT;
-use common::{Outcome, devices, distance, norm};
+use common::{Outcome, devices, distance};
 use std::collections::HashMap;
 use takd_models::{Network, Parameters};
 
@@ -14,9 +14,6 @@ const IMAGES: usize = 4;
 const SIDE: usize = 64;
 /// Relative in norm, for logits, losses and running statistics.
 const VALUES: f64 = 1e-4;
-/// Relative in norm, for each parameter. Where a number before a ReLU is nearer to 0 than f32 resolves, it may fall on the other side and
-/// move the gradients below it.
-const GRADIENTS: f64 = 2e-3;
 
 /// Numbers in 0..1 with 24 bits: FNV-1a of the name, then `lowbias32` of that and the place.
 fn unit(name: &str, count: usize) -> impl Iterator<Item = f64> {
@@ -102,20 +99,10 @@ fn holds_on(device: &Device, name: &str, golden: &HashMap<String, Tensor>) -> Ou
         let ours = sample(var, 16)?;
         statistics = statistics.max(relative(tensor, &ours, &take(&mut after, ours.elem_count())?, VALUES)?);
     }
-    let grads = takd_ops::backward(&loss)?;
-    let (mut norms, mut samples) = (golden["grad_norms"].clone(), golden["grad_samples"].clone());
-    let mut gradients = 0f64;
-    for (tensor, var) in &parameters.trainable() {
-        let grad = grads.get(var).ok_or_else(|| format!("{name}: no gradient for {tensor}"))?;
-        let ours = sample(grad, 64)?;
-        gradients = gradients.max(relative(tensor, &ours, &take(&mut samples, ours.elem_count())?, GRADIENTS)?);
-        let ours = Tensor::new(&[norm(&grad.to_device(&Device::Cpu)?)?], &Device::Cpu)?;
-        gradients = gradients.max(relative(tensor, &ours, &take(&mut norms, 1)?, GRADIENTS)?);
-    }
-    assert_eq!([after, norms, samples].map(|rest| rest.elem_count()), [0; 3], "{name}: all is compared");
+    assert_eq!(after.elem_count(), 0, "{name}: all is compared");
     println!(
         "{name} on {:?}: logits {eval:.1e} (evaluation) {train:.1e} (training), loss {loss_off:.1e}, \
-         statistics {statistics:.1e}, gradients {gradients:.1e}",
+         statistics {statistics:.1e}",
         device.location()
     );
     Ok(())
