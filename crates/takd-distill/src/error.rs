@@ -39,7 +39,8 @@ pub enum Error {
     /// A value that has to be a number is not.
     #[error("{0}")]
     NotFinite(String),
-    /// Asked to stop. If the training had begun, a checkpoint was written first; teachers' logits begin again.
+    /// Asked to stop. If the training had begun, a checkpoint was written first; teachers' logits go on with the file at which
+    /// they were.
     #[error("stopped; the same command goes on from here")]
     Stopped,
     /// The data set could not be used.

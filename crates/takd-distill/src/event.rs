@@ -15,7 +15,7 @@ pub enum Event<'a> {
         pass: Pass,
         /// Images so far.
         done: usize,
-        /// Images in all.
+        /// Images in all; of a teacher's logits, those whose are not kept yet.
         total: usize,
     },
     /// The training begins after `done` of `total` steps.

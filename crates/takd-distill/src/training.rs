@@ -17,8 +17,8 @@ pub struct Training {
     /// Images a step; 1 or more.
     pub batch_size: usize,
     /// How many parts a batch is computed in, one after the other, so that memory need hold only one of them: their gradients
-    /// are added before the one step. Batch normalisation sees each part alone, which makes it another training than the
-    /// same batch at once. See [`Training::parts`].
+    /// are added before the one step. Batch normalisation sees each part alone, and its running statistics move with each, which
+    /// makes it another training than the same batch at once. See [`Training::parts`].
     #[serde(default = "once")]
     pub gradient_accumulation: NonZeroUsize,
     /// The learning rate, in pieces: the first begins at epoch 0, each ends where the next begins.

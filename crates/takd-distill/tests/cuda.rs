@@ -8,8 +8,8 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use takd_datasets::{Augmentation, Dataset, Drawn, Known, Sources, load};
 use takd_distill::{
-    DeviceType, Divergence, Error, Event, LrFrom, Protocol, Result, RunResult, RunSettings, Runs, Session, Training,
-    train,
+    DeviceType, Distillation, Divergence, Error, Event, LrFrom, Protocol, Result, RunResult, RunSettings, Runs,
+    Session, Training, train,
 };
 #[cfg(feature = "cuda")]
 use takd_ops::{Compute, Precision};
@@ -44,6 +44,18 @@ fn cropped(config: RunSettings, replays: Option<usize>) -> RunSettings {
     RunSettings { training: Training { augmentation: Augmentation::CROP_FLIP, replays, ..config.training }, ..config }
 }
 
+/// The same in batches of 14 images, the last of 10, each computed in so many parts.
+fn in_parts(config: RunSettings, parts: usize) -> RunSettings {
+    let gradient_accumulation = NonZeroUsize::new(parts).expect("a batch has one part or more");
+    RunSettings { training: Training { batch_size: 14, gradient_accumulation, ..config.training }, ..config }
+}
+
+/// The same with the largest logits of its teachers alone.
+fn with_top_k(config: RunSettings, top_k: usize) -> RunSettings {
+    let distillation = config.distillation.map(|kd| Distillation { top_k: NonZeroUsize::new(top_k), ..kd });
+    RunSettings { distillation, ..config }
+}
+
 /// Trains until the first event that `ends` it.
 fn run_until(
     mut ends: impl FnMut(&Event<'_>) -> bool,
@@ -76,6 +88,11 @@ fn students_end_as_the_processors_do_but_for_rounding() {
         |config, teacher: &RunSettings| taught(config, teacher),
         |config, teacher: &RunSettings| cropped(taught(config, teacher), None),
         |config, _: &RunSettings| config,
+        // By parts of batches, with each kind of teaching, and by the largest logits.
+        |config, teacher: &RunSettings| in_parts(taught(config, teacher), 3),
+        |config, teacher: &RunSettings| in_parts(cropped(taught(config, teacher), None), 3),
+        |config, teacher: &RunSettings| with_top_k(taught(config, teacher), 3),
+        |config, teacher: &RunSettings| with_top_k(in_parts(cropped(taught(config, teacher), Some(2)), 3), 3),
     ] {
         let run = |kind, device| {
             let config = RunSettings { seed: 7, ..student(config("plane2", kind, &data), &teacher) };
