@@ -80,7 +80,7 @@ impl NetworkFile<'_> {
     pub(crate) fn read(&self, device: &Device) -> Result<(Network, Parameters)> {
         let Self { path, run, epoch, model, classes } = *self;
         let bytes = read(path, run, |found| found == epoch)?;
-        let loaded = Network::from_safetensors(model, classes, Checkpoint { path, bytes: &bytes }, device);
+        let loaded = Network::from_checkpoint(model, classes, Checkpoint { path, bytes: &bytes }, device);
         loaded.map_err(|error| Error::damaged(path, error))
     }
 }

@@ -42,7 +42,7 @@ pub struct Cell {
     pub name: String,
     /// What its networks are trained on.
     pub data: DatasetRef,
-    /// The data set of the recipe, if the quick form has put another in its place.
+    /// The data set of the recipe, if the quick form or a command has put another in its place.
     pub stands_for: Option<String>,
     /// Networks that the quick form has put in place of others: each with the one that it stands for.
     pub networks: Vec<StandIn>,
@@ -475,18 +475,15 @@ fn has_other_data(cell: &RecipeCell, changes: &Changes, quick: Option<&Quick>) -
 
 fn check_cell_names(recipe: &Recipe, changes: &Changes, quick: Option<&Quick>) -> Result<(), ExperimentError> {
     for name in &changes.cells {
-        match recipe.cells.iter().find(|cell| cell.name == *name) {
-            Some(RecipeCell { paths: CellPaths::Missing { why, .. }, .. })
-                if !recipe.cells.iter().any(|cell| cell.name == *name && has_other_data(cell, changes, quick)) =>
-            {
-                return Err(ExperimentError::Missing { name: name.clone(), why: why.clone() });
-            }
-            Some(_) => {}
-            None => {
-                let known = recipe.cells.iter().filter(|cell| !cell.known_paths().is_empty());
-                let known = known.map(|cell| cell.name.clone()).collect();
-                return Err(ExperimentError::UnknownCell { name: name.clone(), known });
-            }
+        let Some(cell) = recipe.cells.iter().find(|cell| cell.name == *name) else {
+            let known = recipe.cells.iter().filter(|cell| !cell.known_paths().is_empty());
+            let known = known.map(|cell| cell.name.clone()).collect();
+            return Err(ExperimentError::UnknownCell { name: name.clone(), known });
+        };
+        if let CellPaths::Missing { why, .. } = &cell.paths
+            && !has_other_data(cell, changes, quick)
+        {
+            return Err(ExperimentError::Missing { name: name.clone(), why: why.clone() });
         }
     }
     Ok(())
@@ -513,6 +510,8 @@ fn resolve(
             value.parse::<DatasetRef>().map_err(|error| Box::new(recipe.error(*at, error.to_string())))?
         }
     };
+    // Whoever has the cell's own data names the place where they are.
+    let is_other = stand_in.is_some() || changes.data.is_some() && data.name.as_unscaled() != cell.data.value;
     // The size of the cell is that of its own data.
     if let (Some(quick), Some(_)) = (quick, stand_in) {
         settings.size = changes.settings.size.or(quick.settings.size);
@@ -525,7 +524,7 @@ fn resolve(
     };
     Ok(Cell {
         networks: quick.map(|quick| stand_ins(quick, cell)).unwrap_or_default(),
-        stands_for: (stand_in.is_some() || changes.data.is_some()).then(|| cell.data.value.clone()),
+        stands_for: is_other.then(|| cell.data.value.clone()),
         paper_source: cell.paper_source.clone(),
         note: cell.note.clone(),
         published: cell.published.clone(),

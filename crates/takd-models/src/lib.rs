@@ -2,7 +2,7 @@
 //! CIFAR and ImageNet, for candle.
 //!
 //! A name parses to a [`ModelSpec`], and with initial weights or a checkpoint that makes a [`Network`] and its
-//! [`Parameters`], which training changes. Names and shapes of the parameters are those of the published PyTorch code, so
+//! [`Parameters`], which training changes. Names and shapes of the parameters are those of the published PyTorch code and of torchvision, so
 //! that checkpoints go both ways through safetensors.
 //!
 //! ```text

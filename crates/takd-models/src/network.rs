@@ -77,20 +77,6 @@ impl Network {
             .map_err(|error| CheckpointError::Damaged { path: path.to_owned(), reason: error.to_string() })
     }
 
-    /// The former name of [`Network::from_checkpoint`].
-    ///
-    /// # Errors
-    /// As [`Network::load`].
-    #[doc(hidden)]
-    pub fn from_safetensors(
-        spec: ModelSpec,
-        classes: usize,
-        checkpoint: Checkpoint,
-        device: &Device,
-    ) -> std::result::Result<(Self, Parameters), CheckpointError> {
-        Self::from_checkpoint(spec, classes, checkpoint, device)
-    }
-
     /// Builds the network over the tensors of `vb`.
     ///
     /// # Errors

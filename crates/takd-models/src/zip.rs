@@ -38,7 +38,10 @@ fn read(file: &[u8]) -> Option<Result<Entries<'_>, String>> {
             return Some(Err(format!("`{}` in it is compressed or encrypted", name.escape_debug())));
         }
         let fields = [number::<4>(header, 20)?, number::<4>(header, 16)?, number::<4>(header, 38)?];
-        let [length, _, local] = wide(fields, extra)?;
+        let [length, stored, local] = wide(fields, extra)?;
+        if stored != length {
+            return None;
+        }
         entries.insert(name, data(file, size(local)?, size(length)?)?);
         rest = header.get(end..)?;
     }

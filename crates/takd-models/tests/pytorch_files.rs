@@ -289,6 +289,9 @@ fn hostile_archives_are_refused() -> Outcome {
     for (at, bytes, expected) in [
         (directory + 8, [1, 0].as_slice(), "compressed or encrypted"),
         (directory + 10, &[8, 0], "compressed or encrypted"),
+        (directory + 20, &[0xff, 0xff, 0xff, 0x7f], "cut short or damaged"),
+        // A size of 64 bits that is nowhere.
+        (directory + 20, &[0xff; 4], "cut short or damaged"),
         (directory + 28, &[0xff; 2], "cut short or damaged"),
         (directory + 42, &[0xff, 0xff, 0, 0], "cut short or damaged"),
         (directory + 46, &[0xff], "not in UTF-8"),

@@ -31,7 +31,7 @@ pub(crate) fn lines(experiment: &Experiment, cells: &[CellReport], missing: &[Mi
     lines.extend(test_images(cells));
     lines.extend(columns(experiment.layout, cells));
     lines.extend(paper(experiment, cells, missing));
-    lines.extend(stand_ins(cells));
+    lines.extend(stand_ins(cells, experiment.preset));
     lines.extend(by_cell(experiment, cells, |cell, _| networks(cell)));
     lines.extend(chance(cells));
     lines.extend(failed(cells));
@@ -389,15 +389,20 @@ fn networks(cell: &Cell) -> String {
 }
 
 /// That some data are not those of the experiment.
-fn stand_ins(cells: &[CellReport]) -> Vec<String> {
+fn stand_ins(cells: &[CellReport], preset: Preset) -> Vec<String> {
     let mut lines = Vec::new();
     let replaced = |cell: &CellReport| Some(format!("{} for {}", cell.dataset, cell.stands_for.as_deref()?));
-    let stand_ins = once_each(cells.iter().filter_map(replaced));
+    let is_small = |cell: &&CellReport| preset == Preset::Quick || cell.dataset.is_drawn();
+    let stand_ins = once_each(cells.iter().filter(is_small).filter_map(replaced));
     if !stand_ins.is_empty() {
         lines.push(format!(
             "Stand-ins: {}. These figures show that the machinery works and cannot be compared with published ones.",
             stand_ins.join(", ")
         ));
+    }
+    let others = once_each(cells.iter().filter(|cell| !is_small(cell)).filter_map(replaced));
+    if !others.is_empty() {
+        lines.push(format!("Other data: {}. Published figures are those of other images.", others.join(", ")));
     }
     let drawn = once_each(cells.iter().filter(|cell| cell.dataset.is_drawn()).map(|cell| cell.dataset.to_string()));
     if !drawn.is_empty() {

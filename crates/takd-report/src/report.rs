@@ -50,7 +50,7 @@ pub struct CellReport {
     pub name: String,
     /// What its networks are trained on.
     pub dataset: DatasetName,
-    /// The data set of the recipe, if the quick form has put another in its place.
+    /// The data set of the recipe, if the quick form or a command has put another in its place.
     pub stands_for: Option<String>,
     /// Number of classes.
     pub classes: usize,

@@ -18,7 +18,7 @@ pub fn snapshot(parameters: &Parameters) -> candle_core::Result<BTreeMap<String,
     parameters.all().into_iter().map(|(name, var)| Ok((name, var.as_detached_tensor().copy()?))).collect()
 }
 
-/// The CPU, and CUDA where the crate is built for it and a device is there.
+/// The CPU, and CUDA if the crate is built for it and there is a device.
 pub fn devices() -> Vec<Device> {
     #[cfg(feature = "cuda")]
     match takd_ops::cuda_device(0) {

@@ -43,8 +43,14 @@ def tensor(name, shape):
     if len(shape) > 1:
         # Variance 1 / fan-in.
         numbers = (2 * numbers - 1) * np.sqrt(3 / np.prod(shape[1:]))
-    elif name.endswith("running_var") or (name.endswith("weight") and not name.startswith("fc")):
+    elif name.endswith("running_var"):
         numbers = 0.5 + numbers
+    elif name.endswith("weight"):
+        numbers = 0.25 + 0.5 * numbers
+    elif name.endswith("bias") and not name.startswith("fc"):
+        # -2 to -1 and 1 to 2: few numbers come near 0 before a ReLU, where rounding would decide over the gradients below.
+        numbers = 2 * numbers - 1
+        numbers += np.sign(numbers)
     else:
         numbers = 0.2 * (numbers - 0.5)
     return torch.from_numpy(numbers.astype(np.float32).reshape(shape)).double()
@@ -56,18 +62,20 @@ def samples(tensors, most):
     for name in sorted(tensors):
         flat = tensors[name].flatten()
         count = min(most, len(flat))
-        picked.append(flat[torch.arange(count) * (len(flat) // count)])
+        # An odd step, for it must not meet one place of all kernels alone.
+        picked.append(flat[torch.arange(count) * (len(flat) // count | 1) % len(flat)])
     return torch.cat(picked)
 
 
-def make(name, block, blocks, classes):
+def make(name, block, blocks, classes, images):
+    """`images` names the images: of a few tried, those whose numbers before a ReLU stay farthest from 0."""
     model = ResNet(block, blocks, num_classes=classes).double()
     with torch.no_grad():
         for key, value in model.state_dict().items():
             if value.dtype == torch.float64:
                 value.copy_(tensor(key, value.shape))
     # Of variance 1 as normalised images are.
-    images = tensor("images", (IMAGES, 3, SIDE, SIDE)) * np.sqrt(3 * SIDE * SIDE)
+    images = tensor(images, (IMAGES, 3, SIDE, SIDE)) * np.sqrt(3 * SIDE * SIDE)
     images = images.float().double()
     labels = torch.arange(IMAGES) * 3 % classes
     with torch.no_grad():
@@ -100,7 +108,7 @@ def make_pytorch_files():
 
 
 if __name__ == "__main__":
-    make("imagenet-resnet14", Bottleneck, [1, 1, 1, 1], 10)
-    make("imagenet-resnet18", BasicBlock, [2, 2, 2, 2], 10)
-    make("imagenet-resnet50", Bottleneck, [3, 4, 6, 3], 1000)
+    make("imagenet-resnet14", Bottleneck, [1, 1, 1, 1], 10, "images5")
+    make("imagenet-resnet18", BasicBlock, [2, 2, 2, 2], 10, "images3")
+    make("imagenet-resnet50", Bottleneck, [3, 4, 6, 3], 1000, "images5")
     make_pytorch_files()

@@ -232,7 +232,7 @@ impl ConvGrads<'_> {
         }
     }
 
-    /// The same where the convolutions are matrix products.
+    /// The same if the convolutions are matrix products.
     fn pointwise_chunk(
         &self,
         images: Images,

@@ -78,14 +78,18 @@ impl Plan {
         let of_channel = taps * self.c_in;
         let mut d_weight = vec![0.0; self.c_out * of_channel];
         d_weight.par_chunks_mut(CHANNELS * of_channel).enumerate().for_each(|(part, d_weight)| {
-            let first = part * CHANNELS;
             let channels = d_weight.len() / of_channel;
-            for sums in sums {
-                for (index, row) in sums.chunks_exact(self.d_channels).enumerate().take(of_channel) {
-                    let (tap, i) = (index / self.c_in, index % self.c_in);
-                    for (o, value) in row[first..first + channels].iter().enumerate() {
-                        d_weight[o * of_channel + i * taps + tap] += value;
+            for index in 0..of_channel {
+                let start = index * self.d_channels + part * CHANNELS;
+                let mut total = [0.0; CHANNELS];
+                for sums in sums {
+                    for (total, value) in total.iter_mut().zip(&sums[start..start + channels]) {
+                        *total += value;
                     }
+                }
+                let (tap, i) = (index / self.c_in, index % self.c_in);
+                for (o, total) in total.iter().take(channels).enumerate() {
+                    d_weight[o * of_channel + i * taps + tap] = *total;
                 }
             }
         });

@@ -45,13 +45,11 @@ pub(super) fn relu_max_pool(
     scale_shift: [&Repeated; 2],
     to: &mut [f32],
 ) {
-    match pool {
-        MaxPool::Two => run(arch, ReluMaxPool { y, width, channels, scale_shift, to }),
-        MaxPool::Three => run(arch, ReluMaxPoolThree { y, width, channels, scale_shift, to }),
-    }
+    run(arch, ReluMaxPool { pool, y, width, channels, scale_shift, to });
 }
 
 struct ReluMaxPool<'a> {
+    pool: MaxPool,
     y: &'a [f32],
     width: usize,
     channels: usize,
@@ -64,7 +62,17 @@ impl WithSimd for ReluMaxPool<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { y, width, channels, scale_shift: [scale, shift], to } = self;
+        match self.pool {
+            MaxPool::Two => self.two(),
+            MaxPool::Three => self.three(),
+        }
+    }
+}
+
+impl ReluMaxPool<'_> {
+    #[inline(always)]
+    fn two(self) {
+        let Self { y, width, channels, scale_shift: [scale, shift], to, .. } = self;
         let row = width * channels;
         let whole = channels - channels % CHANNELS;
         for (rows, to) in y.chunks(2 * row).zip(to.chunks_exact_mut(width / 2 * channels)) {
@@ -80,6 +88,24 @@ impl WithSimd for ReluMaxPool<'_> {
                 }
             }
         }
+    }
+
+    #[inline(always)]
+    fn three(self) {
+        let Self { y, width, channels, scale_shift: [scale, shift], to, .. } = self;
+        let whole = channels - channels % CHANNELS;
+        let mut to = to.chunks_exact_mut(channels);
+        each_window([y.len() / channels / width, width], |window| {
+            let Some(to) = to.next() else { return };
+            for c in (0..whole).step_by(CHANNELS) {
+                let (largest, _) = largest_of_window::<CHANNELS>(y, channels, window, scale, shift, c);
+                to[c..c + CHANNELS].copy_from_slice(&largest.map(relu));
+            }
+            for (c, to) in to.iter_mut().enumerate().skip(whole) {
+                let ([largest], _) = largest_of_window::<1>(y, channels, window, scale, shift, c);
+                *to = relu(largest);
+            }
+        });
     }
 }
 
@@ -99,36 +125,6 @@ fn largest<const N: usize>(four: [&[f32]; 4], scale: &Repeated, shift: &Repeated
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if b > a || b.is_nan() { b } else { a }
-}
-
-struct ReluMaxPoolThree<'a> {
-    y: &'a [f32],
-    width: usize,
-    channels: usize,
-    scale_shift: [&'a Repeated; 2],
-    to: &'a mut [f32],
-}
-
-impl WithSimd for ReluMaxPoolThree<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { y, width, channels, scale_shift: [scale, shift], to } = self;
-        let whole = channels - channels % CHANNELS;
-        let mut to = to.chunks_exact_mut(channels);
-        each_window([y.len() / channels / width, width], |window| {
-            let Some(to) = to.next() else { return };
-            for c in (0..whole).step_by(CHANNELS) {
-                let (largest, _) = largest_of_window::<CHANNELS>(y, channels, window, scale, shift, c);
-                to[c..c + CHANNELS].copy_from_slice(&largest.map(relu));
-            }
-            for (c, to) in to.iter_mut().enumerate().skip(whole) {
-                let ([largest], _) = largest_of_window::<1>(y, channels, window, scale, shift, c);
-                *to = relu(largest);
-            }
-        });
-    }
 }
 
 /// The pixels of each window of [`MaxPool::Three`], in order.

@@ -1,5 +1,6 @@
 //! Runs `conv.cu` and `filter.cu`, or if the convolution is a matrix product, that.
 
+use super::output::{OfBlocks, Output};
 use super::pointwise::{self, is_product};
 use super::shape::Shape;
 use super::tile::{ConvTile, FilterTile};
@@ -17,18 +18,6 @@ const FILTER: Source = Source {
     text: concat!(include_str!("../../cuda/common.cu"), include_str!("tile.cu"), include_str!("filter.cu")),
     contract: true,
 };
-
-/// Numbers that each of some blocks left.
-pub(super) struct OfBlocks {
-    pub numbers: Buffer,
-    pub blocks: usize,
-}
-
-/// A convolution's output, and in training the moments of the outputs of each block.
-pub(super) struct Output {
-    pub y: Buffer,
-    pub moments: Option<OfBlocks>,
-}
 
 pub(super) fn forward(gpu: &Gpu, shape: &Shape, input: ValuesAt, weight: u64, mode: Mode) -> Result<Output> {
     if is_product(shape) {

@@ -17,6 +17,7 @@
 mod conv;
 mod layer;
 mod norm;
+mod output;
 mod pointwise;
 mod shape;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Its launches are safe for one reason: each gives the kernel's arguments, in its order and of its types, and buffers of the
 //! sizes that it tells the kernel.
 
-use super::conv::OfBlocks;
+use super::output::OfBlocks;
 use super::shape::Shape;
 use crate::BatchNorm;
 use crate::activation::Activation;

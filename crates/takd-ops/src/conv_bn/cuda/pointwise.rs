@@ -2,8 +2,8 @@
 //! as fast as `conv.cu`, but reads plain numbers: what is still to be normalised is written first, and again in the backward
 //! pass, which costs less memory than keeping it.
 
-use super::conv::{OfBlocks, Output};
 use super::norm::{moments, normalized_values};
+use super::output::{OfBlocks, Output};
 use super::shape::Shape;
 use crate::conv_bn::layer::{Mode, Write};
 use crate::cuda::{Buffer, Gpu, Matrix, ValuesAt, multiply};
