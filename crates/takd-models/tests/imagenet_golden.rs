@@ -71,7 +71,7 @@ fn sample(tensor: &Tensor, most: usize) -> candle_core::Result<Tensor> {
     let length = tensor.elem_count();
     let count = most.min(length);
     // An odd step, for it must not meet one place of all kernels alone.
-    let places = (0..count).map(|index| (index * (length / count | 1) % length) as u32);
+    let places = (0..count).map(|index| (index * ((length / count) | 1) % length) as u32);
     let places = Tensor::from_iter(places, &Device::Cpu)?;
     tensor.to_device(&Device::Cpu)?.flatten_all()?.index_select(&places, 0)
 }
