@@ -94,18 +94,22 @@ impl ReluMaxPool<'_> {
     fn three(self) {
         let Self { y, width, channels, scale_shift: [scale, shift], to, .. } = self;
         let whole = channels - channels % CHANNELS;
-        let mut to = to.chunks_exact_mut(channels);
-        each_window([y.len() / channels / width, width], |window| {
-            let Some(to) = to.next() else { return };
+        let size = [y.len() / channels / width, width];
+        let columns = MaxPool::Three.outputs(width);
+        for (at, to) in to.chunks_exact_mut(channels).enumerate() {
+            let window = &Window::of(size, [at / columns, at % columns]);
             for c in (0..whole).step_by(CHANNELS) {
-                let (largest, _) = largest_of_window::<CHANNELS>(y, channels, window, scale, shift, c);
-                to[c..c + CHANNELS].copy_from_slice(&largest.map(relu));
+                let (mut largest, _) = largest_of_window::<CHANNELS>(y, channels, window, scale, shift, c);
+                for largest in &mut largest {
+                    *largest = relu(*largest);
+                }
+                to[c..c + CHANNELS].copy_from_slice(&largest);
             }
-            for (c, to) in to.iter_mut().enumerate().skip(whole) {
+            for c in whole..channels {
                 let ([largest], _) = largest_of_window::<1>(y, channels, window, scale, shift, c);
-                *to = relu(largest);
+                to[c] = relu(largest);
             }
-        });
+        }
     }
 }
 
@@ -127,21 +131,30 @@ fn larger(a: f32, b: f32) -> f32 {
     if b > a || b.is_nan() { b } else { a }
 }
 
-/// The pixels of each window of [`MaxPool::Three`], in order.
-#[inline(always)]
-fn each_window([height, width]: [usize; 2], mut each: impl FnMut(&[usize])) {
-    let pool = MaxPool::Three;
-    for y in 0..pool.outputs(height) {
-        for x in 0..pool.outputs(width) {
-            let (mut pixels, mut count) = ([0; 9], 0);
-            for row in pool.window(y, height) {
-                for column in pool.window(x, width) {
-                    pixels[count] = row * width + column;
-                    count += 1;
-                }
+/// The pixels of a window of [`MaxPool::Three`], in order.
+struct Window {
+    pixels: [usize; 9],
+    count: usize,
+}
+
+impl Window {
+    /// That of the output in row `y` and column `x`. Called in a loop and not given to a closure, because the compiler leaves
+    /// closures outside of the function that may use the widest vectors.
+    #[inline(always)]
+    fn of([height, width]: [usize; 2], [y, x]: [usize; 2]) -> Self {
+        let (mut pixels, mut count) = ([0; 9], 0);
+        for row in MaxPool::Three.window(y, height) {
+            for column in MaxPool::Three.window(x, width) {
+                pixels[count] = row * width + column;
+                count += 1;
             }
-            each(&pixels[..count]);
         }
+        Self { pixels, count }
+    }
+
+    #[inline(always)]
+    fn pixels(&self) -> &[usize] {
+        &self.pixels[..self.count]
     }
 }
 
@@ -151,14 +164,14 @@ fn each_window([height, width]: [usize; 2], mut each: impl FnMut(&[usize])) {
 fn largest_of_window<const N: usize>(
     y: &[f32],
     channels: usize,
-    window: &[usize],
+    window: &Window,
     scale: &Repeated,
     shift: &Repeated,
     c: usize,
 ) -> ([f32; N], [u32; N]) {
     let (scale, shift) = (some::<N>(scale, c), some::<N>(shift, c));
     let (mut largest, mut first) = ([f32::NEG_INFINITY; N], [0; N]);
-    for (index, pixel) in window.iter().enumerate() {
+    for (index, pixel) in window.pixels().iter().enumerate() {
         let y = some::<N>(y, pixel * channels + c);
         for i in 0..N {
             let z = y[i] * scale[i] + shift[i];
@@ -200,16 +213,17 @@ impl WithSimd for ReluMaxPoolThreeGrad<'_> {
         let Self { grad, y, width, channels, scale_shift: [scale, shift], d_y } = self;
         let whole = channels - channels % CHANNELS;
         d_y.fill(0.0);
-        let mut grad = grad.chunks_exact(channels);
-        each_window([y.len() / channels / width, width], |window| {
-            let Some(grad) = grad.next() else { return };
+        let size = [y.len() / channels / width, width];
+        let columns = MaxPool::Three.outputs(width);
+        for (at, grad) in grad.chunks_exact(channels).enumerate() {
+            let window = &Window::of(size, [at / columns, at % columns]);
             for c in (0..whole).step_by(CHANNELS) {
                 add_to_first::<CHANNELS>(grad, y, channels, window, scale, shift, c, d_y);
             }
             for c in whole..channels {
                 add_to_first::<1>(grad, y, channels, window, scale, shift, c, d_y);
             }
-        });
+        }
     }
 }
 
@@ -219,7 +233,7 @@ fn add_to_first<const N: usize>(
     grad: &[f32],
     y: &[f32],
     channels: usize,
-    window: &[usize],
+    window: &Window,
     scale: &Repeated,
     shift: &Repeated,
     c: usize,
@@ -230,7 +244,7 @@ fn add_to_first<const N: usize>(
     for i in 0..N {
         grad[i] = if largest[i] <= 0.0 { 0.0 } else { grad[i] };
     }
-    for (index, pixel) in window.iter().enumerate() {
+    for (index, pixel) in window.pixels().iter().enumerate() {
         let start = pixel * channels + c;
         let d = &mut d_y[start..start + N];
         for i in 0..N {
