@@ -109,6 +109,7 @@ fn config(model: ModelSpec, seed: u64, teacher: Option<RunId>, data: &Dataset) -
         seed,
         data: DataConfig::of(&data.card, None),
         training: Training { augmentation: Augmentation::NONE, batch_size: BATCH, ..training },
+        imported: None,
         distillation,
     })?)
 }

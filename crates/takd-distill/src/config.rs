@@ -1,13 +1,14 @@
 //! What one run is: everything its outcome depends on, and its canonical form.
 
 use crate::device::DeviceType;
+use crate::imported::Imported;
 use crate::names::{self, named};
 use crate::training::Training;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::ops::Deref;
-use takd_datasets::{Card, DatasetName};
+use takd_datasets::{Card, Dataset, DatasetName, Normalization};
 use takd_models::ModelSpec;
 use takd_store::{Canonical, CanonicalError, Configuration, ConfigurationError, RunId};
 
@@ -34,8 +35,12 @@ pub struct RunSettings {
     pub seed: u64,
     /// What it is trained and tested on.
     pub data: DataConfig,
-    /// How it is trained.
+    /// How it is trained; [`Training::NONE`] if it was trained elsewhere.
+    #[serde(default = "Training::none")]
     pub training: Training,
+    /// Where it comes from if it was trained elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// Who teaches it, if anyone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distillation: Option<Distillation>,
@@ -136,6 +141,8 @@ impl Distillation {
 /// [training]      epochs, batch_size, [gradient_accumulation = 1], lr (a text for each piece, as LrFrom prints it),
 ///                 [warmup_epochs = 0], momentum, [nesterov = false], [weight_decay = 0], [weight_decay_on = "all"],
 ///                 [augmentation = "none"], [replays: none], normalization, pick, [hold_out = "nothing"]
+///                                                                                                    left out of what is imported
+/// [imported]      file, mean, std, [outputs: those of the file]                                      left out of what is trained
 /// [distillation]  teachers, lambda, temperature, [kl_reduction = "batch-mean"], [top_k: all]     left out without a teacher
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -153,7 +160,13 @@ impl RunConfig {
     pub fn new(mut settings: RunSettings) -> Result<Self> {
         let too_large = || format!("its seed {} is above {}", settings.seed, i64::MAX);
         let problem = i64::try_from(settings.seed).err().map(|_| too_large());
-        let problem = problem.or_else(|| settings.training.problem());
+        let problem = problem.or_else(|| match &settings.imported {
+            None => settings.training.problem(),
+            Some(_) if settings.training != Training::NONE || settings.distillation.is_some() => {
+                Some("it was trained elsewhere, and is to be trained here".into())
+            }
+            Some(imported) => imported.problem(),
+        });
         let problem = problem.or_else(|| settings.distillation.as_ref()?.problem(&settings.training));
         if let Some(problem) = problem {
             return Err(Error::Config(problem));
@@ -162,7 +175,12 @@ impl RunConfig {
         if settings.training.held_out(images) >= images {
             return Err(Error::Config("no images are left to train on".into()));
         }
-        settings.training = settings.training.simplified();
+        if settings.imported.is_some() {
+            // No stream of random numbers is asked for.
+            settings.seed = 0;
+        } else {
+            settings.training = settings.training.simplified();
+        }
         if settings.training.held_out(images) == 0 {
             settings.training.hold_out = Default::default();
         }
@@ -200,6 +218,14 @@ impl RunConfig {
             let training = Training { epochs, ..self.training.clone() };
             Self::new(RunSettings { training, ..self.settings.clone() }).ok()
         })
+    }
+
+    /// What its pixels are scaled by.
+    pub(crate) fn normalization(&self, data: &Dataset) -> Normalization {
+        match &self.imported {
+            Some(imported) => imported.normalization(),
+            None => self.training.normalization(data),
+        }
     }
 
     /// The runs that trained its teachers.
@@ -251,7 +277,7 @@ impl Configuration for RunConfig {
 
 /// The canonical form of these settings, as [`RunConfig`] describes it.
 fn canonical(settings: &RunSettings) -> Result<String, CanonicalError> {
-    let RunSettings { numerics, device, model, seed, data, training, distillation } = settings;
+    let RunSettings { numerics, device, model, seed, data, training, imported, distillation } = settings;
     let mut form = Canonical::new();
     form.integer("schema", SCHEMA.into());
     form.integer("numerics", (*numerics).into());
@@ -264,6 +290,10 @@ fn canonical(settings: &RunSettings) -> Result<String, CanonicalError> {
     form.text("checksum", &data.checksum);
     form.integer("train_images", data.train_images as u64);
 
+    if let Some(imported) = imported {
+        imported.write(&mut form);
+        return form.finish();
+    }
     form.table("training");
     form.integer("epochs", training.epochs as u64);
     form.integer("batch_size", training.batch_size as u64);

@@ -36,6 +36,14 @@ pub enum Error {
         /// When, and what ceased to be a number.
         reason: String,
     },
+    /// A file with a network that was trained elsewhere cannot be taken in.
+    #[error("cannot import {}: {reason}", takd_store::printable_path(path))]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A value that has to be a number is not.
     #[error("{0}")]
     NotFinite(String),

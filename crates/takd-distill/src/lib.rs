@@ -35,6 +35,7 @@
 //!         seed: 31,
 //!         data: DataConfig::of(&data.card, None),
 //!         training: Protocol::Code.training(model.family(), 1),
+//!         imported: None,
 //!         distillation: None,
 //!     })
 //! };
@@ -66,6 +67,8 @@ mod device;
 mod error;
 mod evaluation;
 mod event;
+mod import;
+mod imported;
 mod kept_logits;
 mod landscape;
 mod logits;
@@ -93,6 +96,8 @@ pub use device::DeviceType;
 pub use error::{Divergence, Error, Result};
 pub use evaluation::{Evaluation, TeacherComparison};
 pub use event::{Event, Pass};
+pub use import::{NetworkFromElsewhere, import};
+pub use imported::Imported;
 pub use landscape::{Landscape, Plane};
 pub use names::UnknownName;
 pub use pace::{Pace, PaceOf, measure};

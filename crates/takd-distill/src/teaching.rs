@@ -11,15 +11,14 @@ use crate::logits_key::{Keep, Limits, LogitsKey};
 use crate::network_file::{MODEL, NetworkFile};
 use crate::runs::Runs;
 use crate::steps::KlWeight;
-use crate::training::Training;
 use crate::view::{Form, PlacedData, View};
 use crate::{Error, KlReduction, Result};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use candle_nn::ModuleT;
 use std::path::PathBuf;
-use takd_datasets::{Batch, Mixed, Split};
+use takd_datasets::{Batch, Mixed, Normalization, Split};
 use takd_loss::{BadRows, DistillationLoss, KdLoss, MultiTeacherKd, TopK};
-use takd_models::{ModelSpec, Network};
+use takd_models::Network;
 use takd_ops::Compute;
 use takd_store::RunId;
 use takd_store::names::CONFIG;
@@ -95,15 +94,46 @@ enum TeacherLogits {
     /// Computed once: those of teacher `t` for form `f` of the images at `[t][f]`, a row an image by its index.
     Kept(Vec<Vec<PlacedLogits>>),
     /// Computed for every batch.
-    Live(Vec<Network>),
+    Live(Vec<LiveTeacher>),
     /// Not asked for: λ is 0.
     Unused,
 }
 
+/// A teacher that looks at the student's own batches.
+struct LiveTeacher {
+    network: Network,
+    /// From the student's pixels to its own, `x · factor + summand`, if they are scaled otherwise.
+    rescaling: Option<[Tensor; 2]>,
+}
+
+impl LiveTeacher {
+    fn logits(&self, images: &Tensor) -> candle_core::Result<Tensor> {
+        let images = match &self.rescaling {
+            None => images.clone(),
+            Some([factor, summand]) => {
+                // Channels last, as they lie in memory.
+                let rescaled = images.permute((0, 2, 3, 1))?.broadcast_mul(factor)?.broadcast_add(summand)?;
+                rescaled.permute((0, 3, 1, 2))?
+            }
+        };
+        Ok(self.network.forward_t(&images, false)?.detach())
+    }
+}
+
+/// What takes pixels that are scaled by `from` to those that are scaled by `to`: `(x · s + m − m') / s'` channel by channel.
+fn rescaling(from: Normalization, to: Normalization, device: &Device) -> candle_core::Result<Option<[Tensor; 2]>> {
+    if from == to {
+        return Ok(None);
+    }
+    let number = |of: &[f32; 3], channel: usize| f64::from(of[channel]);
+    let factor = [0, 1, 2].map(|c| (number(&from.std, c) / number(&to.std, c)) as f32);
+    let summand = [0, 1, 2].map(|c| ((number(&from.mean, c) - number(&to.mean, c)) / number(&to.std, c)) as f32);
+    Ok(Some([Tensor::new(&factor, device)?, Tensor::new(&summand, device)?]))
+}
+
 struct Teacher {
     id: RunId,
-    model: ModelSpec,
-    training: Training,
+    config: RunConfig,
     /// The epoch whose network counts, and its file.
     epoch: usize,
     path: PathBuf,
@@ -122,12 +152,12 @@ impl Teacher {
             )));
         }
         let (epoch, path) = (result.epoch, runs.dir(id).join(MODEL));
-        Ok(Self { id: id.clone(), model: config.model, training: config.training.clone(), epoch, path })
+        Ok(Self { id: id.clone(), config, epoch, path })
     }
 
     fn network(&self, classes: usize, compute: &Compute) -> Result<Network> {
-        let Self { id, model, epoch, path, .. } = self;
-        NetworkFile { path, run: id, epoch: *epoch, model: *model, classes }.load(compute)
+        let Self { id, config, epoch, path } = self;
+        NetworkFile { path, run: id, epoch: *epoch, model: config.model, classes }.load(compute)
     }
 
     fn logits_key<'a>(
@@ -143,7 +173,7 @@ impl Teacher {
             Split::Test => &placed.test,
         };
         // As the teacher itself was trained to see them.
-        let view = View { images, normalization: self.training.normalization(placed.data) };
+        let view = View { images, normalization: self.config.normalization(placed.data) };
         let (classes, device) = (placed.classes(), DeviceType::of(placed.compute));
         LogitsKey { split, view, form, classes, device, keep, limits }
     }
@@ -177,15 +207,15 @@ impl Teaching {
             _ if kd.lambda == 0.0 => TeacherLogits::Unused,
             Some(forms) => TeacherLogits::Kept(keep_forms(forms, &teachers, config, placed, runs, limits, watch)?),
             None => {
-                let other = teachers.iter().find(|teacher| teacher.training.normalization != training.normalization);
-                if let Some(Teacher { model, id, .. }) = other {
-                    return Err(Error::Config(format!(
-                        "the pixels are scaled otherwise for the teacher {model}, run {id}, than for the student; give both one \
-                         protocol, or let the student's images have a fixed number of augmented forms"
-                    )));
-                }
-                let network = |teacher: &Teacher| teacher.network(placed.classes(), placed.compute);
-                TeacherLogits::Live(teachers.iter().map(network).collect::<Result<_>>()?)
+                let live = |teacher: &Teacher| -> Result<LiveTeacher> {
+                    let (own, data) = (config.normalization(placed.data), placed.data);
+                    let device = &placed.compute.device;
+                    Ok(LiveTeacher {
+                        network: teacher.network(placed.classes(), placed.compute)?,
+                        rescaling: rescaling(own, teacher.config.normalization(data), device)?,
+                    })
+                };
+                TeacherLogits::Live(teachers.iter().map(live).collect::<Result<_>>()?)
             }
         };
         let (temperature, lambda) = (kd.temperature, kd.lambda);
@@ -221,10 +251,10 @@ impl Teaching {
         let teacher_logits: Vec<BatchLogits> = match &self.logits {
             TeacherLogits::Unused => Vec::new(),
             TeacherLogits::Kept(kept) => kept.iter().map(|forms| forms[form].rows(batch)).collect::<Result<_>>()?,
-            TeacherLogits::Live(networks) => {
-                let logits = |network: &Network| network.forward_t(&batch.images, false);
-                networks.iter().map(|network| Ok(BatchLogits::All(logits(network)?.detach()))).collect::<Result<_>>()?
-            }
+            TeacherLogits::Live(teachers) => teachers
+                .iter()
+                .map(|teacher| Ok(BatchLogits::All(teacher.logits(&batch.images)?)))
+                .collect::<Result<_>>()?,
         };
         let (mut all, mut top_k) = (Vec::new(), Vec::new());
         for logits in teacher_logits {
@@ -263,5 +293,29 @@ impl Teaching {
             logits.push(teacher.kept(key, HeldIn::Memory, placed, runs, watch)?.values()?);
         }
         TeacherComparison::of(student_logits, &logits, placed.classes(), self.loss.kd.temperature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn teacher_sees_the_students_pixels_scaled_as_its_own() -> candle_core::Result<()> {
+        let device = &Device::Cpu;
+        let (network, _) = Network::random("plane2".parse().unwrap(), 10, 7, device)?;
+        let pixels = Tensor::rand(0f32, 1f32, (4, 32, 32, 3), device)?;
+        let seen = |by: Normalization| {
+            let (mean, std) = (Tensor::new(&by.mean, device)?, Tensor::new(&by.std, device)?);
+            pixels.broadcast_sub(&mean)?.broadcast_div(&std)?.permute((0, 3, 1, 2))
+        };
+        let (students, own) = (Normalization::PUBLISHED_CODE, Normalization::IMAGENET);
+        let expected = network.forward_t(&seen(own)?, false)?;
+        assert!(rescaling(own, own, device)?.is_none());
+        let teacher = LiveTeacher { network: network.frozen(), rescaling: rescaling(students, own, device)? };
+        let found = teacher.logits(&seen(students)?)?;
+        let difference = (found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        assert!(difference < 1e-4, "{difference}");
+        Ok(())
     }
 }

@@ -151,6 +151,28 @@ named! {
 }
 
 impl Training {
+    /// That of a network that was trained elsewhere: none.
+    pub const NONE: Self = Self {
+        epochs: 0,
+        batch_size: 1,
+        gradient_accumulation: NonZeroUsize::MIN,
+        lr: Vec::new(),
+        warmup_epochs: 0.0,
+        momentum: 0.0,
+        nesterov: false,
+        weight_decay: 0.0,
+        weight_decay_on: DecayOn::All,
+        augmentation: Augmentation::NONE,
+        replays: None,
+        normalization: Scale::Own,
+        pick: Pick::LastEpoch,
+        hold_out: HoldOut::Nothing,
+    };
+
+    pub(crate) fn none() -> Self {
+        Self::NONE
+    }
+
     /// The learning rate of an epoch, counted from 0, after the warm-up.
     pub fn lr_at(&self, epoch: usize) -> f64 {
         self.lr.iter().rev().find(|piece| piece.epoch <= epoch).map_or(0.0, |piece| piece.lr)

@@ -10,8 +10,17 @@ use takd_models::Network;
 use takd_ops::Compute;
 use takd_rng::Streams;
 
-/// Images a pass: enough to keep the processor busy, few enough for its memory.
+/// The most images a pass: enough to keep the processor busy, few enough for its memory.
 pub(crate) const BATCH: usize = 256;
+
+/// Pixels of an image up to which so many are taken.
+const PIXELS: usize = 96 * 96;
+
+/// The images of a pass, a power of two: fewer the larger they are, so that their features do not fill the memory.
+fn batch_size(pixels: usize) -> usize {
+    let most = BATCH * PIXELS / pixels.max(PIXELS);
+    (1 << most.max(1).ilog2()).clamp(16, BATCH)
+}
 
 /// A data set whose batches are made for one device.
 pub(crate) struct PlacedData<'a> {
@@ -69,7 +78,9 @@ impl View<'_> {
         watch: &mut Watch<'_>,
     ) -> Result<Vec<f32>> {
         let Form { augmentation, replay } = form;
-        let config = BatchConfig { batch_size: BATCH, augmentation, normalization: self.normalization };
+        let images = self.images.images();
+        let batch_size = batch_size(images.height() * images.width());
+        let config = BatchConfig { batch_size, augmentation, normalization: self.normalization };
         let mut logits = Vec::with_capacity(order.len() * network.classes());
         let streams = replayed();
         let mut batches = batches(self.images, order, &config, &streams, replay);
@@ -99,5 +110,16 @@ impl View<'_> {
         let logits = self.logits(network, order, Form::AS_IT_IS, pass, watch)?;
         let labels = order.iter().map(|&index| self.images.images().labels()[index as usize] as usize);
         Ok((Evaluation::of(&logits, network.classes(), labels)?, logits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn larger_images_are_seen_in_smaller_batches_that_divide_the_largest() {
+        let sizes = [8, 28, 32, 96, 97, 128, 192, 224, 256, 1024];
+        assert_eq!(sizes.map(|side| batch_size(side * side)), [256, 256, 256, 256, 128, 128, 64, 32, 32, 16]);
     }
 }

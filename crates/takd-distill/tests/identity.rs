@@ -34,6 +34,7 @@ fn full() -> RunSettings {
             pick: Pick::BestTestEpoch,
             hold_out: HoldOut::Tenth,
         },
+        imported: None,
         distillation: Some(Distillation {
             teachers: vec![teacher("a"), teacher("b")],
             lambda: 0.5,

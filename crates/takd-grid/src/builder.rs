@@ -380,6 +380,7 @@ impl Context<'_> {
             seed,
             data: DataConfig::of(self.card, self.cell.limit),
             training,
+            imported: None,
             distillation,
         })
     }

@@ -37,6 +37,7 @@ mod imagenet_resnet;
 mod layers;
 mod name;
 mod network;
+mod outputs;
 mod parameters;
 mod pickle;
 mod plain;

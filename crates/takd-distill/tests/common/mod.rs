@@ -53,6 +53,7 @@ pub fn alone(model: &str, protocol: Protocol, epochs: usize, data: &Dataset) -> 
         seed: 31,
         data: DataConfig::of(&data.card, None),
         training,
+        imported: None,
         distillation: None,
     }
 }

@@ -183,7 +183,8 @@ mod tests {
         assert_eq!(lengths(&pool), [21, 9]);
         assert_eq!(pool.take(21, 2).map(|lines| lines.len()), Some(21));
         assert_within_limit(&pool);
-        assert!(Pool::EMPTY.take(1, 2).is_none() && Pool::EMPTY.take(0, 2).is_none());
+        let mut empty = Pool::EMPTY;
+        assert!(empty.take(1, 2).is_none() && empty.take(0, 2).is_none());
     }
 
     #[test]

@@ -105,9 +105,9 @@ impl ReluMaxPool<'_> {
                 }
                 to[c..c + CHANNELS].copy_from_slice(&largest);
             }
-            for c in whole..channels {
+            for (c, to) in to.iter_mut().enumerate().skip(whole) {
                 let ([largest], _) = largest_of_window::<1>(y, channels, window, scale, shift, c);
-                to[c] = relu(largest);
+                *to = relu(largest);
             }
         }
     }
