@@ -2,6 +2,7 @@
 
 use super::conv;
 use super::norm::{Keep, NormBackward, add_relu, coefficients, relu_max_pool};
+use super::output::Output;
 use super::shape::Shape;
 use super::tile::fits;
 use crate::activation::Activation;
@@ -36,7 +37,7 @@ pub(in crate::conv_bn) fn forward(
     }
     let gpu = &input.gpu;
     let ConvBn { conv, bn } = layer;
-    let conv::Output { y, moments } = conv::forward(gpu, &shape, input.values_at(), address(&conv.weight)?, mode)?;
+    let Output { y, moments } = conv::forward(gpu, &shape, input.values_at(), address(&conv.weight)?, mode)?;
     let coefficients = coefficients(gpu, bn, conv.bias.as_ref(), moments.as_ref())?;
     let (y, coefficients) = (Arc::new(y), Arc::new(coefficients));
     let normalized = |activation| ValuesAt::unnormalized(gpu, &y, &coefficients, activation);
