@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use takd_datasets::{Augmentation, Catalog, Fit, Sources};
+use takd_datasets::{Augmentation, Catalog, DatasetRef, Fit, Sources};
 use takd_distill::{Protocol, Retry, Runs};
 use takd_grid::Experiment;
 use takd_grid::recipe::{Epochs, SearchSettings, Settings, TrainingByFamily, TrainingChanges, parse_seeds};
@@ -215,14 +215,23 @@ impl Place {
         Ok(Runs::open(&self.out.join("runs"))?)
     }
 
+    /// A data set, its card kept beside the runs.
+    pub(crate) fn catalog_of(&self, data: &DatasetRef) -> Result<Catalog> {
+        Ok(Catalog::new(self.sources().with(data)?, self.out.join("cards")))
+    }
+
     /// The data sets of experiments, their cards kept beside the runs.
     pub(crate) fn catalog(&self, experiments: &[Experiment]) -> Result<Catalog> {
         let drawn = experiments.first().map(|experiment| experiment.drawn).unwrap_or_default();
-        let (folder, offline, skip_bad) = (self.data_dir.clone(), self.offline, self.skip_bad);
-        let memory = self.image_memory.map(|mib| (mib as u64).saturating_mul(1 << 20));
-        let sources = Sources { folder, offline, drawn, memory, skip_bad, ..Sources::default() };
+        let sources = Sources { drawn, ..self.sources() };
         let sources = experiments.iter().try_fold(sources, |sources, experiment| experiment.sources(sources))?;
         Ok(Catalog::new(sources, self.out.join("cards")))
+    }
+
+    fn sources(&self) -> Sources {
+        let (folder, offline, skip_bad) = (self.data_dir.clone(), self.offline, self.skip_bad);
+        let memory = self.image_memory.map(|mib| (mib as u64).saturating_mul(1 << 20));
+        Sources { folder, offline, memory, skip_bad, ..Sources::default() }
     }
 }
 

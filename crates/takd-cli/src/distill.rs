@@ -1,12 +1,14 @@
 //! `takd distill`.
 
 use crate::common::{Common, Searched};
+use crate::elsewhere::Expects;
 use crate::exit::WrongArgument;
 use crate::{experiment, output, values};
 use anyhow::Result;
 use clap::error::ErrorKind;
 use indicatif::MultiProgress;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use takd_datasets::DatasetRef;
 use takd_distill::DeviceType;
 use takd_grid::path::{PathError, PathProblem};
@@ -46,7 +48,8 @@ Exit status: 0 if every network is trained, 1 on an error or if a run diverged, 
     networks()
 ))]
 pub(crate) struct Args {
-    /// The networks, the first alone, each other one taught by the one before it
+    /// The networks, the first alone, each other one taught by the one before it; the first may be a file with one that was trained
+    /// elsewhere, such as resnet56.pth (see `takd import`)
     #[arg(required = true, value_name = "PATH")]
     path: Vec<String>,
     /// What all of them are trained on: cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100, or the file or folder of your own images, such as
@@ -65,6 +68,8 @@ pub(crate) struct Args {
     /// [default: fresh ones in every epoch, and the teacher at work in every step]
     #[arg(long, value_name = "FORMS", value_parser = values::count, allow_negative_numbers = true)]
     replays: Option<usize>,
+    #[command(flatten)]
+    expects: Expects,
     #[command(flatten)]
     searched: Searched,
     #[command(flatten)]
@@ -97,7 +102,16 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         common.no_data_dir("distill", &format!("--data {data}"))?;
     }
     // An arrow may be a word of its own.
-    let words: Vec<&str> = args.path.iter().map(String::as_str).filter(|word| *word != ARROW).collect();
+    let mut words: Vec<String> = args.path.iter().filter(|word| *word != ARROW).cloned().collect();
+    let from_elsewhere = match words.first_mut() {
+        Some(first) if Path::new(first).is_file() => {
+            let found = args.expects.read(Path::new(first))?;
+            let name = found.name(if found.order.is_empty() { found.outputs } else { found.order.len() });
+            *first = name.to_string();
+            Some((name, found))
+        }
+        _ => None,
+    };
     let path = words.join(" -> ").parse();
     let path: DistillationPath = path.map_err(|error| {
         WrongArgument::error("distill", ErrorKind::ValueValidation, with_hint_on_quotes(&error, &args.path))
@@ -118,6 +132,10 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     Experiment::of_path(path.clone(), data, &settings, search.as_ref(), DeviceType::Cpu)
         .map_err(|error| WrongArgument::error("distill", ErrorKind::WrongNumberOfValues, error))?;
     experiment::run(common, screen, |device| {
-        Ok(vec![Experiment::of_path(path, data, &settings, search.as_ref(), device)?])
+        let mut experiment = Experiment::of_path(path, data, &settings, search.as_ref(), device)?;
+        for cell in &mut experiment.cells {
+            cell.from_elsewhere.extend(from_elsewhere.clone());
+        }
+        Ok(vec![experiment])
     })
 }

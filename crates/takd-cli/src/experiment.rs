@@ -3,7 +3,7 @@
 use crate::common::{Common, Format};
 use crate::device::for_each_job;
 use crate::progress::{Progress, loading};
-use crate::{dry_run, imagenet, other_epochs, output, reports};
+use crate::{dry_run, elsewhere, imagenet, other_epochs, output, reports};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::MultiProgress;
 use signal_hook::flag;
@@ -74,6 +74,7 @@ pub(crate) fn run_and(
         output::note(&line);
     }
     let stop = stop_flag()?;
+    elsewhere::take_in(common, &experiments, &plan, (&catalog, &runs, &compute), &stop, screen)?;
     let searches = experiments.iter().flat_map(|experiment| &experiment.cells).any(|cell| cell.search.is_some());
     let grow = |outcomes: &HashMap<RunId, Outcome>| {
         let ended = |id: &RunId| outcomes.get(id).map(ending);

@@ -6,9 +6,11 @@ mod data;
 mod device;
 mod distill;
 mod dry_run;
+mod elsewhere;
 mod exit;
 mod experiment;
 mod imagenet;
+mod import;
 mod landscape;
 mod logging;
 mod other_epochs;
@@ -57,6 +59,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Distill(distill::Args),
+    Import(import::Args),
     #[command(flatten)]
     Paper(paper::Command),
     Landscape(landscape::Args),
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
     let ended = logging::install(&screen).and_then(|()| match &command {
         Command::Run(args) => args.common.in_pool(|| run::run(args, &screen)),
         Command::Distill(args) => args.common.in_pool(|| distill::run(args, &screen)),
+        Command::Import(args) => import::run(args, &screen),
         Command::Paper(command) => command.args().common.in_pool(|| paper::run(command, &screen)),
         Command::Landscape(args) => args.common.in_pool(|| landscape::run(args, &screen)),
         Command::All(args) => args.common.in_pool(|| all::run(args, &screen)),

@@ -1,5 +1,6 @@
 //! Values of flags, refused in words that say what is right.
 
+use crate::elsewhere::Three;
 use std::collections::BTreeMap;
 use takd_grid::recipe::{Epochs, PerStep};
 use takd_models::{ModelName, UnknownModel};
@@ -39,6 +40,14 @@ pub(crate) fn images(text: &str) -> Result<usize, String> {
 /// A number of threads or jobs.
 pub(crate) fn count(text: &str) -> Result<usize, String> {
     whole(text, "it is a whole number of 1 or more, as in 4")
+}
+
+/// A number for each colour.
+pub(crate) fn three(text: &str) -> Result<Three, String> {
+    let numbers: Vec<f32> = text.split(',').filter_map(|number| number.trim().parse().ok()).collect();
+    let is_whole = numbers.len() == text.split(',').count() && numbers.iter().all(|number| number.is_finite());
+    let three = <[f32; 3]>::try_from(numbers).ok().filter(|_| is_whole);
+    three.map(Three).ok_or_else(|| "it is three numbers, for red, green and blue, as in 0.485,0.456,0.406".to_owned())
 }
 
 /// A number of multiplications.

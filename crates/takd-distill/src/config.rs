@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::ops::Deref;
-use takd_datasets::{Card, Dataset, DatasetName, Normalization};
+use takd_datasets::{Card, DatasetName, Normalization};
 use takd_models::ModelSpec;
 use takd_store::{Canonical, CanonicalError, Configuration, ConfigurationError, RunId};
 
@@ -221,10 +221,10 @@ impl RunConfig {
     }
 
     /// What its pixels are scaled by.
-    pub(crate) fn normalization(&self, data: &Dataset) -> Normalization {
+    pub(crate) fn normalization(&self, card: &Card) -> Normalization {
         match &self.imported {
             Some(imported) => imported.normalization(),
-            None => self.training.normalization(data),
+            None => self.training.normalization(card),
         }
     }
 

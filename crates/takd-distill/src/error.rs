@@ -44,6 +44,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file holds no known network.
+    #[error(transparent)]
+    Checkpoint(#[from] takd_models::CheckpointError),
     /// A value that has to be a number is not.
     #[error("{0}")]
     NotFinite(String),

@@ -14,7 +14,7 @@ use candle_core::Device;
 use std::path::Path;
 use std::time::Instant;
 use takd_datasets::Dataset;
-use takd_models::{Checkpoint, ModelSpec, Network, Parameters};
+use takd_models::{Checkpoint, ModelSpec, Network, Origin, Parameters};
 use takd_store::Ending;
 
 /// The largest file that is taken in, in bytes.
@@ -28,21 +28,37 @@ pub struct NetworkFromElsewhere {
     outputs: usize,
     /// BLAKE3, in hexadecimal digits.
     hash: String,
+    origin: Origin,
     parameters: Parameters,
 }
 
 impl NetworkFromElsewhere {
-    /// Reads a file that holds `model` with `outputs` logits an image.
+    /// Reads a file with a network, whichever it holds; see [`Checkpoint::recognise`].
     ///
     /// # Errors
-    /// [`Error::Import`] if it cannot be read or holds something else.
-    pub fn read(path: &Path, model: ModelSpec, outputs: usize) -> Result<Self> {
+    /// If it cannot be read or holds no known network.
+    pub fn read(path: &Path) -> Result<Self> {
         let refused = |reason: String| Error::Import { path: path.to_owned(), reason };
         let bytes = takd_store::read_file(path, AT_MOST)?.ok_or_else(|| refused("there is no such file".into()))?;
-        let checkpoint = Checkpoint { path, bytes: &bytes };
-        let (_, parameters) = Network::from_checkpoint(model, outputs, checkpoint, &Device::Cpu)
-            .map_err(|error| refused(error.to_string()))?;
-        Ok(Self { model, outputs, hash: blake3::hash(&bytes).to_string(), parameters })
+        let found = Checkpoint { path, bytes: &bytes }.recognise()?;
+        let (_, parameters) = found.network(&Device::Cpu)?;
+        let (model, outputs, origin) = (found.spec, found.classes, found.origin.clone());
+        Ok(Self { model, outputs, hash: blake3::hash(&bytes).to_string(), origin, parameters })
+    }
+
+    /// Which network it is.
+    pub fn model(&self) -> ModelSpec {
+        self.model
+    }
+
+    /// Its number of logits for each image.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// What the file was, and what was done on the way.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The hash of the file, as in [`Imported::file`](crate::Imported::file).
@@ -96,7 +112,7 @@ pub fn import(
     let placed = PlacedData::new(data, compute)?;
     let (network, parameters) = file.network(&imported.outputs, &compute.device)?;
     let network = network.with_precision(compute.precision);
-    let view = View { images: &placed.test, normalization: config.normalization(data) };
+    let view = View { images: &placed.test, normalization: config.normalization(&data.card) };
     let all: Vec<u32> = (0..data.test.len() as u32).collect();
     let (test, logits) = view.evaluate(&network.frozen(), &all, Pass::Test, watch)?;
     network_file::save(&claim, config, 0, &network, &parameters)?;

@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
         let network = network.with_precision(compute.precision);
         let evaluated = network.frozen();
         let optimizer = Optimizer::new(&parameters, training)?;
-        let (batch_size, normalization) = (training.batch_size, config.normalization(data));
+        let (batch_size, normalization) = (training.batch_size, config.normalization(&data.card));
         Ok(Self {
             config,
             id: config.id(),

@@ -75,7 +75,7 @@ fn losses(
         .filter(|(_, var)| var.rank() > 1)
         .map(|(name, var)| Moved::new(&name, var, plane.seed, config))
         .collect::<Result<_>>()?;
-    let view = View { images: &placed.train, normalization: config.normalization(placed.data) };
+    let view = View { images: &placed.train, normalization: config.normalization(&placed.data.card) };
     let order: Vec<u32> = (0..plane.images as u32).collect();
     let steps = plane.steps();
     let mut losses = Vec::with_capacity(plane.points * plane.points);

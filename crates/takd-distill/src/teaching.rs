@@ -173,7 +173,7 @@ impl Teacher {
             Split::Test => &placed.test,
         };
         // As the teacher itself was trained to see them.
-        let view = View { images, normalization: self.config.normalization(placed.data) };
+        let view = View { images, normalization: self.config.normalization(&placed.data.card) };
         let (classes, device) = (placed.classes(), DeviceType::of(placed.compute));
         LogitsKey { split, view, form, classes, device, keep, limits }
     }
@@ -208,11 +208,11 @@ impl Teaching {
             Some(forms) => TeacherLogits::Kept(keep_forms(forms, &teachers, config, placed, runs, limits, watch)?),
             None => {
                 let live = |teacher: &Teacher| -> Result<LiveTeacher> {
-                    let (own, data) = (config.normalization(placed.data), placed.data);
-                    let device = &placed.compute.device;
+                    let card = &placed.data.card;
+                    let (own, theirs) = (config.normalization(card), teacher.config.normalization(card));
                     Ok(LiveTeacher {
                         network: teacher.network(placed.classes(), placed.compute)?,
-                        rescaling: rescaling(own, teacher.config.normalization(data), device)?,
+                        rescaling: rescaling(own, theirs, &placed.compute.device)?,
                     })
                 };
                 TeacherLogits::Live(teachers.iter().map(live).collect::<Result<_>>()?)

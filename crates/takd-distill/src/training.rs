@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
-use takd_datasets::{Augmentation, Dataset, Normalization};
+use takd_datasets::{Augmentation, Card, Normalization};
 
 /// The settings of a training. Nothing here depends on who teaches the network, so that a teacher is the same run whatever
 /// it teaches.
@@ -228,10 +228,11 @@ impl Training {
         }
     }
 
-    pub(crate) fn normalization(&self, data: &Dataset) -> Normalization {
+    /// What the pixels of data with this card are scaled by.
+    pub fn normalization(&self, card: &Card) -> Normalization {
         match self.normalization {
             Scale::PublishedCode => Normalization::PUBLISHED_CODE,
-            Scale::Own => data.card.normalization,
+            Scale::Own => card.normalization,
             Scale::Imagenet => Normalization::IMAGENET,
         }
     }

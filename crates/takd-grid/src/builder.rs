@@ -1,5 +1,6 @@
 //! Makes a plan: the runs of an experiment's paths, and of the searches for their settings.
 
+use crate::elsewhere::FromElsewhere;
 use crate::experiment::{Cell, Experiment};
 use crate::path::DistillationPath;
 use crate::plan::{
@@ -171,7 +172,13 @@ impl Builder {
         if let Some(known) = state.studies.get(path) {
             return Ok(known.clone());
         }
-        let space = if path.steps() == 0 { search.space.alone() } else { Some(search.space.clone()) };
+        let space = if context.from_elsewhere(path).is_some() {
+            None
+        } else if path.steps() == 0 {
+            search.space.alone()
+        } else {
+            Some(search.space.clone())
+        };
         let chosen = match space {
             // Nothing of what is searched says anything about it.
             None => Chosen::Settings(None),
@@ -353,6 +360,12 @@ impl Context<'_> {
         looks.cost(3.0 * own, own, path.teachers().iter().copied().map(forward).sum())
     }
 
+    /// The network at the beginning of a path, if it was trained elsewhere.
+    fn from_elsewhere(&self, path: &DistillationPath) -> Option<&FromElsewhere> {
+        let is_first = path.steps() == 0;
+        self.cell.from_elsewhere.get(&path.students()[0]).filter(|_| is_first)
+    }
+
     fn training(&self, step: &Step<'_>) -> Training {
         let model = self.model(step.path.students()[0]);
         self.cell.training_for(model, step.epochs.unwrap_or_else(|| self.cell.epochs(model, self.classes())))
@@ -361,6 +374,9 @@ impl Context<'_> {
     fn config(&self, step: &Step<'_>) -> Result<RunConfig> {
         let &Step { path, ref teachers, seed, point, .. } = step;
         let model = self.model(path.students()[0]);
+        if let Some(elsewhere) = self.from_elsewhere(path) {
+            return elsewhere.config(self.card, &self.cell.training_for(model, 1), self.experiment.device);
+        }
         let mut training = self.training(step);
         let mut distillation = path.steps().checked_sub(1).map(|step| Distillation {
             teachers: teachers.clone(),

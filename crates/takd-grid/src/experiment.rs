@@ -1,12 +1,15 @@
 //! An experiment: networks trained along distillation paths on some images with some seeds.
 
+use crate::elsewhere::FromElsewhere;
 use crate::path::DistillationPath;
 use crate::recipe::{
-    CellPath, CellPaths, Epochs, Layout, Located, PerStep, Published, Quick, Recipe, RecipeCell, RecipeError,
-    SearchSettings, Settings, Span, TrainingByFamily,
+    CellPath, CellPaths, Epochs, ImportedFile, Layout, Located, PerStep, Published, Quick, Recipe, RecipeCell,
+    RecipeError, SearchSettings, Settings, Span, TrainingByFamily,
 };
 use crate::study::{Search, SearchError, Setting, Study, Value, Values};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::{fmt, str::FromStr};
 use takd_datasets::{DatasetName, DatasetRef, Drawn, Sources};
 use takd_distill::{DeviceType, KlReduction, LrFrom, Pick, Protocol, Training};
@@ -70,6 +73,8 @@ pub struct Cell {
     pub published: Vec<Published>,
     /// What is found by trials for each step of its paths, if anything is.
     pub search: Option<Search>,
+    /// Networks that begin its paths as they came from elsewhere, in place of being trained.
+    pub from_elsewhere: BTreeMap<ModelName, FromElsewhere>,
     epochs: Option<Epochs>,
     replays: Option<NonZeroUsize>,
     training: TrainingByFamily,
@@ -353,6 +358,7 @@ impl Cell {
             note: None,
             published: Vec::new(),
             search: None,
+            from_elsewhere: BTreeMap::new(),
             epochs: settings.epochs,
             replays: settings.replays,
             training: settings.training,
@@ -528,8 +534,26 @@ fn resolve(
         paper_source: cell.paper_source.clone(),
         note: cell.note.clone(),
         published: cell.published.clone(),
+        from_elsewhere: from_elsewhere(recipe, cell)?,
         ..Cell::new(&cell.name, &data, paths, settings)?
     })
+}
+
+/// The networks of a cell that were trained elsewhere, as their files have them.
+fn from_elsewhere(recipe: &Recipe, cell: &RecipeCell) -> Result<BTreeMap<ModelName, FromElsewhere>, ExperimentError> {
+    let read = |(name, import): (&ModelName, &ImportedFile)| {
+        let wrong = |problem: String| Box::new(recipe.error(import.file.at, problem));
+        let found = FromElsewhere::read(Path::new(&import.file.value)).map_err(|error| wrong(error.to_string()))?;
+        let (order, normalization) = (import.order.clone(), import.normalization);
+        let classes = if order.is_empty() { found.outputs } else { order.len() };
+        if name.spec(classes) != found.model {
+            return Err(
+                wrong(format!("it holds {} with {} outputs, and not {name}", found.model, found.outputs)).into()
+            );
+        }
+        Ok((*name, FromElsewhere { normalization, order, ..found }))
+    };
+    cell.import.iter().map(read).collect()
 }
 
 /// The quick form's networks that stand in the cell's paths for others.

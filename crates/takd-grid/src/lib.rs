@@ -42,6 +42,7 @@
 
 mod builder;
 mod clock;
+mod elsewhere;
 mod execute;
 mod experiment;
 pub mod path;
@@ -50,6 +51,7 @@ pub mod recipe;
 pub mod study;
 
 pub use clock::TimeLeft;
+pub use elsewhere::FromElsewhere;
 pub use execute::{Data, Grow, Outcome, PlanEvent, Trained, execute, execute_growing};
 pub use experiment::{Cell, Changes, Experiment, ExperimentError, MissingCell, Preset, StandIn};
 pub use path::DistillationPath;

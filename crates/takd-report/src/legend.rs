@@ -27,6 +27,7 @@ pub(crate) fn lines(experiment: &Experiment, cells: &[CellReport], missing: &[Mi
         cell.search.as_ref().map_or_else(String::new, |search| studies::legend(search, report))
     }));
     lines.extend(by_cell(experiment, cells, limit));
+    lines.extend(by_cell(experiment, cells, |cell, _| from_elsewhere(cell)));
     lines.push(trained_on(experiment));
     lines.extend(test_images(cells));
     lines.extend(columns(experiment.layout, cells));
@@ -238,6 +239,14 @@ fn seeds_and_teaching(cell: &Cell, report: &CellReport) -> String {
 
 fn has_steps(report: &CellReport) -> bool {
     report.paths.iter().any(|path| path.stages.len() > 1)
+}
+
+/// Which networks were not trained here.
+fn from_elsewhere(cell: &Cell) -> String {
+    let files = cell.from_elsewhere.iter().map(|(name, found)| format!("{name} comes from {}", found.path.display()));
+    let files: Vec<String> = files.collect();
+    let same = if files.len() == 1 { "It was trained elsewhere and is" } else { "They were trained elsewhere and are" };
+    if files.is_empty() { String::new() } else { format!("{}. {same} the same for all seeds.", files.join(", ")) }
 }
 
 fn limit(cell: &Cell, report: &CellReport) -> String {

@@ -5,6 +5,7 @@ use super::search::SearchSettings;
 use super::settings::Settings;
 use crate::path::DistillationPath;
 use std::collections::BTreeMap;
+use takd_datasets::Normalization;
 use takd_models::ModelName;
 
 /// An experiment as a file says it; see the [module](crate::recipe) for the format. All that can be checked without
@@ -79,6 +80,8 @@ pub struct RecipeCell {
     pub data: Located<String>,
     /// Its paths.
     pub paths: CellPaths,
+    /// Networks of its paths that were trained elsewhere, and their files.
+    pub import: BTreeMap<ModelName, ImportedFile>,
     /// Where the paper has its numbers.
     pub paper_source: Option<String>,
     /// What is to be said about it.
@@ -89,6 +92,17 @@ pub struct RecipeCell {
     pub settings: Settings,
     /// The place of its header.
     pub at: Span,
+}
+
+/// A network that was trained elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImportedFile {
+    /// Its file.
+    pub file: Located<String>,
+    /// What it expects pixels to be scaled by, if that is said.
+    pub normalization: Option<Normalization>,
+    /// For each class of the data, the number of the output that is its, if that is said.
+    pub order: Vec<usize>,
 }
 
 /// What was published of a method that is not run here.

@@ -22,6 +22,8 @@ pub enum TableKind {
     Rate,
     /// The numbers of drawn images.
     Drawn,
+    /// A network of `import`.
+    Imported,
     /// `[search]`.
     Search,
     /// What it searches.
@@ -44,7 +46,7 @@ const SETTINGS: &[&str] = &[
     "top_k",
     "training",
 ];
-const CELL: &[&str] = &["name", "data", "paths", "paper", "paper_source", "published", "note", "missing"];
+const CELL: &[&str] = &["name", "data", "paths", "import", "paper", "paper_source", "published", "note", "missing"];
 const QUICK: &[&str] = &["data", "networks", "drawn"];
 const FAMILIES: [&str; 3] = ["plain", "resnet", "imagenet-resnet"];
 const TRAINING: &[&str] = &[
@@ -63,6 +65,7 @@ const TRAINING: &[&str] = &[
 ];
 const RATE: &[&str] = &["from", "rate"];
 const DRAWN: &[&str] = &["train", "test"];
+const IMPORTED: &[&str] = &["file", "mean", "std", "order"];
 const SEARCH: &[&str] = &["space", "trials", "window", "sampler", "pruning", "objective", "epochs", "seeds", "seed"];
 const RANGE: &[&str] = &["from", "to", "step", "scale"];
 
@@ -79,10 +82,12 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("description", "title"),
     ("epoch", "from"),
     ("holdout", "hold_out"),
+    ("imports", "import"),
     ("learning_rate", "lr"),
     ("lr", "rate"),
     ("models", "networks"),
     ("name", "title"),
+    ("path", "file"),
     ("path", "paths"),
     ("rates", "lr"),
     ("schedule", "lr"),
@@ -108,6 +113,7 @@ impl TableKind {
             Self::Family(..) => TRAINING.to_vec(),
             Self::Rate => RATE.to_vec(),
             Self::Drawn => DRAWN.to_vec(),
+            Self::Imported => IMPORTED.to_vec(),
             Self::Search => SEARCH.to_vec(),
             Self::Space => Setting::ALL.iter().map(|setting| setting.as_str()).collect(),
             Self::Range => RANGE.to_vec(),
@@ -169,6 +175,7 @@ impl fmt::Display for TableKind {
             Self::Family(inside, family) => f.write_str(&inside.header_of(&format!("training.{family}"))),
             Self::Rate => f.write_str("a piece of `lr`"),
             Self::Drawn => f.write_str("`drawn`"),
+            Self::Imported => f.write_str("a network of `import`"),
             Self::Search => f.write_str("[search]"),
             Self::Space => f.write_str("[search.space]"),
             Self::Range => f.write_str("a range"),

@@ -1,7 +1,7 @@
 //! From a recipe's text to its value.
 
 use super::check::{self, PlacedSettings};
-use super::document::{CellPath, CellPaths, DrawnImages, Layout, Published, Quick, Recipe, RecipeCell};
+use super::document::{CellPath, CellPaths, DrawnImages, ImportedFile, Layout, Published, Quick, Recipe, RecipeCell};
 use super::error::{Located, RecipeError, RecipeProblem, Span};
 use super::keys::{TableKind, nearest};
 use super::search;
@@ -10,6 +10,7 @@ use super::table::{Entry, Item, Result, Source, Table};
 use crate::path::{MAX_PATHS, PathError, PathPattern, PathProblem, expand_names};
 use std::collections::BTreeMap;
 use std::fmt;
+use takd_datasets::Normalization;
 use takd_models::ModelName;
 use toml::de::DeTable;
 
@@ -139,6 +140,7 @@ fn cell(table: &Table<'_>, layout: Layout, settings: Settings) -> Result<RecipeC
     Ok(RecipeCell {
         name: table.require("name")?.text("a text")?.to_owned(),
         data: table.require("data")?.located("the name of a data set")?,
+        import: table.get("import").map(|item| imports(&item, &paths)).transpose()?.unwrap_or_default(),
         paths,
         paper_source: text("paper_source")?,
         note: text("note")?,
@@ -178,6 +180,55 @@ fn cell_paths<P: PartialEq + fmt::Display>(
     let names: Vec<&P> = paths.iter().map(|path| &path.path).collect();
     check::layout(item, layout, &names)?;
     Ok(paths)
+}
+
+/// The files of networks that begin a path.
+fn imports(item: &Item<'_>, paths: &CellPaths) -> Result<BTreeMap<ModelName, ImportedFile>> {
+    let known = match paths {
+        CellPaths::Known(paths) | CellPaths::Missing { known: paths, .. } => paths,
+    };
+    let mut imports = BTreeMap::new();
+    for Entry { key, key_at, value } in item.entries("a table such as { resnet56 = \"resnet56.pth\" }")? {
+        let network: ModelName =
+            key.parse().map_err(|unknown| item.source.error(key_at, RecipeProblem::Network(unknown)))?;
+        if !known.iter().any(|path| path.path.stages()[0].contains(&network)) {
+            let problem = format!("no path of the cell begins with `{network}`");
+            return Err(item.source.error(key_at, RecipeProblem::Conflict(problem)));
+        }
+        imports.insert(network, imported_file(&value)?);
+    }
+    Ok(imports)
+}
+
+fn imported_file(item: &Item<'_>) -> Result<ImportedFile> {
+    const FILE: &str = "the name of a file";
+
+    if item.as_text().is_some() {
+        return Ok(ImportedFile { file: item.located(FILE)?, normalization: None, order: Vec::new() });
+    }
+    let table =
+        item.table(TableKind::Imported, "the name of a file, or a table such as { file = \"resnet56.pth\" }")?;
+    let three = |key, least: f64| {
+        let expected = "three numbers, for red, green and blue, of pixels from 0 to 1";
+        let Some(item) = table.get(key) else { return Ok(None) };
+        let numbers = item.list(expected)?;
+        let numbers = numbers.iter().map(|item| Ok(item.number(expected, |number| number > least)? as f32));
+        let numbers = numbers.collect::<Result<Vec<f32>>>()?;
+        <[f32; 3]>::try_from(numbers).map(Some).map_err(|_| item.expected(expected))
+    };
+    let normalization = match (three("mean", f64::NEG_INFINITY)?, three("std", 0.0)?) {
+        (Some(mean), Some(std)) => Some(Normalization { mean, std }),
+        (None, None) => None,
+        _ => return Err(item.refused("`mean` and `std` belong together")),
+    };
+    let order = match table.get("order") {
+        Some(item) => {
+            let numbers = item.list("the number of an output, from 0, for each class")?;
+            numbers.iter().map(|number| Ok(number.whole(0, u32::MAX.into())? as usize)).collect::<Result<_>>()?
+        }
+        None => Vec::new(),
+    };
+    Ok(ImportedFile { file: table.require("file")?.located(FILE)?, normalization, order })
 }
 
 const PERCENT: &str = "a test accuracy in percent, 0 to 100";

@@ -1,0 +1,79 @@
+//! Networks that were trained elsewhere: the flags that say what they expect, and how they are taken in before they teach.
+
+use crate::common::Common;
+use crate::output;
+use crate::progress::loading;
+use crate::values;
+use anyhow::{Context, Result};
+use indicatif::MultiProgress;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use takd_datasets::{Catalog, Normalization};
+use takd_distill::{Runs, Session, import};
+use takd_grid::{Experiment, FromElsewhere, Plan, PlannedRun};
+use takd_ops::Compute;
+
+/// What a network from a file expects.
+#[derive(clap::Args)]
+pub(crate) struct Expects {
+    /// The mean that a network from a file expects pixels from 0 to 1 to be scaled by: red, green, blue [default: as the networks
+    /// that are trained]
+    #[arg(long, value_parser = values::three, value_name = "R,G,B", requires = "std", allow_negative_numbers = true)]
+    mean: Option<Three>,
+    /// The standard deviation, likewise
+    #[arg(long, value_parser = values::three, value_name = "R,G,B", requires = "mean")]
+    std: Option<Three>,
+    /// For each class of the data, in their order, the number of the file's output that is its, from 0 [default: the same
+    /// classes in the same order]
+    #[arg(long, value_delimiter = ',', value_name = "OUTPUT,…")]
+    order: Vec<usize>,
+}
+
+/// A number for each colour.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Three(pub [f32; 3]);
+
+impl Expects {
+    /// The network of a file, with what it expects.
+    pub(crate) fn read(&self, path: &Path) -> Result<FromElsewhere> {
+        let normalization = self.mean.zip(self.std).map(|(Three(mean), Three(std))| Normalization { mean, std });
+        let found = FromElsewhere::read(path)?;
+        Ok(FromElsewhere { normalization, order: self.order.clone(), ..found })
+    }
+}
+
+/// Takes in the networks of a plan that were trained elsewhere and are not here yet.
+pub(crate) fn take_in(
+    common: &Common,
+    experiments: &[Experiment],
+    plan: &Plan,
+    (catalog, runs, compute): (&Catalog, &Runs, &Compute),
+    stop: &AtomicBool,
+    screen: &MultiProgress,
+) -> Result<()> {
+    let session = Session { compute: compute.clone(), start: Common::start(), retry: common.retry() };
+    let cells = || experiments.iter().flat_map(|experiment| &experiment.cells);
+    for PlannedRun { config, path, .. } in &plan.runs {
+        let Some(imported) = &config.imported else { continue };
+        if runs.settled(config, session.retry)?.is_some() {
+            continue;
+        }
+        let found = cells().flat_map(|cell| cell.from_elsewhere.values()).find(|found| found.hash == imported.file);
+        let found = found.with_context(|| format!("nobody said which file {path} comes from"))?;
+        let file = found.open()?;
+        let data = loading(common.quiet, screen, |progress| catalog.load(&config.data.dataset, progress))?;
+        let result = import(&file, config, &data, runs, &session, &mut |_| {
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if !common.quiet {
+            output::note(&format!(
+                "{path} comes from {} ({}): test accuracy {:.2} %",
+                found.path.display(),
+                file.origin(),
+                100.0 * result.test.accuracy
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! `takd import`.
+
+use crate::common::{Common, Place};
+use crate::elsewhere::Expects;
+use crate::output;
+use crate::progress::loading;
+use anyhow::{Result, ensure};
+use indicatif::MultiProgress;
+use serde::Serialize;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use takd_datasets::{DatasetRef, Normalization};
+use takd_distill::{DeviceType, NetworkFromElsewhere, Protocol, Retry, RunConfig, Session, import};
+use takd_grid::FromElsewhere;
+
+/// Take in a network that was trained elsewhere, and test it.
+///
+/// The file may be one of PyTorch (`.pth`, `.pth.tar`, `.th`), where the weights may stand beside epochs and optimisers, or a
+/// safetensors file; nothing in it is executed. Which network it is is recognised by the names and shapes of its tensors. It becomes a
+/// run like any other, that can teach: give the same file, with the same --mean, --std and --order, to `takd distill`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  takd import resnet56.pth --data cifar10
+      what it is, and its accuracy on the test images
+  takd import resnet50.safetensors --data my-photos --size 224of256 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+      with the mean and deviation that it was trained with
+  takd distill resnet56.pth resnet20 resnet8 --data cifar10
+      have it teach
+
+Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument.")]
+pub(crate) struct Args {
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// What it is tested on: a known name, or the file or folder of your own images
+    #[arg(long, default_value = "cifar10", value_name = "NAME|PATH")]
+    data: DatasetRef,
+    /// Scale the images to so many rows and columns, as for `takd distill`
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    size: Option<takd_datasets::Fit>,
+    #[command(flatten)]
+    expects: Expects,
+    #[command(flatten)]
+    place: Place,
+    /// What it is and how it does, as JSON
+    #[arg(long)]
+    json: bool,
+    /// No progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// What came in.
+#[derive(Serialize)]
+struct Imported<'a> {
+    file: String,
+    network: String,
+    outputs: usize,
+    origin: String,
+    dataset: String,
+    mean: [f32; 3],
+    std: [f32; 3],
+    run: &'a str,
+    test_accuracy: f64,
+    test_top5_accuracy: f64,
+    test_loss: f64,
+    test_images: usize,
+}
+
+pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
+    let Args { file, expects, place, .. } = args;
+    ensure!(!file.is_dir(), "{} is a folder; give the file with the weights in it", file.display());
+    let found = expects.read(file)?;
+    let data = args.size.map_or_else(|| args.data.clone(), |size| args.data.scaled(size));
+    let compute = place.device.open()?;
+    let catalog = place.catalog_of(&data)?;
+    let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress))?;
+    let usual = Protocol::Sound.training(found.model.family(), 1);
+    let config: RunConfig = found.config(&loaded.card, &usual, DeviceType::of(&compute))?;
+    let opened: NetworkFromElsewhere = found.open()?;
+    let session = Session { compute, start: Common::start(), retry: Retry::Never };
+    let runs = place.runs()?;
+    let result = import(&opened, &config, &loaded, &runs, &session, &mut |_| ControlFlow::Continue(()))?;
+    let FromElsewhere { model, outputs, .. } = &found;
+    let Normalization { mean, std } =
+        config.imported.as_ref().map_or(usual.normalization(&loaded.card), |imported| imported.normalization());
+    let (run, test, origin) = (config.id(), result.test, opened.origin());
+    if args.json {
+        return output::print_json(&Imported {
+            file: file.display().to_string(),
+            network: model.to_string(),
+            outputs: *outputs,
+            origin: origin.to_string(),
+            dataset: loaded.card.name.to_string(),
+            mean,
+            std,
+            run: run.as_str(),
+            test_accuracy: test.accuracy,
+            test_top5_accuracy: test.top5_accuracy,
+            test_loss: test.loss,
+            test_images: test.images,
+        });
+    }
+    output::print(&format!(
+        "{}: {model} with {outputs} outputs ({origin})\n{}: test accuracy {:.2} %, top-5 {:.2} %, loss {:.4} on {} images\nrun {run}",
+        file.display(),
+        loaded.card.name,
+        100.0 * test.accuracy,
+        100.0 * test.top5_accuracy,
+        test.loss,
+        test.images
+    ))?;
+    if found.normalization.is_none() && !args.quiet {
+        let three = |numbers: [f32; 3]| numbers.map(|number| format!("{number:.4}")).join(",");
+        output::note(&format!(
+            "pixels were scaled by the mean {} and deviation {} of {}; if it was trained with others, say so with --mean and --std",
+            three(mean),
+            three(std),
+            loaded.card.name
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Networks that were trained elsewhere and take part in an experiment as they came.
+
+use std::path::{Path, PathBuf};
+use takd_datasets::{Card, Normalization};
+use takd_distill::{
+    DataConfig, DeviceType, Error, Imported, NUMERICS, NetworkFromElsewhere, Result, RunConfig, RunSettings, Training,
+};
+use takd_models::{ModelName, ModelSpec};
+
+/// A network that was trained elsewhere: where its file is, and what was found in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FromElsewhere {
+    /// The file.
+    pub path: PathBuf,
+    /// Which network it holds.
+    pub model: ModelSpec,
+    /// Its logits for each image.
+    pub outputs: usize,
+    /// The file's BLAKE3 hash.
+    pub hash: String,
+    /// What it expects pixels to be scaled by; as those of the networks that are trained beside it if this is not known.
+    pub normalization: Option<Normalization>,
+    /// For each class of the data, the number of the output that is its; the same in the same order if there is none.
+    pub order: Vec<usize>,
+}
+
+impl FromElsewhere {
+    /// Reads a file with a network, whichever it holds.
+    ///
+    /// # Errors
+    /// If the file cannot be read or holds no known network.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = NetworkFromElsewhere::read(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            model: file.model(),
+            outputs: file.outputs(),
+            hash: file.hash().to_owned(),
+            normalization: None,
+            order: Vec::new(),
+        })
+    }
+
+    /// What paths on data of so many classes call it.
+    pub fn name(&self, classes: usize) -> ModelName {
+        let all = ModelName::all().flat_map(|name| std::iter::once(name).chain(name.pinned()));
+        all.into_iter()
+            .find(|name| name.spec(classes) == self.model)
+            .unwrap_or_else(|| unreachable!("every network has a name"))
+    }
+
+    /// The run that it is on data with this card, whose networks are usually trained so.
+    ///
+    /// # Errors
+    /// If what it expects of pixels or classes makes no sense.
+    pub fn config(&self, card: &Card, usual: &Training, device: DeviceType) -> Result<RunConfig> {
+        let Normalization { mean, std } = self.normalization.unwrap_or_else(|| usual.normalization(card));
+        let imported = Imported { file: self.hash.clone(), mean, std, outputs: self.order.clone() };
+        RunConfig::new(RunSettings {
+            numerics: NUMERICS,
+            device,
+            model: self.model,
+            seed: 0,
+            data: DataConfig::of(card, None),
+            training: Training::NONE,
+            imported: Some(imported.simplified(self.outputs)),
+            distillation: None,
+        })
+    }
+
+    /// The file again, if it is still the one that was found.
+    ///
+    /// # Errors
+    /// If it cannot be read or has changed.
+    pub fn open(&self) -> Result<NetworkFromElsewhere> {
+        let file = NetworkFromElsewhere::read(&self.path)?;
+        if file.hash() == self.hash {
+            return Ok(file);
+        }
+        let reason = "the file has changed since the experiment was planned; start again".to_owned();
+        Err(Error::Import { path: self.path.clone(), reason })
+    }
+}
