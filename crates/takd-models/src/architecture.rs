@@ -50,7 +50,7 @@ impl ModelSpec {
 
 #[cfg(test)]
 mod tests {
-    use crate::{ModelSpec, checkpoint};
+    use crate::{ModelSpec, Recognised, nearest};
 
     fn spec(name: &str) -> ModelSpec {
         name.parse().unwrap()
@@ -163,10 +163,10 @@ mod tests {
     fn every_network_is_recognised_by_its_tensors() {
         for spec in ModelSpec::all() {
             for classes in [1, 10, 100] {
-                let recognised = checkpoint::recognise(&spec.layers(classes).tensors());
-                assert_eq!(recognised, Some(checkpoint::Recognised { spec, classes }));
+                let recognised = nearest::recognise(&spec.layers(classes).tensors());
+                assert_eq!(recognised, Some(Recognised { spec, classes }));
             }
         }
-        assert_eq!(checkpoint::recognise(&spec("plane2").layers(0).tensors()), None);
+        assert_eq!(nearest::recognise(&spec("plane2").layers(0).tensors()), None);
     }
 }

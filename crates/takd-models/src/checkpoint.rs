@@ -1,7 +1,7 @@
 //! Checkpoints as they come, and what can be wrong with one: the file itself, or that it is another network's.
 
-use crate::ModelSpec;
-use crate::layers::Shapes;
+use crate::shown::{Shown, ShownList};
+use crate::{ModelSpec, Origin};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -37,18 +37,77 @@ pub enum CheckpointError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The file is a PyTorch file in a format of before PyTorch 1.6.
+    /// The file is a tar archive, as PyTorch wrote in 2016.
     #[error(
-        "checkpoint {} is in the format of PyTorch before 1.6, which is not read; load it in a newer PyTorch and save it again: \
-         torch.save(torch.load(path, map_location=\"cpu\", weights_only=True), path)",
+        "checkpoint {} is a tar archive, as the first versions of PyTorch wrote, which is not read; if you trust who made it (this executes \
+         what is in it), save it again: torch.save(torch.load(path, map_location=\"cpu\", weights_only=False), path)",
         path.display()
     )]
-    Legacy {
+    Tar {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// The file holds a pickled object, such as a whole module, where a state dict is expected.
+    #[error(
+        "checkpoint {} holds a whole object of {}{}, which only code can load, and nothing in a file is executed here; if you trust who \
+         made it (this executes what is in it), save its tensors where its code is: torch.save({}.state_dict(), path)",
+        path.display(), Shown(class), under(key.as_deref()), loaded(class, key.as_deref())
+    )]
+    Object {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The key that the object stands under; `None` if it is all of the file.
+        key: Option<String>,
+        /// Its class, with its module.
+        class: String,
+    },
+    /// The file holds several state dicts, and none under the usual keys.
+    #[error(
+        "checkpoint {} holds several state dicts, under {}; save the one that is meant: \
+         torch.save(torch.load(path, map_location=\"cpu\")[key], path)",
+        path.display(), ShownList(keys)
+    )]
+    Several {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Their keys; of many, the first few.
+        keys: Vec<String>,
+    },
+    /// A number in the file is infinite or not a number, or too large for a 32-bit float.
+    #[error(
+        "checkpoint {} has {value} in its tensor {}; such a network computes nothing: take a checkpoint of before its training diverged",
+        path.display(), Shown(tensor)
+    )]
+    NotFinite {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor's name in the file.
+        tensor: String,
+        /// The first such number.
+        value: f32,
+    },
+    /// The file's tensors are those of no network here.
+    #[error(
+        "checkpoint {} holds {tensors} tensors, which are no network of this crate: {}{}",
+        path.display(), likeness(nearest.as_deref(), first.as_deref()), names(origin)
+    )]
+    Unknown {
+        /// The checkpoint.
+        path: PathBuf,
+        /// How many tensors the file holds.
+        tensors: usize,
+        /// The first of them by name.
+        first: Option<String>,
+        /// The network that they are most like, and the first difference from it.
+        nearest: Option<Box<(Recognised, Misfit)>>,
+        /// How the tensors were found in the file.
+        origin: Box<Origin>,
+    },
     /// The file's tensors are not those of the network.
-    #[error("checkpoint {} does not fit {spec} with {classes} classes: {misfit}; {}", path.display(), remedy(*holds))]
+    #[error(
+        "checkpoint {} does not fit {spec} with {classes} classes: {misfit}{}; {}",
+        path.display(), names(origin), remedy(misfit, *holds)
+    )]
     Misfit {
         /// The checkpoint.
         path: PathBuf,
@@ -60,6 +119,8 @@ pub enum CheckpointError {
         misfit: Box<Misfit>,
         /// The network whose tensors the file holds, if there is one.
         holds: Option<Recognised>,
+        /// How the tensors were found in the file.
+        origin: Box<Origin>,
     },
 }
 
@@ -88,56 +149,73 @@ pub enum Misfit {
     },
     /// The file has these tensors, the network has not.
     Unused(Vec<String>),
+    /// The file has all tensors of the network but those of its shortcuts.
+    NoProjections,
+    /// The first convolution is that of ResNets for small images, in a network for large ones.
+    CifarStem,
 }
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(tensor) => write!(f, "the file has no tensor `{}`", tensor.escape_debug()),
+            Self::Missing(tensor) => write!(f, "the file has no tensor {}", Shown(tensor)),
             Self::Shape { tensor, found, expected } => {
-                write!(f, "tensor `{tensor}` has shape {found:?} in the file, {expected:?} in the network")
+                write!(f, "tensor {} has shape {found:?} in the file, {expected:?} in the network", Shown(tensor))
             }
             Self::Unused(tensors) => match tensors.as_slice() {
                 [] => f.write_str("the file has more tensors than the network"),
-                [tensor] => write!(f, "the file has a tensor `{}`, the network has not", tensor.escape_debug()),
+                [tensor] => write!(f, "the file has a tensor {}, the network has not", Shown(tensor)),
                 [first, rest @ ..] => {
-                    let (count, first) = (1 + rest.len(), first.escape_debug());
-                    write!(f, "the file has {count} tensors that the network has not, `{first}` first")
+                    let (count, first) = (1 + rest.len(), Shown(first));
+                    write!(f, "the file has {count} tensors that the network has not, {first} first")
                 }
             },
+            Self::NoProjections => f.write_str(
+                "where the shape changes, its shortcuts are without parameters (option A of He et al. 2016: every second pixel, \
+                 channels of zeros); those of the network are 1×1 convolutions with batch normalisation (option B)",
+            ),
+            Self::CifarStem => f.write_str(
+                "its first convolution is 3×3, as for images of 32×32; that of the network is 7×7 with stride 2 and a max-pool",
+            ),
         }
     }
 }
 
-fn remedy(holds: Option<Recognised>) -> String {
-    match holds {
-        Some(Recognised { spec, classes }) => format!("it holds {spec} with {classes} classes: load it as that"),
-        None => "load it as the network that it was saved from".to_owned(),
+fn remedy(misfit: &Misfit, holds: Option<Recognised>) -> String {
+    match (holds, misfit) {
+        (Some(Recognised { spec, classes }), _) => format!("it holds {spec} with {classes} classes: load it as that"),
+        (None, Misfit::NoProjections | Misfit::CifarStem) => "no network of this crate is that one".to_owned(),
+        (None, _) => "load it as the network that it was saved from".to_owned(),
     }
 }
 
-/// The first difference that counts: what is missing, then shapes, then what is left over.
-pub(crate) fn difference(found: &Shapes, expected: &Shapes) -> Option<Misfit> {
-    if let Some(name) = expected.keys().find(|name| !found.contains_key(*name)) {
-        return Some(Misfit::Missing(name.clone()));
-    }
-    for (name, expected) in expected {
-        if let Some(found) = found.get(name).filter(|found| *found != expected) {
-            return Some(Misfit::Shape { tensor: name.clone(), found: found.clone(), expected: expected.clone() });
+fn likeness(nearest: Option<&(Recognised, Misfit)>, first: Option<&str>) -> String {
+    match (nearest, first) {
+        (Some((Recognised { spec, classes }, misfit)), _) => {
+            format!("it looks like {spec} with {classes} classes, but {misfit}")
         }
+        (None, Some(first)) => format!("its names are like none of theirs, {} first", Shown(first)),
+        (None, None) => "it is empty".to_owned(),
     }
-    let unused: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).cloned().collect();
-    (!unused.is_empty()).then_some(Misfit::Unused(unused))
 }
 
-/// The network with exactly these tensors.
-pub(crate) fn recognise(found: &Shapes) -> Option<Recognised> {
-    let networks = ModelSpec::all().filter_map(|spec| {
-        // The last layer's bias has a number for each class.
-        let logits = spec.layers(1).fully_connected.pop()?;
-        let &[classes] = found.get(&format!("{}.bias", logits.name))?.as_slice() else { return None };
-        Some(Recognised { spec, classes })
-    });
-    let mut networks = networks.filter(|network| network.classes > 0);
-    networks.find(|network| network.spec.layers(network.classes).tensors() == *found)
+/// What must be known to find the names of an error in the file.
+fn names(origin: &Origin) -> String {
+    let notes = origin.of_names();
+    if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) }
+}
+
+fn under(key: Option<&str>) -> String {
+    key.map(|key| format!(" under {}", Shown(key))).unwrap_or_default()
+}
+
+/// Python that loads an object of this class.
+fn loaded(class: &str, key: Option<&str>) -> String {
+    let load = if class.starts_with("__torch__.") {
+        "torch.jit.load(path, map_location=\"cpu\")"
+    } else {
+        "torch.load(path, map_location=\"cpu\", weights_only=False)"
+    };
+    // One of the known keys, so that it needs no escape.
+    key.map_or(load.to_owned(), |key| format!("{load}[\"{key}\"]"))
 }

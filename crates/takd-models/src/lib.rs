@@ -33,21 +33,33 @@
 
 mod architecture;
 mod checkpoint;
+mod file;
 mod imagenet_resnet;
+mod import;
 mod layers;
 mod name;
+mod names;
+mod nearest;
 mod network;
+mod origin;
 mod outputs;
 mod parameters;
 mod pickle;
+mod pickled;
 mod plain;
+mod pytorch;
 mod resnet;
+mod shown;
 mod spec;
+mod state_dict;
 mod stored;
+mod unreadable;
 mod zip;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Misfit, Recognised};
+pub use import::Import;
 pub use name::{Family, ModelName, UnknownModel, Width};
 pub use network::Network;
+pub use origin::{Format, Nested, Origin};
 pub use parameters::Parameters;
 pub use spec::ModelSpec;

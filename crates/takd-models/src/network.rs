@@ -1,12 +1,10 @@
 //! A network that runs, built from its list of layers.
 
-use crate::checkpoint::{difference, recognise};
 use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Shortcut};
 use crate::parameters::Source;
-use crate::{Checkpoint, CheckpointError, ModelSpec, Parameters, stored};
+use crate::{ModelSpec, Parameters};
 use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::{Init, Linear, ModuleT, VarBuilder};
-use std::path::Path;
 use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, MaxPool, Precision, Then, reference};
 use takd_rng::Streams;
 
@@ -34,47 +32,6 @@ impl Network {
     pub fn random(spec: ModelSpec, classes: usize, seed: u64, device: &Device) -> Result<(Self, Parameters)> {
         let source = Source::Streams(Streams::new(seed, &spec.to_string()));
         Parameters::create(source, device, |vb| Self::new(spec, classes, vb))
-    }
-
-    /// The network in a checkpoint file, and its parameters: a safetensors file or a state dict saved by PyTorch 1.6 or later
-    /// (`torch.save(model.state_dict(), path)`), whatever the file is called. The file must hold the network's tensors and no
-    /// others, so that another network's checkpoint is never taken for part of it; `num_batches_tracked` may be missing and is 0
-    /// then.
-    ///
-    /// A PyTorch file is read as data: nothing in it is executed.
-    ///
-    /// # Errors
-    /// If the file is missing, damaged, in a format of before PyTorch 1.6 or another network's.
-    pub fn load(
-        spec: ModelSpec,
-        classes: usize,
-        path: &Path,
-        device: &Device,
-    ) -> std::result::Result<(Self, Parameters), CheckpointError> {
-        let bytes = std::fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })?;
-        Self::from_checkpoint(spec, classes, Checkpoint { path, bytes: &bytes }, device)
-    }
-
-    /// [`Network::load`] for a file that was read already.
-    ///
-    /// # Errors
-    /// As [`Network::load`].
-    pub fn from_checkpoint(
-        spec: ModelSpec,
-        classes: usize,
-        checkpoint: Checkpoint,
-        device: &Device,
-    ) -> std::result::Result<(Self, Parameters), CheckpointError> {
-        let path = checkpoint.path;
-        let tensors = stored::tensors(checkpoint)?;
-        // Before anything is copied, so that no shape in a file costs memory that the network itself does not take.
-        let found = stored::shapes(&tensors);
-        if let Some(misfit) = difference(&found, &spec.layers(classes).tensors()) {
-            let (misfit, holds) = (Box::new(misfit), recognise(&found));
-            return Err(CheckpointError::Misfit { path: path.to_owned(), spec, classes, misfit, holds });
-        }
-        Parameters::create(Source::Checkpoint(tensors), device, |vb| Self::new(spec, classes, vb))
-            .map_err(|error| CheckpointError::Damaged { path: path.to_owned(), reason: error.to_string() })
     }
 
     /// Builds the network over the tensors of `vb`.

@@ -59,7 +59,7 @@ pub(crate) enum Source<'a> {
     /// Numbers drawn from the stream `init/<tensor>` of the network.
     Streams(Streams),
     /// The checkpoint's tensors; 0 for counters that it lacks.
-    Checkpoint(Tensors<'a>),
+    Checkpoint(&'a Tensors<'a>),
 }
 
 impl Source<'_> {

@@ -1,88 +1,21 @@
-//! Reads the pickle of a PyTorch state dict: a small machine that knows how a tensor is written and executes nothing.
+//! Reads a pickle of `torch.save`: a small machine that knows how a tensor is written and executes nothing.
 //!
 //! candle's reader trusts its file: short tuples make it panic, nested ones end the process, a declared length is reserved, and
 //! a tensor shared a few dozen times over fills the memory. Here a value is a small copy or a place in a list, so that a pickle of
 //! n bytes takes memory and time in proportion to n whatever it says.
 
+use crate::pickled::{Described, Value};
 use std::collections::HashMap;
 
-/// A tensor as the pickle describes it. Nothing in it has been checked against the file.
-#[derive(Clone, Copy)]
-pub(crate) struct Described<'a, L> {
-    /// The class of its storage, such as `FloatStorage`.
-    pub storage: &'a str,
-    /// The name of its storage's entry.
-    pub key: &'a str,
-    /// Where it starts, as a number of elements.
-    pub offset: i64,
-    /// Its shape.
-    pub dims: L,
-    /// Elements from one to the next along each dimension.
-    pub strides: L,
-}
-
-/// A tensor and its name.
-type NamedTensor<'a> = (&'a str, Described<'a, Vec<i64>>);
-
-/// The tensors of a pickled state dict by name, in their order.
-///
-/// # Errors
-/// In words, if the pickle is cut short, is not one of `torch.save`, or holds something else than a dict of tensors.
-pub(crate) fn state_dict(pickle: &[u8]) -> Result<Vec<NamedTensor<'_>>, String> {
-    let mut machine = Machine::default();
-    let result = machine.run(pickle)?;
-    let Value::Dict(dict) = result else {
-        return Err(format!("it holds {} and not a state dict", result.describe()));
-    };
-    let entries = machine.dicts[dict].iter().map(|&(key, value)| match (key, value) {
-        (Value::Text(name), Value::Tensor(tensor)) => machine.described(name, tensor),
-        (Value::Text(name), other) => {
-            Err(format!("its entry `{}` is {} and not a tensor", name.escape_debug(), other.describe()))
-        }
-        (other, _) => Err(format!("it holds a dict with {} for a key and not a state dict", other.describe())),
-    });
-    entries.collect()
-}
-
-#[derive(Clone, Copy)]
-enum Value<'a> {
-    Int(i64),
-    Text(&'a str),
-    Class(&'a str, &'a str),
-    /// Places in the machine's lists.
-    Tuple(usize),
-    Dict(usize),
-    Storage(usize),
-    Tensor(usize),
-    /// An object of this class, which is not made.
-    Object(&'a str, &'a str),
-    /// A number or a list: nothing that a state dict is made of.
-    Other(&'static str),
-}
-
-impl Value<'_> {
-    fn describe(self) -> String {
-        match self {
-            Self::Int(_) => "an integer".to_owned(),
-            Self::Text(_) => "a text".to_owned(),
-            Self::Class(module, name) => format!("the class {}.{}", module.escape_debug(), name.escape_debug()),
-            Self::Tuple(_) => "a tuple".to_owned(),
-            Self::Dict(_) => "a dict".to_owned(),
-            Self::Storage(_) => "a storage".to_owned(),
-            Self::Tensor(_) => "a tensor".to_owned(),
-            Self::Object(module, name) => format!("an object of {}.{}", module.escape_debug(), name.escape_debug()),
-            Self::Other(what) => what.to_owned(),
-        }
-    }
-}
-
+/// Runs pickles and keeps what they make.
 #[derive(Default)]
-struct Machine<'a> {
+pub(crate) struct Machine<'a> {
     stack: Vec<Value<'a>>,
     /// Lengths of the stack when a mark was put on it.
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
     tuples: Vec<Vec<Value<'a>>>,
+    lists: Vec<Vec<Value<'a>>>,
     dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
     /// Class and key.
     storages: Vec<(&'a str, &'a str)>,
@@ -90,31 +23,48 @@ struct Machine<'a> {
     tensors: Vec<Described<'a, usize>>,
 }
 
+/// Of a tensor.
+pub(crate) const MOST_DIMS: usize = 4;
+
 const CUT: &str = "its pickle is cut short";
 const WRONG: &str = "its pickle is damaged";
 
 impl<'a> Machine<'a> {
-    /// Runs a pickle to its end and gives its result. The opcodes are those of protocol 2, which `torch.save` writes
-    /// (Python's `pickletools` explains them).
-    fn run(&mut self, mut pickle: &'a [u8]) -> Result<Value<'a>, String> {
-        let input = &mut pickle;
+    /// Runs a pickle to its end and gives its result; what follows the pickle is left. The opcodes are those of protocol 2, which
+    /// `torch.save` writes unless it is told otherwise, the strings of Python 2, and most of protocol 4 (Python's `pickletools`
+    /// explains them).
+    ///
+    /// # Errors
+    /// In words, if the pickle is cut short or is not one of `torch.save`.
+    pub(crate) fn run(&mut self, input: &mut &'a [u8]) -> Result<Value<'a>, String> {
         loop {
             match take(input, 1)?[0] {
-                // PROTO
+                // PROTO, FRAME
                 0x80 => _ = take(input, 1)?,
+                0x95 => _ = take(input, 8)?,
                 // STOP
                 b'.' => return self.pop(),
                 // MARK
                 b'(' => self.marks.push(self.stack.len()),
-                // NONE, NEWTRUE, NEWFALSE, BINFLOAT, EMPTY_LIST
-                b'N' => self.stack.push(Value::Other("None")),
-                0x88 | 0x89 => self.stack.push(Value::Other("a truth value")),
+                // POP, POP_MARK
+                b'0' => _ = self.pop()?,
+                b'1' => {
+                    let start = self.mark()?;
+                    self.stack.truncate(start);
+                }
+                // NONE, NEWTRUE, NEWFALSE, BINFLOAT, EMPTY_LIST, EMPTY_SET
+                b'N' => self.stack.push(Value::None),
+                op @ (0x88 | 0x89) => self.stack.push(Value::Bool(op == 0x88)),
                 b'G' => {
                     take(input, 8)?;
                     self.stack.push(Value::Other("a number"));
                 }
-                b']' => self.stack.push(Value::Other("a list")),
-                // BININT1, BININT2, BININT, LONG1
+                b']' => {
+                    self.lists.push(Vec::new());
+                    self.stack.push(Value::List(self.lists.len() - 1));
+                }
+                0x8f => self.stack.push(Value::Other("a set")),
+                // BININT1, BININT2, BININT, LONG1, LONG4
                 b'K' => self.stack.push(Value::Int(integer(take(input, 1)?, false))),
                 b'M' => self.stack.push(Value::Int(integer(take(input, 2)?, false))),
                 b'J' => self.stack.push(Value::Int(integer(take(input, 4)?, true))),
@@ -125,16 +75,34 @@ impl<'a> Machine<'a> {
                         if bytes.len() <= 8 { Value::Int(integer(bytes, true)) } else { Value::Other("a number") };
                     self.stack.push(long);
                 }
-                // BINUNICODE
-                b'X' => {
+                0x8b => {
                     let length = unsigned(take(input, 4)?);
+                    take(input, length as usize)?;
+                    self.stack.push(Value::Other("a number"));
+                }
+                // SHORT_BINUNICODE, BINUNICODE
+                op @ (0x8c | b'X') => {
+                    let length = unsigned(take(input, if op == 0x8c { 1 } else { 4 })?);
                     let text = std::str::from_utf8(take(input, length as usize)?).map_err(|_| WRONG)?;
                     self.stack.push(Value::Text(text));
                 }
-                // GLOBAL
+                // SHORT_BINSTRING, BINSTRING: strings of Python 2; SHORT_BINBYTES, BINBYTES
+                op @ (b'U' | b'T' | b'C' | b'B') => {
+                    let length = unsigned(take(input, if matches!(op, b'U' | b'C') { 1 } else { 4 })?);
+                    let bytes = take(input, length as usize)?;
+                    let text = std::str::from_utf8(bytes).ok().filter(|_| matches!(op, b'U' | b'T'));
+                    self.stack.push(text.map_or(Value::Other("bytes"), Value::Text));
+                }
+                // GLOBAL, STACK_GLOBAL
                 b'c' => {
                     let class = Value::Class(line(input)?, line(input)?);
                     self.stack.push(class);
+                }
+                0x93 => {
+                    let (Value::Text(name), Value::Text(module)) = (self.pop()?, self.pop()?) else {
+                        return Err(WRONG.into());
+                    };
+                    self.stack.push(Value::Class(module, name));
                 }
                 // EMPTY_TUPLE, TUPLE1, TUPLE2, TUPLE3, TUPLE
                 b')' => self.tuple(self.stack.len()),
@@ -158,13 +126,20 @@ impl<'a> Machine<'a> {
                     let start = self.mark()?;
                     self.set_items(start)?;
                 }
-                // APPEND, APPENDS: to a list, which nothing asks for.
-                b'a' => _ = self.pop()?,
-                b'e' => {
-                    let start = self.mark()?;
-                    self.stack.truncate(start);
+                // APPEND, APPENDS, ADDITEMS
+                b'a' => {
+                    let start = self.stack.len().checked_sub(1).ok_or(WRONG)?;
+                    self.append(start)?;
                 }
-                // BINPUT, LONG_BINPUT, BINGET, LONG_BINGET
+                b'e' | 0x90 => {
+                    let start = self.mark()?;
+                    self.append(start)?;
+                }
+                // MEMOIZE, BINPUT, LONG_BINPUT, BINGET, LONG_BINGET
+                0x94 => {
+                    let &top = self.stack.last().ok_or(WRONG)?;
+                    self.memo.insert(self.memo.len() as u32, top);
+                }
                 op @ (b'q' | b'r') => {
                     let place = unsigned(take(input, if op == b'q' { 1 } else { 4 })?);
                     let &top = self.stack.last().ok_or(WRONG)?;
@@ -178,13 +153,17 @@ impl<'a> Machine<'a> {
                 // BINPERSID
                 b'Q' => {
                     let id = self.pop()?;
-                    let storage = self.storage(id).ok_or("its pickle refers to something else than a storage")?;
-                    self.storages.push(storage);
-                    self.stack.push(Value::Storage(self.storages.len() - 1));
+                    let value = self.persistent(id);
+                    self.stack.push(value);
                 }
                 // REDUCE, NEWOBJ: would call a function.
                 b'R' | 0x81 => {
                     let (arguments, function) = (self.pop()?, self.pop()?);
+                    self.call(function, arguments)?;
+                }
+                // NEWOBJ_EX: with arguments by name, which are dropped.
+                0x92 => {
+                    let (_, arguments, function) = (self.pop()?, self.pop()?, self.pop()?);
                     self.call(function, arguments)?;
                 }
                 // BUILD: would set attributes, such as the `_metadata` of a state dict.
@@ -227,9 +206,19 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    /// Appends the values from `start` on to the list below them. Those of other objects are dropped.
+    fn append(&mut self, start: usize) -> Result<(), String> {
+        let items = self.stack.split_off(start);
+        if let &Value::List(list) = self.stack.last().ok_or(WRONG)? {
+            self.lists[list].extend(items);
+        }
+        Ok(())
+    }
+
     /// What a call would give, of the few that a state dict is made with. All others give an object that nothing can be read from.
     fn call(&mut self, function: Value<'a>, arguments: Value<'a>) -> Result<(), String> {
-        let Value::Class(module, name) = function else { return Err(WRONG.into()) };
+        // What a call gave may be called, such as a class inside of a class.
+        let (Value::Class(module, name) | Value::Object(module, name)) = function else { return Err(WRONG.into()) };
         let arguments = self.tuple_of(arguments).ok_or(WRONG)?;
         let result = match (module, name, arguments) {
             ("collections", "OrderedDict", []) => {
@@ -238,7 +227,7 @@ impl<'a> Machine<'a> {
             }
             (
                 "torch._utils",
-                "_rebuild_tensor_v2",
+                "_rebuild_tensor_v2" | "_rebuild_tensor",
                 &[Value::Storage(storage), Value::Int(offset), Value::Tuple(dims), Value::Tuple(strides), ..],
             ) => {
                 let (storage, key) = self.storages[storage];
@@ -252,11 +241,19 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// `("storage", class, key, device, elements)`.
-    fn storage(&self, id: Value) -> Option<(&'a str, &'a str)> {
-        match self.tuple_of(id)? {
-            &[Value::Text("storage"), Value::Class("torch", class), Value::Text(key), ..] => Some((class, key)),
-            _ => None,
+    /// What stands outside of the pickle: `("storage", class, key, device, elements)`, and before PyTorch 1.6 `None` behind it, for a
+    /// view of another storage would stand there; or `("module", class, its file, its code)`, before 1.6 too.
+    fn persistent(&mut self, id: Value<'a>) -> Value<'a> {
+        match self.tuple_of(id) {
+            Some(
+                &[Value::Text("storage"), Value::Class("torch", class), Value::Text(key), _, _]
+                | &[Value::Text("storage"), Value::Class("torch", class), Value::Text(key), _, _, Value::None],
+            ) => {
+                self.storages.push((class, key));
+                Value::Storage(self.storages.len() - 1)
+            }
+            Some(&[Value::Text("module"), class @ Value::Class(..), ..]) => class,
+            _ => Value::Other("a storage of an unknown kind"),
         }
     }
 
@@ -265,23 +262,36 @@ impl<'a> Machine<'a> {
         Some(&self.tuples[tuple])
     }
 
-    fn described(&self, name: &'a str, tensor: usize) -> Result<(&'a str, Described<'a, Vec<i64>>), String> {
-        let Described { storage, key, offset, dims, strides } = self.tensors[tensor];
-        // No tensor of a network has more dimensions than a convolution's four.
-        const MOST: usize = 4;
+    /// The keys and values at a dict's place, as they were put in.
+    pub(crate) fn dict_at(&self, place: usize) -> &[(Value<'a>, Value<'a>)] {
+        &self.dicts[place]
+    }
+
+    pub(crate) fn list_at(&self, place: usize) -> &[Value<'a>] {
+        &self.lists[place]
+    }
+
+    /// Class and key of every storage that was mentioned.
+    pub(crate) fn storages(&self) -> &[(&'a str, &'a str)] {
+        &self.storages
+    }
+
+    /// How many dimensions the tensor at this place has.
+    pub(crate) fn rank_at(&self, place: usize) -> usize {
+        self.tuples[self.tensors[place].dims].len()
+    }
+
+    /// The tensor at this place; `None` if it has more dimensions than a convolution's four, which no tensor of a network has, or sizes
+    /// that are no integers.
+    pub(crate) fn tensor_at(&self, place: usize) -> Option<Described<'a, Vec<i64>>> {
+        let Described { storage, key, offset, dims, strides } = self.tensors[place];
         let integers = |tuple: usize| {
-            let values = Some(&self.tuples[tuple]).filter(|values| values.len() <= MOST)?;
-            values
-                .iter()
-                .map(|value| if let &Value::Int(n) = value { Some(n) } else { None })
-                .collect::<Option<Vec<_>>>()
+            let values = Some(&self.tuples[tuple]).filter(|values| values.len() <= MOST_DIMS)?;
+            let integers = values.iter().map(|value| if let &Value::Int(n) = value { Some(n) } else { None });
+            integers.collect::<Option<Vec<_>>>()
         };
-        match (integers(dims), integers(strides)) {
-            (Some(dims), Some(strides)) if dims.len() == strides.len() => {
-                Ok((name, Described { storage, key, offset, dims, strides }))
-            }
-            _ => Err(format!("its tensor `{}` has no shape of at most {MOST} dimensions", name.escape_debug())),
-        }
+        let (dims, strides) = (integers(dims)?, integers(strides)?);
+        (dims.len() == strides.len()).then_some(Described { storage, key, offset, dims, strides })
     }
 }
 

@@ -4,17 +4,17 @@
 
 use std::collections::HashMap;
 
-/// The entries by name.
-pub(crate) type Entries<'a> = HashMap<&'a str, &'a [u8]>;
+/// The entries by name; `None` for one that is compressed or encrypted.
+pub(crate) type Entries<'a> = HashMap<&'a str, Option<&'a [u8]>>;
 
 /// What a 16-bit and a 32-bit field hold if the number stands in a 64-bit field elsewhere.
 const ELSEWHERE_16: u64 = u16::MAX as u64;
 const ELSEWHERE_32: u64 = u32::MAX as u64;
 
-/// The uncompressed entries of an archive (sections 4.3 and 4.5 of PKWARE's APPNOTE.TXT).
+/// The entries of an archive (sections 4.3 and 4.5 of PKWARE's APPNOTE.TXT).
 ///
 /// # Errors
-/// In words, if it is cut short or damaged, or an entry is compressed or encrypted.
+/// In words, if it is cut short or damaged.
 pub(crate) fn entries(file: &[u8]) -> Result<Entries<'_>, String> {
     read(file).unwrap_or_else(|| Err("its zip archive is cut short or damaged".to_owned()))
 }
@@ -35,14 +35,16 @@ fn read(file: &[u8]) -> Option<Result<Entries<'_>, String>> {
             return Some(Err("its zip archive has a name not in UTF-8".into()));
         };
         if flags? & 1 != 0 || method? != 0 {
-            return Some(Err(format!("`{}` in it is compressed or encrypted", name.escape_debug())));
+            entries.insert(name, None);
+            rest = header.get(end..)?;
+            continue;
         }
         let fields = [number::<4>(header, 20)?, number::<4>(header, 16)?, number::<4>(header, 38)?];
         let [length, stored, local] = wide(fields, extra)?;
         if stored != length {
             return None;
         }
-        entries.insert(name, data(file, size(local)?, size(length)?)?);
+        entries.insert(name, Some(data(file, size(local)?, size(length)?)?));
         rest = header.get(end..)?;
     }
     Some(Ok(entries))

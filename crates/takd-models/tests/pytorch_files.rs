@@ -71,14 +71,11 @@ fn load_tells_the_kind_by_what_a_file_holds_and_not_by_its_name() -> Outcome {
 }
 
 #[test]
-fn files_of_before_pytorch_1_6_are_refused_with_the_remedy() {
-    let pickled = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.".to_vec();
+fn the_tar_archives_of_the_first_pytorch_are_refused_with_the_remedy() {
     let mut tar = vec![0; 1024];
     tar[257..262].copy_from_slice(b"ustar");
-    for old in [pickled, tar] {
-        assert!(matches!(load(&old), Err(CheckpointError::Legacy { .. })));
-        assert!(refusal(&old).contains("before 1.6") && refusal(&old).contains("torch.save(torch.load("));
-    }
+    assert!(matches!(load(&tar), Err(CheckpointError::Tar { .. })));
+    assert!(refusal(&tar).contains("first versions of PyTorch") && refusal(&tar).contains("torch.save(torch.load("));
 }
 
 /// A zip archive of uncompressed entries.
@@ -213,7 +210,7 @@ fn tensors_that_reach_outside_of_their_numbers_are_refused() -> Outcome {
 #[test]
 fn tensors_of_no_known_kind_are_refused() -> Outcome {
     let message = refusal(&written(|told| weight(told).class = "ComplexFloatStorage")?);
-    assert!(message.contains("ComplexFloatStorage, which no network has"), "{message}");
+    assert!(message.contains("`ComplexFloatStorage`, which no network has"), "{message}");
     let message = refusal(&written(|told| weight(told).key = "../version".to_owned())?);
     assert!(message.contains("has no numbers in the file"), "{message}");
     let message = refusal(&written(|told| weight(told).dims.push(1))?);
@@ -224,20 +221,6 @@ fn tensors_of_no_known_kind_are_refused() -> Outcome {
     let message = refusal(&written(|told| weight(told).dims[0] = 9)?);
     assert!(message.contains("has shape [9, 1024] in the file, [10, 1024] in the network"), "{message}");
     Ok(())
-}
-
-#[test]
-fn what_is_no_state_dict_is_named_and_never_executed() {
-    let folder = std::env::temp_dir();
-    let system = [b"\x80\x02cos\nsystem\n".as_slice(), &text("echo executed"), b"\x85R."].concat();
-    assert!(refusal(&around(&system)).contains("it holds an object of os.system and not a state dict"));
-    let entry = [b"}".as_slice(), &text("epoch"), b"K\x05s."].concat();
-    assert!(refusal(&around(&entry)).contains("its entry `epoch` is an integer and not a tensor"));
-    let model = b"ctorchvision.models.resnet\nResNet\n)\x81}b.";
-    assert!(refusal(&around(model)).contains("an object of torchvision.models.resnet.ResNet"));
-    assert!(refusal(&around(b"}K\x01K\x02s.")).contains("a dict with an integer for a key"));
-    assert!(refusal(&around(b"}.")).contains("has no tensor"));
-    assert!(folder.is_dir());
 }
 
 #[test]
@@ -258,7 +241,6 @@ fn hostile_pickles_are_refused() {
         ("a mark that was popped below", b"NN(RRt.".to_vec()),
         ("memory that was never written", b"h\x05.".to_vec()),
         ("a key without a value", b"}(Nu.".to_vec()),
-        ("short arguments", b"ctorch._utils\n_rebuild_tensor_v2\n)R.".to_vec()),
         ("a call of a number", b"K\x01)R.".to_vec()),
         ("a short storage", b")Q.".to_vec()),
         ("an unknown instruction", b"\xff.".to_vec()),

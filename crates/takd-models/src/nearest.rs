@@ -1,0 +1,67 @@
+//! Which network a file's tensors are by their names and shapes, or which they are most like.
+
+use crate::checkpoint::{Misfit, Recognised};
+use crate::layers::Shapes;
+use crate::ModelSpec;
+
+/// The network with exactly these tensors.
+pub(crate) fn recognise(found: &Shapes) -> Option<Recognised> {
+    let mut networks = ModelSpec::all().filter_map(|spec| Some(Recognised { spec, classes: classes(found, spec)? }));
+    networks.find(|network| tensors(*network) == *found)
+}
+
+/// The network that most tensors of the file are like, and how much; `None` if they are like none.
+pub(crate) fn nearest(found: &Shapes) -> Option<(Recognised, f64)> {
+    let networks = ModelSpec::all().filter_map(|spec| Some(Recognised { spec, classes: classes(found, spec)? }));
+    let likenesses = networks.map(|network| (network, likeness(found, &tensors(network))));
+    likenesses.filter(|&(_, likeness)| likeness >= 0.5).max_by(|(_, a), (_, b)| a.total_cmp(b))
+}
+
+/// From 0, if no name is in both, over 1, if all names are and no shape, to 2.
+pub(crate) fn likeness(found: &Shapes, expected: &Shapes) -> f64 {
+    let both = expected.iter().filter_map(|(name, shape)| Some((found.get(name)?, shape)));
+    let (mut names, mut shapes) = (0, 0);
+    for (found, expected) in both {
+        names += 1;
+        shapes += usize::from(found == expected);
+    }
+    (names + shapes) as f64 / (found.len() + expected.len() - names).max(1) as f64
+}
+
+/// The first difference that counts: what explains all that is missing, what is missing, then shapes, then what is left over.
+pub(crate) fn difference(found: &Shapes, expected: &Shapes) -> Option<Misfit> {
+    let missing: Vec<_> = expected.keys().filter(|name| !found.contains_key(*name)).collect();
+    let projections = expected.keys().filter(|name| is_projection(name)).count();
+    if projections > 0 && missing.len() == projections && missing.iter().all(|name| is_projection(name)) {
+        return Some(Misfit::NoProjections);
+    }
+    if let Some(&name) = missing.first() {
+        return Some(Misfit::Missing(name.clone()));
+    }
+    for (name, expected) in expected {
+        let Some(found) = found.get(name).filter(|found| *found != expected) else { continue };
+        if name == "conv1.weight" && expected.ends_with(&[7, 7]) && found.ends_with(&[3, 3]) {
+            return Some(Misfit::CifarStem);
+        }
+        return Some(Misfit::Shape { tensor: name.clone(), found: found.clone(), expected: expected.clone() });
+    }
+    let unused: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).cloned().collect();
+    (!unused.is_empty()).then_some(Misfit::Unused(unused))
+}
+
+fn is_projection(name: &str) -> bool {
+    name.contains(".downsample.")
+}
+
+fn tensors(Recognised { spec, classes }: Recognised) -> Shapes {
+    spec.layers(classes).tensors()
+}
+
+/// The last layer's bias has a number for each class.
+fn classes(found: &Shapes, spec: ModelSpec) -> Option<usize> {
+    let logits = spec.layers(1).fully_connected.pop()?;
+    match found.get(&format!("{}.bias", logits.name))?.as_slice() {
+        &[classes] if classes > 0 => Some(classes),
+        _ => None,
+    }
+}
