@@ -106,7 +106,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let from_elsewhere = match words.first_mut() {
         Some(first) if Path::new(first).is_file() => {
             let found = args.expects.read(Path::new(first))?;
-            let name = found.name(if found.order.is_empty() { found.outputs } else { found.order.len() });
+            let name = found.model.name(if found.order.is_empty() { found.outputs } else { found.order.len() });
             *first = name.to_string();
             Some((name, found))
         }

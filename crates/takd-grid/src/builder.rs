@@ -172,7 +172,7 @@ impl Builder {
         if let Some(known) = state.studies.get(path) {
             return Ok(known.clone());
         }
-        let space = if context.from_elsewhere(path).is_some() {
+        let space = if context.imported(path).is_some() {
             None
         } else if path.steps() == 0 {
             search.space.alone()
@@ -361,7 +361,7 @@ impl Context<'_> {
     }
 
     /// The network at the beginning of a path, if it was trained elsewhere.
-    fn from_elsewhere(&self, path: &DistillationPath) -> Option<&FromElsewhere> {
+    fn imported(&self, path: &DistillationPath) -> Option<&FromElsewhere> {
         let is_first = path.steps() == 0;
         self.cell.from_elsewhere.get(&path.students()[0]).filter(|_| is_first)
     }
@@ -374,7 +374,7 @@ impl Context<'_> {
     fn config(&self, step: &Step<'_>) -> Result<RunConfig> {
         let &Step { path, ref teachers, seed, point, .. } = step;
         let model = self.model(path.students()[0]);
-        if let Some(elsewhere) = self.from_elsewhere(path) {
+        if let Some(elsewhere) = self.imported(path) {
             return elsewhere.config(self.card, &self.cell.training_for(model, 1), self.experiment.device);
         }
         let mut training = self.training(step);

@@ -5,7 +5,7 @@ use takd_datasets::{Card, Normalization};
 use takd_distill::{
     DataConfig, DeviceType, Error, Imported, NUMERICS, NetworkFromElsewhere, Result, RunConfig, RunSettings, Training,
 };
-use takd_models::{ModelName, ModelSpec};
+use takd_models::ModelSpec;
 
 /// A network that was trained elsewhere: where its file is, and what was found in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,14 +39,6 @@ impl FromElsewhere {
             normalization: None,
             order: Vec::new(),
         })
-    }
-
-    /// What paths on data of so many classes call it.
-    pub fn name(&self, classes: usize) -> ModelName {
-        let all = ModelName::all().flat_map(|name| std::iter::once(name).chain(name.pinned()));
-        all.into_iter()
-            .find(|name| name.spec(classes) == self.model)
-            .unwrap_or_else(|| unreachable!("every network has a name"))
     }
 
     /// The run that it is on data with this card, whose networks are usually trained so.

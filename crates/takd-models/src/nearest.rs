@@ -1,8 +1,8 @@
 //! Which network a file's tensors are by their names and shapes, or which they are most like.
 
+use crate::ModelSpec;
 use crate::checkpoint::{Misfit, Recognised};
 use crate::layers::Shapes;
-use crate::ModelSpec;
 
 /// The network with exactly these tensors.
 pub(crate) fn recognise(found: &Shapes) -> Option<Recognised> {

@@ -28,6 +28,13 @@ impl ModelName {
 }
 
 impl ModelSpec {
+    /// What people call it beside data of so many classes: the shortest [`ModelName`] that means it there.
+    pub fn name(self, classes: usize) -> ModelName {
+        let Self { family, size, width } = self;
+        let short = ModelName { family, size, width: None };
+        if short.spec(classes) == self { short } else { ModelName { family, size, width } }
+    }
+
     /// Every network there is, by family, then size, then width.
     pub fn all() -> impl Iterator<Item = Self> {
         // All these names say which network they mean, whatever the number of classes.
@@ -92,6 +99,11 @@ mod tests {
         assert_eq!([10, 100].map(|classes| meant("plane6-narrow", classes)), ["plane6"; 2]);
         assert_eq!([10, 100].map(|classes| meant("plane6-wide", classes)), ["plane6-wide"; 2]);
         assert_eq!([10, 100].map(|classes| meant("resnet8", classes)), ["resnet8"; 2]);
+        for spec in ModelSpec::all() {
+            assert_eq!([10, 100].map(|classes| spec.name(classes).spec(classes)), [spec; 2]);
+        }
+        let wide: ModelSpec = "plane6-wide".parse().unwrap();
+        assert_eq!([10, 100].map(|classes| wide.name(classes).to_string()), ["plane6-wide", "plane6"]);
     }
 
     #[test]

@@ -89,10 +89,7 @@ fn is_state_dict(machine: &Machine, dict: usize) -> bool {
         && entries.iter().any(|&(_, value)| matches!(value, Value::Tensor(tensor) if machine.rank_at(tensor) > 0))
 }
 
-fn tensors<'a>(
-    machine: &Machine<'a>,
-    dict: usize,
-) -> Result<BTreeMap<&'a str, Described<'a, Vec<i64>>>, Unreadable> {
+fn tensors<'a>(machine: &Machine<'a>, dict: usize) -> Result<BTreeMap<&'a str, Described<'a, Vec<i64>>>, Unreadable> {
     let mut tensors = BTreeMap::new();
     for (name, value) in entries(machine, dict) {
         let Value::Tensor(tensor) = value else { continue };
