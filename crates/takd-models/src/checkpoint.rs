@@ -75,7 +75,7 @@ pub enum CheckpointError {
     },
     /// A number in the file is infinite or not a number, or too large for a 32-bit float.
     #[error(
-        "checkpoint {} has {value} in its tensor {}; such a network computes nothing: take a checkpoint of before its training diverged",
+        "checkpoint {} has {value} in its tensor {}, and a network with it computes no numbers; take a checkpoint from before its training diverged",
         path.display(), Shown(tensor)
     )]
     NotFinite {
@@ -98,8 +98,8 @@ pub enum CheckpointError {
         tensors: usize,
         /// The first of them by name.
         first: Option<String>,
-        /// The network that they are most like, and the first difference from it.
-        nearest: Option<Box<(Recognised, Misfit)>>,
+        /// The network that they are most like; `None` if they are like none.
+        nearest: Option<Box<Nearest>>,
         /// How the tensors were found in the file.
         origin: Box<Origin>,
     },
@@ -131,6 +131,17 @@ pub struct Recognised {
     pub spec: ModelSpec,
     /// Its number of classes.
     pub classes: usize,
+}
+
+/// A network that a file's tensors are like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nearest {
+    /// Which network it is.
+    pub spec: ModelSpec,
+    /// The number of classes in the file; `None` if it lacks the last layer.
+    pub classes: Option<usize>,
+    /// The first difference.
+    pub misfit: Misfit,
 }
 
 /// A difference between a checkpoint's tensors and a network's.
@@ -189,12 +200,13 @@ fn remedy(misfit: &Misfit, holds: Option<Recognised>) -> String {
     }
 }
 
-fn likeness(nearest: Option<&(Recognised, Misfit)>, first: Option<&str>) -> String {
+fn likeness(nearest: Option<&Nearest>, first: Option<&str>) -> String {
     match (nearest, first) {
-        (Some((Recognised { spec, classes }, misfit)), _) => {
-            format!("it looks like {spec} with {classes} classes, but {misfit}")
+        (Some(Nearest { spec, classes, misfit }), _) => {
+            let classes = classes.map(|classes| format!(" with {classes} classes")).unwrap_or_default();
+            format!("it looks like {spec}{classes}, but {misfit}")
         }
-        (None, Some(first)) => format!("its names are like none of theirs, {} first", Shown(first)),
+        (None, Some(first)) => format!("it has no names like theirs, {} first", Shown(first)),
         (None, None) => "it is empty".to_owned(),
     }
 }

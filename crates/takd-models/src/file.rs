@@ -19,7 +19,8 @@ pub(crate) fn contents(bytes: &[u8]) -> Result<(Format, Contents<'_>), Unreadabl
         Ok((Format::Pytorch, pytorch::of_zip(bytes)?))
     } else if bytes.get(257..262) == Some(b"ustar") {
         Err(Unreadable::Tar)
-    } else if let [0x80, 2..=5, ..] = bytes {
+    } else if matches!(bytes, [0x80, 2..=5, ..]) && bytes.get(8) != Some(&b'{') {
+        // Not the length of a safetensors file's header.
         Err("it is a pickle that torch.save did not write".into())
     } else {
         Ok((Format::Safetensors, of_safetensors(bytes)?))

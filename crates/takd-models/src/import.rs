@@ -123,7 +123,7 @@ struct Reading {
 impl<'a> File<'a> {
     fn open(Checkpoint { path, bytes }: Checkpoint<'a>) -> Result<Self, CheckpointError> {
         let (format, contents) = file::contents(bytes).map_err(|error| error.at(path))?;
-        let prefix = common_prefix(&contents.tensors).to_owned();
+        let prefix = common_prefix(&contents.tensors);
         Ok(Self { path, format, contents, prefix })
     }
 
@@ -133,7 +133,7 @@ impl<'a> File<'a> {
             let tensors = &self.contents.tensors;
             let shapes = tensors.iter().map(|(name, tensor)| (renamed(name, &self.prefix, map), tensor.dims.clone()));
             let mut shapes: Shapes = shapes.collect();
-            let changed = tensors.keys().any(|name| !shapes.contains_key(&name[self.prefix.len()..]));
+            let changed = tensors.keys().any(|name| !shapes.contains_key(without(&self.prefix, name)));
             (shapes.len() == tensors.len() && (changed || map.is_none())).then_some(())?;
             let counters: Vec<_> =
                 shapes.keys().filter_map(|name| Some(name.strip_suffix("running_var")?.to_owned() + COUNTER)).collect();
@@ -168,19 +168,13 @@ impl<'a> File<'a> {
     fn unknown(&self, readings: &[Reading]) -> CheckpointError {
         let alike = readings.iter().filter_map(|reading| Some((reading, nearest(&reading.shapes)?)));
         let most = alike.max_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b));
-        let (reading, nearest) = match most {
-            Some((reading, (network, _))) => {
-                let misfit = difference(&reading.shapes, &network.spec.layers(network.classes).tensors());
-                (reading, misfit.map(|misfit| Box::new((network, misfit))))
-            }
-            None => (&readings[0], None),
-        };
+        let (reading, nearest) = most.map_or((&readings[0], None), |(reading, (nearest, _))| (reading, Some(nearest)));
         let tensors = &self.contents.tensors;
         CheckpointError::Unknown {
             path: self.path.to_owned(),
             tensors: tensors.len(),
             first: tensors.keys().next().cloned(),
-            nearest,
+            nearest: nearest.map(Box::new),
             origin: Box::new(self.origin(reading)),
         }
     }
@@ -205,8 +199,12 @@ impl<'a> File<'a> {
 }
 
 fn renamed(name: &str, prefix: &str, map: Option<&NameMap>) -> String {
-    let name = &name[prefix.len()..];
+    let name = without(prefix, name);
     map.map_or_else(|| name.to_owned(), |map| map.rename(name))
+}
+
+fn without<'a>(prefix: &str, name: &'a str) -> &'a str {
+    name.strip_prefix(prefix).unwrap_or(name)
 }
 
 fn damaged(path: &Path, reason: String) -> CheckpointError {

@@ -55,7 +55,7 @@ mod stored;
 mod unreadable;
 mod zip;
 
-pub use checkpoint::{Checkpoint, CheckpointError, Misfit, Recognised};
+pub use checkpoint::{Checkpoint, CheckpointError, Misfit, Nearest, Recognised};
 pub use import::Import;
 pub use name::{Family, ModelName, UnknownModel, Width};
 pub use network::Network;

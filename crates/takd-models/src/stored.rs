@@ -32,13 +32,7 @@ impl<'a> Stored<'a> {
     }
 
     /// A tensor in a storage; `None` if an element would lie outside of it.
-    pub(crate) fn inside(
-        storage: &'a [u8],
-        dtype: DType,
-        offset: i64,
-        dims: &[i64],
-        strides: &[i64],
-    ) -> Option<Self> {
+    pub(crate) fn inside(storage: &'a [u8], dtype: DType, offset: i64, dims: &[i64], strides: &[i64]) -> Option<Self> {
         let sizes = |numbers: &[i64]| numbers.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Vec<_>>>();
         let (dims, strides) = (sizes(dims)?, sizes(strides)?);
         let size = dtype.size_in_bytes();
