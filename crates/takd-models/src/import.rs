@@ -47,7 +47,7 @@ impl<'a> Checkpoint<'a> {
     ///
     /// # Errors
     /// As [`Checkpoint::recognise`], or if the file holds another network.
-    pub fn expect(self, spec: ModelSpec, classes: usize) -> Result<Import<'a>, CheckpointError> {
+    pub fn import_as(self, spec: ModelSpec, classes: usize) -> Result<Import<'a>, CheckpointError> {
         let file = File::open(self)?;
         let (readings, expected) = (file.readings(), spec.layers(classes).tensors());
         let like = |reading: &&Reading| likeness(&reading.shapes, &expected);
@@ -78,7 +78,7 @@ impl Network {
     /// The network in a file, and its parameters. [`Checkpoint::recognise`] says which files it may be.
     ///
     /// # Errors
-    /// As [`Checkpoint::expect`], or if the file cannot be read.
+    /// As [`Checkpoint::import_as`], or if the file cannot be read.
     pub fn load(
         spec: ModelSpec,
         classes: usize,
@@ -92,14 +92,14 @@ impl Network {
     /// [`Network::load`] for a file that was read already.
     ///
     /// # Errors
-    /// As [`Checkpoint::expect`].
+    /// As [`Checkpoint::import_as`].
     pub fn from_checkpoint(
         spec: ModelSpec,
         classes: usize,
         checkpoint: Checkpoint,
         device: &Device,
     ) -> Result<(Self, Parameters), CheckpointError> {
-        checkpoint.expect(spec, classes)?.network(device)
+        checkpoint.import_as(spec, classes)?.network(device)
     }
 }
 

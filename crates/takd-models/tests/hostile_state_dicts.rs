@@ -90,6 +90,10 @@ fn control_characters_of_keys_and_classes_are_escaped() -> Outcome {
     assert!(refusal(&around(class.as_bytes())).contains(r"\u{1b}[2J"));
     let entry = [b"}".as_slice(), &text(escape), b"K\x01s."].concat();
     assert!(refusal(&around(&entry)).contains(r"`\u{1b}[2J\u{202e}\u{7}` is an integer"));
+    // The name of a tensor that lies outside of a safetensors file.
+    let header = r#"{"\u001b[2J":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#;
+    let file = [(header.len() as u64).to_le_bytes().as_slice(), header.as_bytes(), &[0; 8]].concat();
+    refusal(&file);
     Ok(())
 }
 

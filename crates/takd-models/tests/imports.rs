@@ -198,7 +198,7 @@ fn shortcuts_without_parameters_are_told() -> Outcome {
     assert!(message.contains("option A") && message.contains("names mapped from those of akamaster"), "{message}");
     // The same where the network was named.
     let checkpoint = Checkpoint { path: Path::new("weights.pth"), bytes: &file };
-    let error = checkpoint.expect("resnet20".parse()?, 100).expect_err("option A").to_string();
+    let error = checkpoint.import_as("resnet20".parse()?, 100).expect_err("option A").to_string();
     assert!(error.contains("option A") && error.ends_with("no network of this crate is that one"), "{error}");
     Ok(())
 }
