@@ -1,7 +1,7 @@
 //! Checkpoints as they come, and what can be wrong with one: the file itself, or that it is another network's.
 
 use crate::shown::{Shown, ShownList};
-use crate::{ModelSpec, Origin};
+use crate::{ModelName, ModelSpec, Origin};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -39,8 +39,8 @@ pub enum CheckpointError {
     },
     /// The file is a tar archive, as PyTorch wrote in 2016.
     #[error(
-        "checkpoint {} is a tar archive, as the first versions of PyTorch wrote, which is not read; if you trust who made it (this executes \
-         what is in it), save it again: torch.save(torch.load(path, map_location=\"cpu\", weights_only=False), path)",
+        "checkpoint {} is a tar archive, as the first versions of PyTorch wrote, which is not read; if you trust who made it (this \
+         executes what is in it), save it again: torch.save(torch.load(path, map_location=\"cpu\", weights_only=False), path)",
         path.display()
     )]
     Tar {
@@ -75,7 +75,8 @@ pub enum CheckpointError {
     },
     /// A number in the file is infinite or not a number, or too large for a 32-bit float.
     #[error(
-        "checkpoint {} has {value} in its tensor {}, and a network with it computes no numbers; take a checkpoint from before its training diverged",
+        "checkpoint {} has {value} in its tensor {}, and a network with it computes no numbers; take a checkpoint from before its \
+         training diverged",
         path.display(), Shown(tensor)
     )]
     NotFinite {
@@ -88,8 +89,8 @@ pub enum CheckpointError {
     },
     /// The file's tensors are those of no network here.
     #[error(
-        "checkpoint {} holds {tensors} tensors, which are no network of this crate: {}{}",
-        path.display(), likeness(nearest.as_deref(), first.as_deref()), names(origin)
+        "checkpoint {} holds {tensors} tensors, which are no network of this crate: {}{}; {}",
+        path.display(), likeness(nearest.as_deref(), first.as_deref()), names(origin), nearest_remedy(nearest.as_deref())
     )]
     Unknown {
         /// The checkpoint.
@@ -208,6 +209,13 @@ fn likeness(nearest: Option<&Nearest>, first: Option<&str>) -> String {
         }
         (None, Some(first)) => format!("it has no names like theirs, {} first", Shown(first)),
         (None, None) => "it is empty".to_owned(),
+    }
+}
+
+fn nearest_remedy(nearest: Option<&Nearest>) -> String {
+    match nearest {
+        Some(Nearest { spec, .. }) => format!("take a file of {spec} itself"),
+        None => format!("there are {}", ModelName::all().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What others call the tensors of the networks here, as data.
 
 use crate::stored::Tensors;
+use std::collections::HashSet;
 
 /// How one library's names become those of the networks here.
 pub(crate) struct NameMap {
@@ -75,7 +76,8 @@ pub(crate) fn common_prefix(tensors: &Tensors) -> String {
     let common = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
     let end = first.as_bytes()[..common].iter().rposition(|&byte| byte == b'.').map_or(0, |dot| dot + 1);
     let prefix = &first[..end];
-    // Two tensors would have one name.
-    let taken = |name: &String| !name.starts_with(prefix) && tensors.contains_key(&format!("{prefix}{name}"));
+    // Unless two tensors would have one name.
+    let without: HashSet<_> = tensors.keys().filter_map(|name| name.strip_prefix(prefix)).collect();
+    let taken = |name: &String| !name.starts_with(prefix) && without.contains(name.as_str());
     if tensors.keys().any(taken) { String::new() } else { prefix.to_owned() }
 }

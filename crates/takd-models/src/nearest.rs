@@ -68,3 +68,18 @@ fn classes(found: &Shapes, spec: ModelSpec) -> Option<usize> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_is_recognised_by_its_tensors() {
+        for spec in ModelSpec::all() {
+            for classes in [1, 10, 100] {
+                assert_eq!(recognise(&tensors(spec, classes)), Some(Recognised { spec, classes }));
+            }
+        }
+        assert_eq!(recognise(&tensors("plane2".parse().unwrap(), 0)), None);
+    }
+}
