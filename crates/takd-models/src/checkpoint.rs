@@ -1,7 +1,7 @@
 //! Checkpoints as they come, and what can be wrong with one: the file itself, or that it is another network's.
 
 use crate::shown::{Shown, ShownList};
-use crate::{ModelSpec, Origin};
+use crate::{ModelName, ModelSpec, Origin};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -39,8 +39,8 @@ pub enum CheckpointError {
     },
     /// The file is a tar archive, as PyTorch wrote in 2016.
     #[error(
-        "checkpoint {} is a tar archive, as the first versions of PyTorch wrote, which is not read; if you trust who made it (this executes \
-         what is in it), save it again: torch.save(torch.load(path, map_location=\"cpu\", weights_only=False), path)",
+        "checkpoint {} is a tar archive, as the first versions of PyTorch wrote, which is not read; if you trust who made it (this \
+         executes what is in it), save it again: torch.save(torch.load(path, map_location=\"cpu\", weights_only=False), path)",
         path.display()
     )]
     Tar {
@@ -75,7 +75,8 @@ pub enum CheckpointError {
     },
     /// A number in the file is infinite or not a number, or too large for a 32-bit float.
     #[error(
-        "checkpoint {} has {value} in its tensor {}; such a network computes nothing: take a checkpoint of before its training diverged",
+        "checkpoint {} has {value} in its tensor {}, and a network with it computes no numbers; take a checkpoint from before its \
+         training diverged",
         path.display(), Shown(tensor)
     )]
     NotFinite {
@@ -88,8 +89,8 @@ pub enum CheckpointError {
     },
     /// The file's tensors are those of no network here.
     #[error(
-        "checkpoint {} holds {tensors} tensors, which are no network of this crate: {}{}",
-        path.display(), likeness(nearest.as_deref(), first.as_deref()), names(origin)
+        "checkpoint {} holds {tensors} tensors, which are no network of this crate: {}{}; {}",
+        path.display(), likeness(nearest.as_deref(), first.as_deref()), names(origin), nearest_remedy(nearest.as_deref())
     )]
     Unknown {
         /// The checkpoint.
@@ -98,8 +99,8 @@ pub enum CheckpointError {
         tensors: usize,
         /// The first of them by name.
         first: Option<String>,
-        /// The network that they are most like, and the first difference from it.
-        nearest: Option<Box<(Recognised, Misfit)>>,
+        /// The network that they are most like; `None` if they are like none.
+        nearest: Option<Box<Nearest>>,
         /// How the tensors were found in the file.
         origin: Box<Origin>,
     },
@@ -131,6 +132,17 @@ pub struct Recognised {
     pub spec: ModelSpec,
     /// Its number of classes.
     pub classes: usize,
+}
+
+/// A network that a file's tensors are like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nearest {
+    /// Which network it is.
+    pub spec: ModelSpec,
+    /// The number of classes in the file; `None` if it lacks the last layer.
+    pub classes: Option<usize>,
+    /// The first difference.
+    pub misfit: Misfit,
 }
 
 /// A difference between a checkpoint's tensors and a network's.
@@ -189,13 +201,21 @@ fn remedy(misfit: &Misfit, holds: Option<Recognised>) -> String {
     }
 }
 
-fn likeness(nearest: Option<&(Recognised, Misfit)>, first: Option<&str>) -> String {
+fn likeness(nearest: Option<&Nearest>, first: Option<&str>) -> String {
     match (nearest, first) {
-        (Some((Recognised { spec, classes }, misfit)), _) => {
-            format!("it looks like {spec} with {classes} classes, but {misfit}")
+        (Some(Nearest { spec, classes, misfit }), _) => {
+            let classes = classes.map(|classes| format!(" with {classes} classes")).unwrap_or_default();
+            format!("it looks like {spec}{classes}, but {misfit}")
         }
-        (None, Some(first)) => format!("its names are like none of theirs, {} first", Shown(first)),
+        (None, Some(first)) => format!("it has no names like theirs, {} first", Shown(first)),
         (None, None) => "it is empty".to_owned(),
+    }
+}
+
+fn nearest_remedy(nearest: Option<&Nearest>) -> String {
+    match nearest {
+        Some(Nearest { spec, .. }) => format!("take a file of {spec} itself"),
+        None => format!("there are {}", ModelName::all().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::origin::Format;
 use crate::pytorch::{self, LEGACY};
-use crate::shown::Shown;
+use crate::shown::{Shown, printable};
 use crate::stored::{Contents, Stored};
 use crate::unreadable::Unreadable;
 use candle_core::DType;
@@ -19,7 +19,8 @@ pub(crate) fn contents(bytes: &[u8]) -> Result<(Format, Contents<'_>), Unreadabl
         Ok((Format::Pytorch, pytorch::of_zip(bytes)?))
     } else if bytes.get(257..262) == Some(b"ustar") {
         Err(Unreadable::Tar)
-    } else if let [0x80, 2..=5, ..] = bytes {
+    } else if matches!(bytes, [0x80, 2..=5, ..]) && bytes.get(8) != Some(&b'{') {
+        // Not the length of a safetensors file's header.
         Err("it is a pickle that torch.save did not write".into())
     } else {
         Ok((Format::Safetensors, of_safetensors(bytes)?))
@@ -27,7 +28,7 @@ pub(crate) fn contents(bytes: &[u8]) -> Result<(Format, Contents<'_>), Unreadabl
 }
 
 fn of_safetensors(bytes: &[u8]) -> Result<Contents<'_>, Unreadable> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| printable(&error.to_string(), 300))?;
     let stored = file.iter().map(|(name, view)| {
         let dtype = DType::try_from(view.dtype()).map_err(|error| format!("tensor {}: {error}", Shown(name)))?;
         Ok((name.to_owned(), Stored::whole(dtype, view.shape(), view.data())))

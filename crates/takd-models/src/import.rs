@@ -47,7 +47,7 @@ impl<'a> Checkpoint<'a> {
     ///
     /// # Errors
     /// As [`Checkpoint::recognise`], or if the file holds another network.
-    pub fn expect(self, spec: ModelSpec, classes: usize) -> Result<Import<'a>, CheckpointError> {
+    pub fn import_as(self, spec: ModelSpec, classes: usize) -> Result<Import<'a>, CheckpointError> {
         let file = File::open(self)?;
         let (readings, expected) = (file.readings(), spec.layers(classes).tensors());
         let like = |reading: &&Reading| likeness(&reading.shapes, &expected);
@@ -78,7 +78,7 @@ impl Network {
     /// The network in a file, and its parameters. [`Checkpoint::recognise`] says which files it may be.
     ///
     /// # Errors
-    /// As [`Checkpoint::expect`], or if the file cannot be read.
+    /// As [`Checkpoint::import_as`], or if the file cannot be read.
     pub fn load(
         spec: ModelSpec,
         classes: usize,
@@ -92,14 +92,14 @@ impl Network {
     /// [`Network::load`] for a file that was read already.
     ///
     /// # Errors
-    /// As [`Checkpoint::expect`].
+    /// As [`Checkpoint::import_as`].
     pub fn from_checkpoint(
         spec: ModelSpec,
         classes: usize,
         checkpoint: Checkpoint,
         device: &Device,
     ) -> Result<(Self, Parameters), CheckpointError> {
-        checkpoint.expect(spec, classes)?.network(device)
+        checkpoint.import_as(spec, classes)?.network(device)
     }
 }
 
@@ -123,7 +123,7 @@ struct Reading {
 impl<'a> File<'a> {
     fn open(Checkpoint { path, bytes }: Checkpoint<'a>) -> Result<Self, CheckpointError> {
         let (format, contents) = file::contents(bytes).map_err(|error| error.at(path))?;
-        let prefix = common_prefix(&contents.tensors).to_owned();
+        let prefix = common_prefix(&contents.tensors);
         Ok(Self { path, format, contents, prefix })
     }
 
@@ -133,7 +133,7 @@ impl<'a> File<'a> {
             let tensors = &self.contents.tensors;
             let shapes = tensors.iter().map(|(name, tensor)| (renamed(name, &self.prefix, map), tensor.dims.clone()));
             let mut shapes: Shapes = shapes.collect();
-            let changed = tensors.keys().any(|name| !shapes.contains_key(&name[self.prefix.len()..]));
+            let changed = tensors.keys().any(|name| !shapes.contains_key(without(&self.prefix, name)));
             (shapes.len() == tensors.len() && (changed || map.is_none())).then_some(())?;
             let counters: Vec<_> =
                 shapes.keys().filter_map(|name| Some(name.strip_suffix("running_var")?.to_owned() + COUNTER)).collect();
@@ -168,19 +168,13 @@ impl<'a> File<'a> {
     fn unknown(&self, readings: &[Reading]) -> CheckpointError {
         let alike = readings.iter().filter_map(|reading| Some((reading, nearest(&reading.shapes)?)));
         let most = alike.max_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b));
-        let (reading, nearest) = match most {
-            Some((reading, (network, _))) => {
-                let misfit = difference(&reading.shapes, &network.spec.layers(network.classes).tensors());
-                (reading, misfit.map(|misfit| Box::new((network, misfit))))
-            }
-            None => (&readings[0], None),
-        };
+        let (reading, nearest) = most.map_or((&readings[0], None), |(reading, (nearest, _))| (reading, Some(nearest)));
         let tensors = &self.contents.tensors;
         CheckpointError::Unknown {
             path: self.path.to_owned(),
             tensors: tensors.len(),
             first: tensors.keys().next().cloned(),
-            nearest,
+            nearest: nearest.map(Box::new),
             origin: Box::new(self.origin(reading)),
         }
     }
@@ -205,8 +199,12 @@ impl<'a> File<'a> {
 }
 
 fn renamed(name: &str, prefix: &str, map: Option<&NameMap>) -> String {
-    let name = &name[prefix.len()..];
+    let name = without(prefix, name);
     map.map_or_else(|| name.to_owned(), |map| map.rename(name))
+}
+
+fn without<'a>(prefix: &str, name: &'a str) -> &'a str {
+    name.strip_prefix(prefix).unwrap_or(name)
 }
 
 fn damaged(path: &Path, reason: String) -> CheckpointError {

@@ -8,7 +8,7 @@
 //! ```text
 //! "plane10" ──▶ ModelSpec ──▶ list of layers ──▶ cost, names and shapes of tensors
 //!                                  │
-//! seed or checkpoint ──────────────┴──▶ Network:  [batch, 3, 32, 32] ──▶ logits [batch, classes]
+//! seed or file ───────────────────┴──▶ Network:  [batch, 3, 32, 32] ──▶ logits [batch, classes]
 //!                                       Parameters
 //! ```
 //!
@@ -25,6 +25,29 @@
 //! let images = Tensor::zeros((4, 3, 32, 32), DType::F32, &Device::Cpu)?;
 //! assert_eq!(network.forward_t(&images, false)?.dims(), [4, 10]);
 //! assert_eq!(parameters.trainable()[0].0, "conv_layers.0.bias");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A network from elsewhere is recognised in its file, which may be a safetensors file or one of `torch.save` in the shapes that people
+//! have; [`Checkpoint::recognise`] says which. What was done on the way is an [`Origin`].
+//!
+//! ```
+//! use takd_models::{Checkpoint, Network};
+//! # use candle_core::Device;
+//! # use std::collections::HashMap;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir();
+//! # let bytes = Network::random("resnet8".parse()?, 10, 31, &Device::Cpu)?.1.to_safetensors(HashMap::new())?;
+//! # let path = folder.join(format!("takd-models-{}.safetensors", std::process::id()));
+//! # std::fs::write(&path, bytes)?;
+//!
+//! let bytes = std::fs::read(&path)?;
+//! # std::fs::remove_file(&path)?;
+//! let import = Checkpoint { path: &path, bytes: &bytes }.recognise()?;
+//! assert_eq!((import.spec.to_string().as_str(), import.classes), ("resnet8", 10));
+//! assert_eq!(import.origin.to_string(), "safetensors file, f32");
+//! let (network, parameters) = import.network(&Device::Cpu)?;
 //! # Ok(())
 //! # }
 //! ```
@@ -56,7 +79,7 @@ mod stored;
 mod unreadable;
 mod zip;
 
-pub use checkpoint::{Checkpoint, CheckpointError, Misfit, Recognised};
+pub use checkpoint::{Checkpoint, CheckpointError, Misfit, Nearest, Recognised};
 pub use import::Import;
 pub use name::{Family, ModelName, UnknownModel, Width};
 pub use network::Network;

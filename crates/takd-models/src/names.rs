@@ -1,6 +1,7 @@
 //! What others call the tensors of the networks here, as data.
 
 use crate::stored::Tensors;
+use std::collections::HashSet;
 
 /// How one library's names become those of the networks here.
 pub(crate) struct NameMap {
@@ -65,12 +66,18 @@ impl NameMap {
     }
 }
 
-/// What all names begin with, up to a dot: `module.` of `DataParallel`, `_orig_mod.` of `torch.compile`, `model.` of Lightning, or
-/// several of them. No network here has such a beginning itself.
-pub(crate) fn common_prefix<'a>(tensors: &'a Tensors) -> &'a str {
+/// What the names of all tensors begin with, up to a dot: `module.` of `DataParallel`, `_orig_mod.` of `torch.compile`, `model.` of
+/// Lightning, or several of them. No network here has such a beginning itself. Single numbers may lack it, as the `n_averaged` of
+/// `AveragedModel` does beside `module.`; they keep their names.
+pub(crate) fn common_prefix(tensors: &Tensors) -> String {
+    let mut names = tensors.iter().filter(|(_, tensor)| !tensor.dims.is_empty()).map(|(name, _)| name);
     // They are sorted: what the first and the last have in common, all have.
-    let (Some((first, _)), Some((last, _))) = (tensors.first_key_value(), tensors.last_key_value()) else { return "" };
+    let (Some(first), Some(last)) = (names.next(), names.next_back()) else { return String::new() };
     let common = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
     let end = first.as_bytes()[..common].iter().rposition(|&byte| byte == b'.').map_or(0, |dot| dot + 1);
-    &first[..end]
+    let prefix = &first[..end];
+    // Unless two tensors would have one name.
+    let without: HashSet<_> = tensors.keys().filter_map(|name| name.strip_prefix(prefix)).collect();
+    let taken = |name: &String| !name.starts_with(prefix) && without.contains(name.as_str());
+    if tensors.keys().any(taken) { String::new() } else { prefix.to_owned() }
 }

@@ -1,20 +1,23 @@
 //! Which network a file's tensors are by their names and shapes, or which they are most like.
 
-use crate::ModelSpec;
-use crate::checkpoint::{Misfit, Recognised};
 use crate::layers::Shapes;
+use crate::{Misfit, ModelSpec, Nearest, Recognised};
 
 /// The network with exactly these tensors.
 pub(crate) fn recognise(found: &Shapes) -> Option<Recognised> {
     let mut networks = ModelSpec::all().filter_map(|spec| Some(Recognised { spec, classes: classes(found, spec)? }));
-    networks.find(|network| tensors(*network) == *found)
+    networks.find(|network| tensors(network.spec, network.classes) == *found)
 }
 
-/// The network that most tensors of the file are like, and how much; `None` if they are like none.
-pub(crate) fn nearest(found: &Shapes) -> Option<(Recognised, f64)> {
-    let networks = ModelSpec::all().filter_map(|spec| Some(Recognised { spec, classes: classes(found, spec)? }));
-    let likenesses = networks.map(|network| (network, likeness(found, &tensors(network))));
-    likenesses.filter(|&(_, likeness)| likeness >= 0.5).max_by(|(_, a), (_, b)| a.total_cmp(b))
+/// The network that the tensors are most like, and how much; `None` if they are like none, or exactly as one.
+pub(crate) fn nearest(found: &Shapes) -> Option<(Nearest, f64)> {
+    let alike = ModelSpec::all().filter_map(|spec| {
+        let classes = classes(found, spec);
+        let expected = tensors(spec, classes.unwrap_or(1));
+        let likeness = Some(likeness(found, &expected)).filter(|&likeness| likeness >= 0.5)?;
+        Some((Nearest { spec, classes, misfit: difference(found, &expected)? }, likeness))
+    });
+    alike.max_by(|(_, a), (_, b)| a.total_cmp(b))
 }
 
 /// From 0, if no name is in both, over 1, if all names are and no shape, to 2.
@@ -53,7 +56,7 @@ fn is_projection(name: &str) -> bool {
     name.contains(".downsample.")
 }
 
-fn tensors(Recognised { spec, classes }: Recognised) -> Shapes {
+fn tensors(spec: ModelSpec, classes: usize) -> Shapes {
     spec.layers(classes).tensors()
 }
 
@@ -63,5 +66,20 @@ fn classes(found: &Shapes, spec: ModelSpec) -> Option<usize> {
     match found.get(&format!("{}.bias", logits.name))?.as_slice() {
         &[classes] if classes > 0 => Some(classes),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_is_recognised_by_its_tensors() {
+        for spec in ModelSpec::all() {
+            for classes in [1, 10, 100] {
+                assert_eq!(recognise(&tensors(spec, classes)), Some(Recognised { spec, classes }));
+            }
+        }
+        assert_eq!(recognise(&tensors("plane2".parse().unwrap(), 0)), None);
     }
 }

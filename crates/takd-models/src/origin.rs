@@ -63,7 +63,7 @@ impl Origin {
             notes.push(format!("prefix {} dropped", Shown(&self.prefix)));
         }
         if let Some(whose) = self.names_of {
-            notes.push(format!("names mapped from {whose}'s"));
+            notes.push(format!("names mapped from those of {whose}"));
         }
         notes
     }

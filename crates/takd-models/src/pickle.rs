@@ -4,39 +4,35 @@
 //! a tensor shared a few dozen times over fills the memory. Here a value is a small copy or a place in a list, so that a pickle of
 //! n bytes takes memory and time in proportion to n whatever it says.
 
-use crate::pickled::{Described, Value};
+use crate::pickled::{Described, Value, Values};
 use std::collections::HashMap;
 
-/// Runs pickles and keeps what they make.
+/// Runs a pickle to its end and gives its result, and the values that this refers to; what follows the pickle is left. The opcodes are
+/// those of protocol 2, which `torch.save` writes unless it is told otherwise, the strings of Python 2, and most of protocol 5
+/// (Python's `pickletools` explains them).
+///
+/// # Errors
+/// In words, if the pickle is cut short or is not one of `torch.save`.
+pub(crate) fn read<'a>(input: &mut &'a [u8]) -> Result<(Value<'a>, Values<'a>), String> {
+    let mut machine = Machine::default();
+    let whole = machine.run(input)?;
+    Ok((whole, machine.values))
+}
+
 #[derive(Default)]
-pub(crate) struct Machine<'a> {
+struct Machine<'a> {
     stack: Vec<Value<'a>>,
     /// Lengths of the stack when a mark was put on it.
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
-    tuples: Vec<Vec<Value<'a>>>,
-    lists: Vec<Vec<Value<'a>>>,
-    dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
-    /// Class and key.
-    storages: Vec<(&'a str, &'a str)>,
-    /// Sizes and strides are places of tuples.
-    tensors: Vec<Described<'a, usize>>,
+    values: Values<'a>,
 }
-
-/// Of a tensor.
-pub(crate) const MOST_DIMS: usize = 4;
 
 const CUT: &str = "its pickle is cut short";
 const WRONG: &str = "its pickle is damaged";
 
 impl<'a> Machine<'a> {
-    /// Runs a pickle to its end and gives its result; what follows the pickle is left. The opcodes are those of protocol 2, which
-    /// `torch.save` writes unless it is told otherwise, the strings of Python 2, and most of protocol 4 (Python's `pickletools`
-    /// explains them).
-    ///
-    /// # Errors
-    /// In words, if the pickle is cut short or is not one of `torch.save`.
-    pub(crate) fn run(&mut self, input: &mut &'a [u8]) -> Result<Value<'a>, String> {
+    fn run(&mut self, input: &mut &'a [u8]) -> Result<Value<'a>, String> {
         loop {
             match take(input, 1)?[0] {
                 // PROTO, FRAME
@@ -52,6 +48,12 @@ impl<'a> Machine<'a> {
                     let start = self.mark()?;
                     self.stack.truncate(start);
                 }
+                // FROZENSET
+                0x91 => {
+                    let start = self.mark()?;
+                    self.stack.truncate(start);
+                    self.stack.push(Value::Other("a set"));
+                }
                 // NONE, NEWTRUE, NEWFALSE, BINFLOAT, EMPTY_LIST, EMPTY_SET
                 b'N' => self.stack.push(Value::None),
                 op @ (0x88 | 0x89) => self.stack.push(Value::Bool(op == 0x88)),
@@ -60,8 +62,8 @@ impl<'a> Machine<'a> {
                     self.stack.push(Value::Other("a number"));
                 }
                 b']' => {
-                    self.lists.push(Vec::new());
-                    self.stack.push(Value::List(self.lists.len() - 1));
+                    self.values.lists.push(Vec::new());
+                    self.stack.push(Value::List(self.values.lists.len() - 1));
                 }
                 0x8f => self.stack.push(Value::Other("a set")),
                 // BININT1, BININT2, BININT, LONG1, LONG4
@@ -85,6 +87,12 @@ impl<'a> Machine<'a> {
                     let length = unsigned(take(input, if op == 0x8c { 1 } else { 4 })?);
                     let text = std::str::from_utf8(take(input, length as usize)?).map_err(|_| WRONG)?;
                     self.stack.push(Value::Text(text));
+                }
+                // BINBYTES8, BYTEARRAY8
+                0x8e | 0x96 => {
+                    let length = take(input, 8)?.try_into().map(u64::from_le_bytes).map_err(|_| CUT)?;
+                    take(input, usize::try_from(length).map_err(|_| CUT)?)?;
+                    self.stack.push(Value::Other("bytes"));
                 }
                 // SHORT_BINSTRING, BINSTRING: strings of Python 2; SHORT_BINBYTES, BINBYTES
                 op @ (b'U' | b'T' | b'C' | b'B') => {
@@ -187,13 +195,13 @@ impl<'a> Machine<'a> {
     /// Makes a tuple of the values from `start` on.
     fn tuple(&mut self, start: usize) {
         let values = self.stack.split_off(start);
-        self.tuples.push(values);
-        self.stack.push(Value::Tuple(self.tuples.len() - 1));
+        self.values.tuples.push(values);
+        self.stack.push(Value::Tuple(self.values.tuples.len() - 1));
     }
 
     fn dict(&mut self) {
-        self.dicts.push(Vec::new());
-        self.stack.push(Value::Dict(self.dicts.len() - 1));
+        self.values.dicts.push(Vec::new());
+        self.stack.push(Value::Dict(self.values.dicts.len() - 1));
     }
 
     /// Puts the keys and values from `start` on into the dict below them. Those of other objects are dropped.
@@ -201,7 +209,7 @@ impl<'a> Machine<'a> {
         let items = self.stack.split_off(start);
         if let &Value::Dict(dict) = self.stack.last().ok_or(WRONG)? {
             let (pairs, []) = items.as_chunks::<2>() else { return Err(WRONG.into()) };
-            self.dicts[dict].extend(pairs.iter().map(|&[key, value]| (key, value)));
+            self.values.dicts[dict].extend(pairs.iter().map(|&[key, value]| (key, value)));
         }
         Ok(())
     }
@@ -210,7 +218,7 @@ impl<'a> Machine<'a> {
     fn append(&mut self, start: usize) -> Result<(), String> {
         let items = self.stack.split_off(start);
         if let &Value::List(list) = self.stack.last().ok_or(WRONG)? {
-            self.lists[list].extend(items);
+            self.values.lists[list].extend(items);
         }
         Ok(())
     }
@@ -219,7 +227,7 @@ impl<'a> Machine<'a> {
     fn call(&mut self, function: Value<'a>, arguments: Value<'a>) -> Result<(), String> {
         // What a call gave may be called, such as a class inside of a class.
         let (Value::Class(module, name) | Value::Object(module, name)) = function else { return Err(WRONG.into()) };
-        let arguments = self.tuple_of(arguments).ok_or(WRONG)?;
+        let arguments = self.values.tuple_of(arguments).ok_or(WRONG)?;
         let result = match (module, name, arguments) {
             ("collections", "OrderedDict", []) => {
                 self.dict();
@@ -230,9 +238,9 @@ impl<'a> Machine<'a> {
                 "_rebuild_tensor_v2" | "_rebuild_tensor",
                 &[Value::Storage(storage), Value::Int(offset), Value::Tuple(dims), Value::Tuple(strides), ..],
             ) => {
-                let (storage, key) = self.storages[storage];
-                self.tensors.push(Described { storage, key, offset, dims, strides });
-                Value::Tensor(self.tensors.len() - 1)
+                let (storage, key) = self.values.storages[storage];
+                self.values.tensors.push(Described { storage, key, offset, dims, strides });
+                Value::Tensor(self.values.tensors.len() - 1)
             }
             ("torch._utils", "_rebuild_parameter", &[tensor @ Value::Tensor(_), ..]) => tensor,
             _ => Value::Object(module, name),
@@ -244,54 +252,17 @@ impl<'a> Machine<'a> {
     /// What stands outside of the pickle: `("storage", class, key, device, elements)`, and before PyTorch 1.6 `None` behind it, for a
     /// view of another storage would stand there; or `("module", class, its file, its code)`, before 1.6 too.
     fn persistent(&mut self, id: Value<'a>) -> Value<'a> {
-        match self.tuple_of(id) {
+        match self.values.tuple_of(id) {
             Some(
                 &[Value::Text("storage"), Value::Class("torch", class), Value::Text(key), _, _]
                 | &[Value::Text("storage"), Value::Class("torch", class), Value::Text(key), _, _, Value::None],
             ) => {
-                self.storages.push((class, key));
-                Value::Storage(self.storages.len() - 1)
+                self.values.storages.push((class, key));
+                Value::Storage(self.values.storages.len() - 1)
             }
             Some(&[Value::Text("module"), class @ Value::Class(..), ..]) => class,
             _ => Value::Other("a storage of an unknown kind"),
         }
-    }
-
-    fn tuple_of(&self, value: Value) -> Option<&[Value<'a>]> {
-        let Value::Tuple(tuple) = value else { return None };
-        Some(&self.tuples[tuple])
-    }
-
-    /// The keys and values at a dict's place, as they were put in.
-    pub(crate) fn dict_at(&self, place: usize) -> &[(Value<'a>, Value<'a>)] {
-        &self.dicts[place]
-    }
-
-    pub(crate) fn list_at(&self, place: usize) -> &[Value<'a>] {
-        &self.lists[place]
-    }
-
-    /// Class and key of every storage that was mentioned.
-    pub(crate) fn storages(&self) -> &[(&'a str, &'a str)] {
-        &self.storages
-    }
-
-    /// How many dimensions the tensor at this place has.
-    pub(crate) fn rank_at(&self, place: usize) -> usize {
-        self.tuples[self.tensors[place].dims].len()
-    }
-
-    /// The tensor at this place; `None` if it has more dimensions than a convolution's four, which no tensor of a network has, or sizes
-    /// that are no integers.
-    pub(crate) fn tensor_at(&self, place: usize) -> Option<Described<'a, Vec<i64>>> {
-        let Described { storage, key, offset, dims, strides } = self.tensors[place];
-        let integers = |tuple: usize| {
-            let values = Some(&self.tuples[tuple]).filter(|values| values.len() <= MOST_DIMS)?;
-            let integers = values.iter().map(|value| if let &Value::Int(n) = value { Some(n) } else { None });
-            integers.collect::<Option<Vec<_>>>()
-        };
-        let (dims, strides) = (integers(dims)?, integers(strides)?);
-        (dims.len() == strides.len()).then_some(Described { storage, key, offset, dims, strides })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a pickle's instructions make: small values that can be copied, and places in lists.
+//! What a pickle's instructions make: values that are copied at no cost, since those that hold others are places in lists.
 
 use crate::shown::Shown;
 
@@ -24,7 +24,7 @@ pub(crate) enum Value<'a> {
     Int(i64),
     Text(&'a str),
     Class(&'a str, &'a str),
-    /// Places in the machine's lists.
+    /// Places in the lists of [`Values`].
     Tuple(usize),
     List(usize),
     Dict(usize),
@@ -34,6 +34,46 @@ pub(crate) enum Value<'a> {
     Object(&'a str, &'a str),
     /// Nothing that a state dict is made of.
     Other(&'static str),
+}
+
+/// What the values of a pickle hold.
+#[derive(Default)]
+pub(crate) struct Values<'a> {
+    pub tuples: Vec<Vec<Value<'a>>>,
+    pub lists: Vec<Vec<Value<'a>>>,
+    /// Keys and values as they were put in: a key may be there twice.
+    pub dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
+    /// Class and key of every storage that was mentioned.
+    pub storages: Vec<(&'a str, &'a str)>,
+    /// Sizes and strides are places of tuples.
+    pub tensors: Vec<Described<'a, usize>>,
+}
+
+/// Of a tensor: a convolution's weight has four.
+pub(crate) const MOST_DIMS: usize = 4;
+
+impl<'a> Values<'a> {
+    pub(crate) fn tuple_of(&self, value: Value) -> Option<&[Value<'a>]> {
+        let Value::Tuple(tuple) = value else { return None };
+        Some(&self.tuples[tuple])
+    }
+
+    /// How many dimensions the tensor at this place has.
+    pub(crate) fn rank_of(&self, tensor: usize) -> usize {
+        self.tuples[self.tensors[tensor].dims].len()
+    }
+
+    /// The tensor at this place; `None` if it has more than [`MOST_DIMS`] dimensions, or sizes that are no integers.
+    pub(crate) fn described(&self, tensor: usize) -> Option<Described<'a, Vec<i64>>> {
+        let Described { storage, key, offset, dims, strides } = self.tensors[tensor];
+        let integers = |tuple: usize| {
+            let values = Some(&self.tuples[tuple]).filter(|values| values.len() <= MOST_DIMS)?;
+            let integers = values.iter().map(|value| if let &Value::Int(n) = value { Some(n) } else { None });
+            integers.collect::<Option<Vec<_>>>()
+        };
+        let (dims, strides) = (integers(dims)?, integers(strides)?);
+        (dims.len() == strides.len()).then_some(Described { storage, key, offset, dims, strides })
+    }
 }
 
 impl Value<'_> {

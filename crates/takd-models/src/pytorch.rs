@@ -1,12 +1,11 @@
 //! Files of `torch.save`: a pickle, and the numbers that it refers to.
 
-use crate::pickle::Machine;
 use crate::pickled::Value;
 use crate::shown::Shown;
 use crate::state_dict::{self, StateDict};
 use crate::stored::{Contents, Stored};
 use crate::unreadable::Unreadable;
-use crate::zip;
+use crate::{pickle, zip};
 use candle_core::DType;
 use std::collections::HashMap;
 
@@ -48,36 +47,30 @@ pub(crate) fn of_zip(bytes: &[u8]) -> Result<Contents<'_>, Unreadable> {
     if entry("byteorder")?.is_some_and(|order| order != b"little") {
         return Err("its numbers are not in little-endian order".into());
     }
-    let mut machine = Machine::default();
-    let whole = machine.run(&mut entry("data.pkl")?.unwrap_or_default())?;
-    contents(state_dict::find(&machine, whole)?, |key| entry(&format!("data/{key}")))
+    let (whole, values) = pickle::read(&mut entry("data.pkl")?.unwrap_or_default())?;
+    contents(state_dict::find(whole, &values)?, |key| entry(&format!("data/{key}")))
 }
 
 /// The tensors of a file of before PyTorch 1.6: pickles of a magic number, a version, the system and what was saved; one of the keys of
 /// the storages; then of each its number of elements and these themselves.
 pub(crate) fn of_legacy(mut bytes: &[u8]) -> Result<Contents<'_>, Unreadable> {
     let input = &mut bytes;
-    for _ in ["magic number", "version"] {
-        Machine::default().run(input)?;
-    }
-    let mut system = Machine::default();
-    if let Value::Dict(dict) = system.run(input)? {
+    let (_magic_number, _version) = (pickle::read(input)?, pickle::read(input)?);
+    if let (Value::Dict(dict), system) = pickle::read(input)? {
         let big = |entry: &(Value, Value)| matches!(entry, (Value::Text("little_endian"), Value::Bool(false)));
-        if system.dict_at(dict).iter().any(big) {
+        if system.dicts[dict].iter().any(big) {
             return Err("its numbers are not in little-endian order".into());
         }
     }
-    let mut machine = Machine::default();
-    let whole = machine.run(input)?;
-    let found = state_dict::find(&machine, whole)?;
+    let (whole, values) = pickle::read(input)?;
+    let found = state_dict::find(whole, &values)?;
 
-    let mut keys = Machine::default();
-    let Value::List(list) = keys.run(input)? else { return Err("it has no list of its storages".into()) };
-    let classes: HashMap<_, _> = machine.storages().iter().map(|&(class, key)| (key, class)).collect();
+    let (Value::List(list), keys) = pickle::read(input)? else { return Err("it has no list of its storages".into()) };
+    let classes: HashMap<_, _> = values.storages.iter().map(|&(class, key)| (key, class)).collect();
     let mut storages = HashMap::new();
-    for &key in keys.list_at(list) {
+    for &key in &keys.lists[list] {
         let Value::Text(key) = key else { return Err("its list of storages is damaged".into()) };
-        let class = classes.get(key).copied().unwrap_or_default();
+        let &class = classes.get(key).ok_or("its list of storages is damaged")?;
         let Some((_, size, _)) = STORAGES.iter().find(|(known, ..)| *known == class) else {
             return Err(format!("its storage {} is of the unknown kind {}", Shown(key), Shown(class)).into());
         };

@@ -1,19 +1,21 @@
 //! Names that come out of files, as messages print them.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// A name in backticks, its control characters escaped, cut if it is longer than any that a person reads.
 pub(crate) struct Shown<'a>(pub &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 100;
-        let (head, cut) = match self.0.char_indices().nth(MOST) {
-            Some((end, _)) => (&self.0[..end], "…"),
-            None => (self.0, ""),
-        };
-        f.write_char('`')?;
-        write!(f, "{}{cut}`", head.escape_debug())
+        write!(f, "`{}`", printable(self.0, 100))
+    }
+}
+
+/// The first characters of a text, escaped.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text[..end].escape_debug()),
+        None => text.escape_debug().to_string(),
     }
 }
 

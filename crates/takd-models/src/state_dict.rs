@@ -1,8 +1,7 @@
 //! Where the state dict is in what `torch.save` wrote: it is all of it, or stands under a key beside epochs, optimisers and options.
 
 use crate::origin::Nested;
-use crate::pickle::{MOST_DIMS, Machine};
-use crate::pickled::{Described, Value};
+use crate::pickled::{Described, MOST_DIMS, Value, Values};
 use crate::shown::Shown;
 use crate::unreadable::Unreadable;
 use std::collections::{BTreeMap, HashSet};
@@ -43,14 +42,14 @@ struct Place<'a> {
 }
 
 /// Finds the state dict in the result of a pickle. Every dict is looked at once, however often it is mentioned.
-pub(crate) fn find<'a>(machine: &Machine<'a>, whole: Value<'a>) -> Result<StateDict<'a>, Unreadable> {
+pub(crate) fn find<'a>(whole: Value<'a>, values: &Values<'a>) -> Result<StateDict<'a>, Unreadable> {
     let root = match whole {
         Value::Dict(root) => root,
         Value::Object(module, name) => return Err(Unreadable::object(None, module, name)),
         other => return Err(format!("it holds {} and not a state dict", other.describe()).into()),
     };
-    if machine.dict_at(root).is_empty() || is_state_dict(machine, root) {
-        return Ok(StateDict { tensors: tensors(machine, root)?, nested: None });
+    if values.dicts[root].is_empty() || is_state_dict(values, root) {
+        return Ok(StateDict { tensors: tensors(values, root)?, nested: None });
     }
     let mut places = vec![Place { dict: root, key: "", above: 0 }];
     let mut seen = HashSet::from([root]);
@@ -58,7 +57,7 @@ pub(crate) fn find<'a>(machine: &Machine<'a>, whole: Value<'a>) -> Result<StateD
     for _ in 0..DEPTH {
         let start = places.len();
         for above in level {
-            for (key, value) in entries(machine, places[above].dict) {
+            for (key, value) in entries(values, places[above].dict) {
                 if let Value::Dict(dict) = value
                     && seen.insert(dict)
                 {
@@ -67,33 +66,33 @@ pub(crate) fn find<'a>(machine: &Machine<'a>, whole: Value<'a>) -> Result<StateD
             }
         }
         level = start..places.len();
-        let found: Vec<_> = level.clone().filter(|&place| is_state_dict(machine, places[place].dict)).collect();
+        let found: Vec<_> = level.clone().filter(|&place| is_state_dict(values, places[place].dict)).collect();
         if !found.is_empty() {
             let (chosen, nested) = choose(&places, &found)?;
-            return Ok(StateDict { tensors: tensors(machine, places[chosen].dict)?, nested: Some(nested) });
+            return Ok(StateDict { tensors: tensors(values, places[chosen].dict)?, nested: Some(nested) });
         }
     }
-    Err(none(machine, root))
+    Err(none(values, root))
 }
 
 /// The values under texts. If a key was set twice the later value counts, as in Python.
-fn entries<'a>(machine: &Machine<'a>, dict: usize) -> BTreeMap<&'a str, Value<'a>> {
-    let entries = machine.dict_at(dict).iter();
+fn entries<'a>(values: &Values<'a>, dict: usize) -> BTreeMap<&'a str, Value<'a>> {
+    let entries = values.dicts[dict].iter();
     entries.filter_map(|&(key, value)| if let Value::Text(key) = key { Some((key, value)) } else { None }).collect()
 }
 
 /// Whether a dict holds tensors under names and nothing else. One of single numbers holds results.
-fn is_state_dict(machine: &Machine, dict: usize) -> bool {
-    let entries = machine.dict_at(dict);
+fn is_state_dict(values: &Values, dict: usize) -> bool {
+    let entries = &values.dicts[dict];
     entries.iter().all(|entry| matches!(entry, (Value::Text(_), Value::Tensor(_))))
-        && entries.iter().any(|&(_, value)| matches!(value, Value::Tensor(tensor) if machine.rank_at(tensor) > 0))
+        && entries.iter().any(|&(_, value)| matches!(value, Value::Tensor(tensor) if values.rank_of(tensor) > 0))
 }
 
-fn tensors<'a>(machine: &Machine<'a>, dict: usize) -> Result<BTreeMap<&'a str, Described<'a, Vec<i64>>>, Unreadable> {
+fn tensors<'a>(values: &Values<'a>, dict: usize) -> Result<BTreeMap<&'a str, Described<'a, Vec<i64>>>, Unreadable> {
     let mut tensors = BTreeMap::new();
-    for (name, value) in entries(machine, dict) {
+    for (name, value) in entries(values, dict) {
         let Value::Tensor(tensor) = value else { continue };
-        let described = machine.tensor_at(tensor);
+        let described = values.described(tensor);
         let reason = || format!("its tensor {} has no shape of at most {MOST_DIMS} dimensions", Shown(name));
         tensors.insert(name, described.ok_or_else(reason)?);
     }
@@ -120,14 +119,14 @@ fn key(places: &[Place], place: usize) -> String {
 }
 
 /// Why there is no state dict in a dict.
-fn none(machine: &Machine, root: usize) -> Unreadable {
-    let entries = entries(machine, root);
+fn none(values: &Values, root: usize) -> Unreadable {
+    let entries = entries(values, root);
     for name in KEYS {
         if let Some(&Value::Object(module, class)) = entries.get(name) {
             return Unreadable::object(Some(name), module, class);
         }
     }
-    let odd = machine.dict_at(root).iter().find(|entry| !matches!(entry, (Value::Text(_), Value::Tensor(_))));
+    let odd = values.dicts[root].iter().find(|entry| !matches!(entry, (Value::Text(_), Value::Tensor(_))));
     let reason = match odd {
         Some((Value::Text(name), value)) => {
             format!("no state dict is in it; its entry {} is {} and not a tensor", Shown(name), value.describe())

@@ -1,6 +1,8 @@
 //! What the tests share.
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
+pub mod torch_file;
+
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 use std::error::Error;
