@@ -34,7 +34,7 @@
 mod architecture;
 mod checkpoint;
 mod imagenet_resnet;
-mod layers;
+pub mod layers;
 mod name;
 mod network;
 mod parameters;
