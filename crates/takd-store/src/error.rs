@@ -55,7 +55,11 @@ pub enum Error {
         found: FileKind,
     },
     /// A folder that was to be replaced holds something that this program did not write.
-    #[error("{} holds {}, which would be lost; choose another folder, or move it away", printable_path(path), printable_path(found))]
+    #[error(
+        "{} holds {}, which would be lost; choose another folder, or move it away",
+        printable_path(path),
+        printable_path(found)
+    )]
     NotOwn {
         /// The folder.
         path: PathBuf,

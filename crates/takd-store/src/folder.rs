@@ -114,7 +114,10 @@ mod tests {
         write_folder(&path, FILES, is_own).unwrap();
         assert_eq!(names(&path), ["a.txt", "b.txt"]);
         write_folder(&path, &[("c.txt", b"third")], is_own).unwrap();
-        assert_eq!((names(&path), fs::read(path.join("c.txt")).unwrap()), (vec!["c.txt".to_owned()], b"third".to_vec()));
+        assert_eq!(
+            (names(&path), fs::read(path.join("c.txt")).unwrap()),
+            (vec!["c.txt".to_owned()], b"third".to_vec())
+        );
         // Nothing is left beside it.
         assert_eq!(names(path.parent().unwrap()), ["folder"]);
     }

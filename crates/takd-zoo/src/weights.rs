@@ -46,7 +46,8 @@ impl Weights {
         })?;
         let mut tensors: BTreeMap<String, Stored> = BTreeMap::new();
         for (name, view) in file.iter() {
-            let problem = |problem: &str| Error::Weights { path: path.into(), tensor: name.into(), problem: problem.into() };
+            let problem =
+                |problem: &str| Error::Weights { path: path.into(), tensor: name.into(), problem: problem.into() };
             // It is part of the tensor that it is the scale of.
             let weight = name.strip_suffix(SCALE).and_then(|weight| file.tensor(weight).ok());
             if weight.is_some_and(|weight| weight.dtype() == Dtype::I8) {
@@ -58,7 +59,8 @@ impl Weights {
                 Dtype::F16 => Values::F16(data.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes)).collect()),
                 Dtype::I8 => {
                     let scale = file.tensor(&format!("{name}{SCALE}")).ok();
-                    let scale = scale.filter(|scale| scale.dtype() == Dtype::F32 && scale.shape() == &shape[..shape.len().min(1)]);
+                    let scale = scale
+                        .filter(|scale| scale.dtype() == Dtype::F32 && scale.shape() == &shape[..shape.len().min(1)]);
                     let scale = scale.filter(|_| shape.len() > 1);
                     let Some(scale) = scale else {
                         return Err(problem("has no 32-bit scale for each of its output channels beside it"));
@@ -80,7 +82,8 @@ impl Weights {
     /// The bytes of a safetensors file. Equal weights give equal bytes.
     pub(crate) fn to_safetensors(&self) -> Result<Vec<u8>> {
         let tensors = self.0.iter().flat_map(|(name, Stored { shape, values })| {
-            let entry = |name: String, dtype, shape: &[usize], bytes| (name, Entry { dtype, shape: shape.into(), bytes });
+            let entry =
+                |name: String, dtype, shape: &[usize], bytes| (name, Entry { dtype, shape: shape.into(), bytes });
             match values {
                 Values::F32(values) => vec![entry(name.clone(), Dtype::F32, shape, le_bytes(values))],
                 Values::F16(values) => {
@@ -113,6 +116,15 @@ impl Weights {
         rounded
     }
 
+    /// The same weights, all that are stored in fewer bits as 32-bit floats.
+    fn as_floats(&self) -> Self {
+        let float = |stored: &Stored| match stored.precision() {
+            Some(_) => stored.rounded_to(WeightPrecision::F32),
+            None => stored.clone(),
+        };
+        Self(self.0.iter().map(|(name, stored)| (name.clone(), float(stored))).collect())
+    }
+
     /// The network, and its parameters as 32-bit floats; `path` is for errors.
     pub(crate) fn network(
         &self,
@@ -121,12 +133,14 @@ impl Weights {
         path: &Path,
         device: &Device,
     ) -> Result<(Network, Parameters)> {
-        let bytes = self.rounded_to(WeightPrecision::F32, &spec.layers(classes)).to_safetensors()?;
+        let bytes = self.as_floats().to_safetensors()?;
         Ok(Network::from_checkpoint(spec, classes, Checkpoint { path, bytes: &bytes }, device)?)
     }
 
     /// Refuses tensors that are not the network's, not stored in this precision, or not numbers.
     pub(crate) fn check(&self, spec: ModelSpec, classes: usize, precision: WeightPrecision, path: &Path) -> Result<()> {
+        // First, because another network's weights can be recognised.
+        self.network(spec, classes, path, &Device::Cpu)?;
         let weights = weights_of(&spec.layers(classes));
         for (name, stored) in &self.0 {
             let expected = if weights.contains(name) {
@@ -134,7 +148,8 @@ impl Weights {
             } else {
                 (!name.ends_with(COUNTER)).then_some(WeightPrecision::F32)
             };
-            let form = |precision: Option<WeightPrecision>| precision.map_or("an integer".into(), |form| form.to_string());
+            let form =
+                |precision: Option<WeightPrecision>| precision.map_or("an integer".into(), |form| form.to_string());
             let problem = if stored.precision() != expected {
                 format!("is stored as {}, and must be as {}", form(stored.precision()), form(expected))
             } else if let Some(value) = stored.not_finite() {
@@ -146,7 +161,7 @@ impl Weights {
             };
             return Err(Error::Weights { path: path.into(), tensor: name.clone(), problem });
         }
-        self.network(spec, classes, path, &Device::Cpu).map(|_| ())
+        Ok(())
     }
 
     /// A tensor that [`Weights::check`] has seen.

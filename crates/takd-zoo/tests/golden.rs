@@ -17,7 +17,8 @@ fn file(model: &Model, extras: Extras, name: &str) -> Outcome<String> {
 fn told() -> Outcome<Model> {
     let spec: ModelSpec = "plane2".parse()?;
     let class_names = ["airplane", "automobile", "bird", "cat"].map(String::from).to_vec();
-    let input = Input::new(Fit::square(32)?, Normalization { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] });
+    let input =
+        Input::new(Fit::square(32)?, Normalization { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] });
     let cost = |precision, bytes, top1| PrecisionCost { precision, bytes, top1 };
     let fact = |name: &str, value: &str| Fact { name: name.into(), value: value.into() };
     let config = Config {
@@ -83,7 +84,8 @@ fn pytorch_code_of_each_family() -> Outcome {
         let text = file(&model, Extras::ALL, "model.py")?;
         assert!(!text.contains('@'), "{text}");
         // What differs between networks of a family.
-        let constants: Vec<_> = text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase())).collect();
+        let constants: Vec<_> =
+            text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase())).collect();
         insta::assert_snapshot!(format!("model_py_{name}"), constants.join("\n"));
     }
     Ok(())

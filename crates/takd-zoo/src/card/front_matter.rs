@@ -40,7 +40,8 @@ fn results(config: &Config, data: &Data, accuracy: &Accuracy) -> Yaml {
     let mut metrics = vec![metric("Top-1 accuracy", accuracy.top1)];
     metrics.extend(accuracy.top5.map(|top5| metric("Top-5 accuracy", top5)));
     let id = data.hub_id.as_ref().unwrap_or(&data.name);
-    let dataset = Yaml::Map(vec![("name", Yaml::text(&data.name)), ("type", Yaml::text(id)), ("split", Yaml::text("test"))]);
+    let dataset =
+        Yaml::Map(vec![("name", Yaml::text(&data.name)), ("type", Yaml::text(id)), ("split", Yaml::text("test"))]);
     let result = Yaml::Map(vec![
         ("task", Yaml::Map(vec![("type", Yaml::text("image-classification"))])),
         ("dataset", dataset),

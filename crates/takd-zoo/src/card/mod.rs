@@ -35,7 +35,10 @@ pub(crate) fn text(config: &Config, extras: Extras) -> String {
 fn summary(config: &Config) -> String {
     let Config { architecture, classes, input, .. } = config;
     let distilled = config.distillation_path().map_or(String::new(), |path| {
-        format!(", distilled along `{}` (knowledge distillation with teacher assistants, arXiv 1902.03393)", plain(path))
+        format!(
+            ", distilled along `{}` (knowledge distillation with teacher assistants, arXiv 1902.03393)",
+            plain(path)
+        )
     });
     format!(
         "An image classifier{distilled}: {classes} classes, images of {}x{}, {} parameters, {} multiply-adds an image. Its weights are \
@@ -60,8 +63,11 @@ fn usage(config: &Config, extras: Extras) -> String {
         },
         table(
             &["", "red", "green", "blue"],
-            &[("mean", config.input.mean), ("std", config.input.std)]
-                .map(|(name, values)| [vec![name.to_owned()], values.map(|value| value.to_string()).to_vec()].concat()),
+            &[("mean", config.input.mean), ("std", config.input.std)].map(|(name, values)| [
+                vec![name.to_owned()],
+                values.map(|value| value.to_string()).to_vec()
+            ]
+            .concat()),
         ),
     );
     if extras.python {
@@ -99,7 +105,8 @@ fn accuracy_text(Accuracy { top1, top5, images, seed, seeds }: &Accuracy) -> Str
     }
     text += &seed.map_or(".\n".to_owned(), |seed| format!(" (seed {seed}).\n"));
     if let Some(Seeds { n, mean, deviation }) = seeds {
-        text += &format!("\nOver {n} seeds: {} ± {} (mean, standard deviation).\n", percent(*mean), percent(*deviation));
+        text +=
+            &format!("\nOver {n} seeds: {} ± {} (mean, standard deviation).\n", percent(*mean), percent(*deviation));
     }
     text
 }

@@ -73,7 +73,8 @@ mod tests {
     #[test]
     fn maps_in_lists_in_maps_are_indented() {
         let inner = Yaml::Map(vec![("name", Yaml::text("a: \"b\"\n#")), ("value", Yaml::Number(0.5))]);
-        let text = Yaml::Map(vec![("tags", Yaml::texts(&["x", "y"])), ("results", Yaml::List(vec![inner]))]).to_string();
+        let text =
+            Yaml::Map(vec![("tags", Yaml::texts(&["x", "y"])), ("results", Yaml::List(vec![inner]))]).to_string();
         let expected = "tags:\n  - \"x\"\n  - \"y\"\nresults:\n  - name: \"a: \\\"b\\\" #\"\n    value: 0.5\n";
         assert_eq!(text, expected);
     }

@@ -28,8 +28,10 @@ pub(crate) fn folded(weights: &Weights, conv: &Conv) -> Result<Folded> {
         Bias::Present => values(&conv.name, "bias"),
         Bias::Absent => vec![0.0; conv.outputs],
     };
-    let factor: Vec<f64> =
-        of_norm("weight").zip(of_norm("running_var")).map(|(gamma, var)| gamma / (var + BatchNorm::EPS).sqrt()).collect();
+    let factor: Vec<f64> = of_norm("weight")
+        .zip(of_norm("running_var"))
+        .map(|(gamma, var)| gamma / (var + BatchNorm::EPS).sqrt())
+        .collect();
     let centred = conv_bias.into_iter().zip(of_norm("running_mean")).map(|(bias, mean)| f64::from(bias) - mean);
     let scaled = centred.zip(&factor).map(|(bias, factor)| bias * factor);
     let bias: Vec<f32> = scaled.zip(of_norm("bias")).map(|(bias, beta)| (bias + beta) as f32).collect();

@@ -10,7 +10,9 @@ use crate::{Config, OnnxInput, Result};
 use graph::Builder;
 use network::LOGITS;
 use prost::Message;
-use proto::{Attribute, DataType, Dimension, Graph, Model, OperatorSet, Shape, StringEntry, TensorType, Type, ValueInfo};
+use proto::{
+    Attribute, DataType, Dimension, Graph, Model, OperatorSet, Shape, StringEntry, TensorType, Type, ValueInfo,
+};
 
 /// The name of the network's input.
 const IMAGES: &str = "images";

@@ -128,7 +128,8 @@ fn add_weight(graph: &mut Builder, name: &str, weights: &Weights, factor: Option
             let floats = graph.to_floats(&format!("{name}.floats"), &constant);
             let factor = finite(factor.iter().map(|&factor| factor as f32).collect(), name)?;
             // `[channels, 1, 1, 1]`, which is multiplied with all of a channel.
-            let dims: Vec<usize> = std::iter::once(factor.len()).chain(stored.shape.iter().skip(1).map(|_| 1)).collect();
+            let dims: Vec<usize> =
+                std::iter::once(factor.len()).chain(stored.shape.iter().skip(1).map(|_| 1)).collect();
             let factor = graph.floats(&format!("{name}.factor"), &dims, &factor);
             Ok(graph.node("Mul", name, &[&floats, &factor], vec![]))
         }

@@ -54,7 +54,8 @@ pub fn model(name: &str, classes: usize, side: usize) -> Outcome<(Model, Network
 
 /// Pixels of so many images, `[side, side, 3]` each.
 pub fn images(count: usize, side: usize) -> Vec<Vec<u8>> {
-    let pixels = |image| numbers(&format!("image {image}")).take(3 * side * side).map(|number| (256.0 * number) as u8).collect();
+    let pixels =
+        |image| numbers(&format!("image {image}")).take(3 * side * side).map(|number| (256.0 * number) as u8).collect();
     (0..count).map(pixels).collect()
 }
 
@@ -62,7 +63,8 @@ pub fn images(count: usize, side: usize) -> Vec<Vec<u8>> {
 pub fn difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-    let off = found.iter().zip(expected).fold(0f32, |off, (a, b)| if a.is_nan() { f32::NAN } else { off.max((a - b).abs()) });
+    let off =
+        found.iter().zip(expected).fold(0f32, |off, (a, b)| if a.is_nan() { f32::NAN } else { off.max((a - b).abs()) });
     off / largest
 }
 
