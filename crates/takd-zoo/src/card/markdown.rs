@@ -1,7 +1,10 @@
 //! Text of any origin as Markdown: it stays text, whatever signs are in it.
 
-/// Text in a sentence or a table's cell: on one line, its signs of Markdown and HTML escaped.
+/// Text in a sentence or a table's cell: on one line, its signs of Markdown and HTML escaped. An address becomes a link.
 pub(super) fn inline(text: &str) -> String {
+    if text.starts_with("https://") && text.bytes().all(|c| c.is_ascii_graphic() && !b"<>|`\\".contains(&c)) {
+        return format!("<{text}>");
+    }
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {
@@ -40,6 +43,8 @@ mod tests {
     #[test]
     fn signs_of_markdown_stay_text() {
         assert_eq!(inline("a_b <img> | c\nd"), r"a\_b \<img\> \| c d");
+        assert_eq!(inline("https://a.b/~c_d"), "<https://a.b/~c_d>");
+        assert_eq!(inline("https://a.b/ c_d"), r"https://a.b/ c\_d");
         assert_eq!(code_block("", "a ``` b"), "````\na ``` b\n````\n");
     }
 }
