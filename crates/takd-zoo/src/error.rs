@@ -53,6 +53,16 @@ pub enum Error {
         /// What is wrong with it, and what to do about it.
         problem: String,
     },
+    /// A file would be so large that it would not be read again.
+    #[error("{name} would have {found} bytes, and at most {limit} are read of it")]
+    TooLarge {
+        /// The file's name.
+        name: &'static str,
+        /// Its bytes.
+        found: usize,
+        /// The most bytes that are read.
+        limit: u64,
+    },
     /// A folder is there already.
     #[error("{} is there already; choose another folder, or have it replaced", printable_path(path))]
     Exists {

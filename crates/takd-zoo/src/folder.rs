@@ -43,7 +43,17 @@ fn read(folder: &Path, name: &str, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// Writes a model's files, whole or not at all. A folder is replaced only if it is a model and nothing else is in it.
-pub(crate) fn write(folder: &Path, files: &[(&str, Vec<u8>)], existing: Existing) -> Result<()> {
+pub(crate) fn write(folder: &Path, files: &[(&'static str, Vec<u8>)], existing: Existing) -> Result<()> {
+    for &(name, ref bytes) in files {
+        let limit = match name {
+            CONFIG => MAX_CONFIG,
+            WEIGHTS => MAX_WEIGHTS,
+            _ => continue,
+        };
+        if bytes.len() as u64 > limit {
+            return Err(Error::TooLarge { name, found: bytes.len(), limit });
+        }
+    }
     let is_empty = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     if folder.is_dir() && !is_empty {
         // Its configuration says whether it is one; of which version does not matter.

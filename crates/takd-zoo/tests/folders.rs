@@ -295,6 +295,18 @@ fn configuration_of_50_megabytes_is_not_read() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn configuration_that_would_not_be_read_is_not_written() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (model, _) = model("plane2", 10, 32)?;
+    let class_names = vec!["n".repeat(1 << 20); 10];
+    let model = model.clone().with_config(Config { class_names, ..model.config().clone() })?;
+    let error = model.write(&model_in(&folder), Extras::default(), Existing::Keep).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { name: "config.json", .. }), "{error}");
+    assert!(!model_in(&folder).exists());
+    Ok(())
+}
+
 #[cfg(unix)]
 #[test]
 fn links_pipes_and_folders_in_place_of_files_are_refused_at_once() -> Outcome {

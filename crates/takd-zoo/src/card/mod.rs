@@ -52,22 +52,16 @@ fn summary(config: &Config) -> String {
 }
 
 fn usage(config: &Config, extras: Extras) -> String {
+    let channels = |name: &str, [red, green, blue]: [f32; 3]| {
+        vec![name.to_owned(), red.to_string(), green.to_string(), blue.to_string()]
+    };
     let mut text = format!(
-        "An image of any size is scaled as `{}` says ({}), bilinearly with antialiasing as Pillow does it; a byte `p` enters the network as \
-         `(p / 255 - mean) / std`, red, green, blue:\n\n{}",
-        config.input.scaling,
-        if config.input.scaling.to_string().contains("of") {
-            "its shorter side to the second number, then the middle of it"
-        } else {
-            "the square in its middle"
-        },
+        "Of an image, {}, bilinearly with antialiasing as Pillow does it. A byte `p` of it enters the network as \
+         `(p / 255 - mean) / std`:\n\n{}",
+        scaling(&config.input.scaling.to_string()),
         table(
             &["", "red", "green", "blue"],
-            &[("mean", config.input.mean), ("std", config.input.std)].map(|(name, values)| [
-                vec![name.to_owned()],
-                values.map(|value| value.to_string()).to_vec()
-            ]
-            .concat()),
+            &[channels("mean", config.input.mean), channels("std", config.input.std)],
         ),
     );
     if extras.python {
@@ -84,6 +78,16 @@ fn usage(config: &Config, extras: Extras) -> String {
         "let classifier = Classifier::new(&Model::open(folder)?, &Device::Cpu)?;\nlet guesses = classifier.classify_files(&[\"image.jpg\"], 5)?;",
     );
     text
+}
+
+/// What is made of an image, by the text of its `Fit`.
+fn scaling(text: &str) -> String {
+    match text.split_once("of") {
+        None => format!("the square in its middle is scaled to {text}x{text}"),
+        Some((side, shorter)) => {
+            format!("the shorter side is scaled to {shorter} pixels, and the {side}x{side} in the middle are taken")
+        }
+    }
 }
 
 fn onnx_usage(config: &Config, input: OnnxInput) -> String {
@@ -166,8 +170,8 @@ fn percent(share: f64) -> String {
 /// Thousands set apart, as a person reads them.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
-    let place = |(index, digit)| {
-        let is_first_of_three = index > 0 && (digits.len() - index) % 3 == 0;
+    let place = |(index, digit): (usize, char)| {
+        let is_first_of_three = index > 0 && (digits.len() - index).is_multiple_of(3);
         [is_first_of_three.then_some(' '), Some(digit)]
     };
     digits.chars().enumerate().flat_map(place).flatten().collect()

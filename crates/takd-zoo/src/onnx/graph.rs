@@ -23,7 +23,7 @@ impl Builder {
     }
 
     /// Adds a node that makes 32-bit floats of its input.
-    pub(crate) fn to_floats(&mut self, name: &str, input: &str) -> String {
+    pub(crate) fn cast_to_floats(&mut self, name: &str, input: &str) -> String {
         self.node("Cast", name, &[input], vec![Attribute::int("to", DataType::Float as i64)])
     }
 

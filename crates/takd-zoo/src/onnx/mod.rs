@@ -58,7 +58,7 @@ fn add_normalization(graph: &mut Builder, config: &Config) -> String {
     let whole = graph.floats("levels", &[], &[255.0]);
     let mean = graph.floats("mean_of_channels", &[3], &config.input.mean);
     let std = graph.floats("std_of_channels", &[3], &config.input.std);
-    let floats = graph.to_floats("images.floats", IMAGES);
+    let floats = graph.cast_to_floats("images.floats", IMAGES);
     let shares = graph.node("Div", "images.shares", &[&floats, &whole], vec![]);
     let centred = graph.node("Sub", "images.centred", &[&shares, &mean], vec![]);
     let scaled = graph.node("Div", "images.scaled", &[&centred, &std], vec![]);

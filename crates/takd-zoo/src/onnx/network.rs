@@ -124,8 +124,8 @@ fn add_weight(graph: &mut Builder, name: &str, weights: &Weights, factor: Option
         Values::F16(values) => {
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             let constant = graph.constant(&stored_name, &stored.shape, DataType::Float16, bytes);
-            let Some(factor) = factor else { return Ok(graph.to_floats(name, &constant)) };
-            let floats = graph.to_floats(&format!("{name}.floats"), &constant);
+            let Some(factor) = factor else { return Ok(graph.cast_to_floats(name, &constant)) };
+            let floats = graph.cast_to_floats(&format!("{name}.floats"), &constant);
             let factor = finite(factor.iter().map(|&factor| factor as f32).collect(), name)?;
             // `[channels, 1, 1, 1]`, which is multiplied with all of a channel.
             let dims: Vec<usize> =
