@@ -64,7 +64,7 @@ impl Normalization {
     }
 
     /// For each channel, what each of the 256 values of a byte becomes.
-    pub(crate) fn table(&self) -> [[f32; 256]; 3] {
+    pub fn table(&self) -> [[f32; 256]; 3] {
         let mut table = [[0.0; 256]; 3];
         for (channel, values) in table.iter_mut().enumerate() {
             for (byte, value) in values.iter_mut().enumerate() {

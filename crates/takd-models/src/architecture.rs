@@ -15,8 +15,8 @@ impl ModelSpec {
         }
     }
 
-    /// The layers for images of 32×32, which have the same parameters as those for any other size that it takes.
-    pub(crate) fn layers(self, classes: usize) -> Layers {
+    /// The list of its layers, for images of 32×32; the parameters are the same as for any other size that it takes.
+    pub fn layers(self, classes: usize) -> Layers {
         self.layers_at(classes, SIDE)
     }
 

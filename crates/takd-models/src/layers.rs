@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use takd_ops::MaxPool;
 
 /// The layers of a network in the order in which an image passes them.
-pub(crate) struct Layers {
+pub struct Layers {
     /// `[batch, side, side, 3]` to `[batch, side', side', channels]`.
     pub convolutional: Vec<Layer>,
     /// From pixels to one vector an image, `[batch, features]`.
@@ -15,32 +15,47 @@ pub(crate) struct Layers {
 }
 
 /// A layer on pixels.
-pub(crate) enum Layer {
+pub enum Layer {
     /// Convolution, batch normalisation, ReLU, and a max-pool perhaps.
-    Conv { conv: Conv, pool: Option<MaxPool> },
+    Conv {
+        /// The convolution and its normalisation.
+        conv: Conv,
+        /// What follows the ReLU.
+        pool: Option<MaxPool>,
+    },
     /// Convolutions, each normalised, with a ReLU between two of them; the shortcut is added before the last ReLU. Two are a
     /// basic block, `relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x))`, three a bottleneck.
-    Residual { convs: Vec<Conv>, shortcut: Shortcut },
+    Residual {
+        /// In the order in which the block's input passes them.
+        convs: Vec<Conv>,
+        /// What is added to their output.
+        shortcut: Shortcut,
+    },
 }
 
 /// A square convolution that keeps height and width (but for its stride), and the batch normalisation of its output.
-pub(crate) struct Conv {
+pub struct Conv {
     /// What the names of the convolution's tensors begin with.
     pub name: String,
     /// What the names of the normalisation's tensors begin with.
     pub norm: String,
+    /// Rows and columns of the kernel; the padding is half of it, rounded down.
     pub kernel: usize,
+    /// Pixels from one output to the next.
     pub stride: usize,
+    /// Channels of the input.
     pub inputs: usize,
+    /// Channels of the output.
     pub outputs: usize,
+    /// Whether the convolution has a bias.
     pub bias: Bias,
     /// Height and width of the output.
     pub side: usize,
 }
 
 /// Whether a convolution has a bias, and with it how the published code draws its weights.
-#[derive(Clone, Copy)]
-pub(crate) enum Bias {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bias {
     /// Weights and bias uniform in ±1/√fan_in, PyTorch's default.
     Present,
     /// Weights from N(0, √(2 / (kernel² · outputs))).
@@ -48,15 +63,16 @@ pub(crate) enum Bias {
 }
 
 /// What a residual block adds to the output of its convolutions.
-pub(crate) enum Shortcut {
+pub enum Shortcut {
     /// The input itself.
     Identity,
     /// Its 1×1 convolution, if the block changes the shape.
     Projection(Conv),
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Flatten {
+/// How pixels become one vector an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flatten {
     /// All numbers of an image, channel by channel.
     Whole,
     /// Each channel's mean.
@@ -64,10 +80,12 @@ pub(crate) enum Flatten {
 }
 
 /// A fully connected layer with bias.
-pub(crate) struct FullyConnected {
+pub struct FullyConnected {
     /// What the names of its tensors begin with.
     pub name: String,
+    /// Length of the vector that comes in.
     pub inputs: usize,
+    /// Length of the vector that goes out.
     pub outputs: usize,
 }
 
@@ -104,7 +122,8 @@ impl Layers {
         convs.chain(self.fully_connected.iter().flat_map(FullyConnected::tensors)).collect()
     }
 
-    fn convs(&self) -> impl Iterator<Item = &Conv> {
+    /// Every convolution, those of a block's shortcut after the others of the block.
+    pub fn convs(&self) -> impl Iterator<Item = &Conv> {
         self.convolutional.iter().flat_map(|layer| {
             let (convs, projection) = match layer {
                 Layer::Conv { conv, .. } => (std::slice::from_ref(conv), None),

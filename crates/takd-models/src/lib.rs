@@ -59,7 +59,7 @@ mod checkpoint;
 mod file;
 mod imagenet_resnet;
 mod import;
-mod layers;
+pub mod layers;
 mod name;
 mod names;
 mod nearest;

@@ -54,6 +54,18 @@ pub enum Error {
         /// What is there.
         found: FileKind,
     },
+    /// A folder that was to be replaced holds something that this program did not write.
+    #[error(
+        "{} holds {}, which would be lost; choose another folder, or move it away",
+        printable_path(path),
+        printable_path(found)
+    )]
+    NotOwn {
+        /// The folder.
+        path: PathBuf,
+        /// What is in it.
+        found: PathBuf,
+    },
     /// A file is larger than any that the program writes there.
     #[error("{} is larger than {limit} bytes, which no file of its kind is; move it away", printable_path(path))]
     TooLarge {
@@ -198,6 +210,7 @@ mod tests {
             Error::damaged(path, hostile),
             Error::foreign(path, hostile),
             Error::WrongKind { path: path.into(), expected: FileKind::File, found: FileKind::Link },
+            Error::NotOwn { path: path.into(), found: path.into() },
             Error::TooLarge { path: path.into(), limit: 1 },
             Error::Unwritable(owned()),
             Error::FileName(owned()),

@@ -138,7 +138,7 @@ pub(crate) fn delete(path: &Path) -> Result<()> {
 }
 
 /// The folder that `path` is in.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -146,7 +146,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Lets what was made, renamed or deleted in a folder reach the disk.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     // Not every system lets a folder be opened, nor every file system let it be synced.
     let Ok(folder) = File::open(folder) else { return Ok(()) };
     match folder.sync_all() {
