@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use super::summary::{Listing, Other, State, Summary};
-use super::words::{date, size};
+use super::words::{date, size, tags};
 use crate::output;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -99,6 +99,13 @@ fn text(shown: &Shown, canonical: Option<&str>, runs: &Runs) -> String {
         State::Damaged => format!("damaged: {problem}"),
     };
     let _ = writeln!(text, "state: {state}");
+    if !summary.tags.is_empty() {
+        let _ = writeln!(text, "tags: {}", tags(&summary.tags));
+    }
+    if let Some(note) = &summary.note {
+        // A line of the note is none of the program's.
+        let _ = writeln!(text, "note: {}", note.replace('\n', "\n      "));
+    }
     for (what, others) in [("taught by", &summary.taught_by), ("teaches", students)] {
         for other in others {
             let _ = writeln!(text, "{what}: {}, run {}", other.name(), other.run);

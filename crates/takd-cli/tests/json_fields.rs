@@ -1,0 +1,52 @@
+//! Every field that `--json` prints is described.
+
+mod common;
+
+use common::{distill, folder, json, run, runs, takd};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The names of the fields in a value. Those of a run's whole configuration and result are types of takd-distill.
+fn fields(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                found.insert(name.clone());
+                if !["config", "result"].contains(&name.as_str()) {
+                    fields(value, found);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_lists_and_findings_is_described_in_the_docs() {
+    let out = folder();
+    run(&mut distill(&["plane4", "plane2"], out.path(), &["--epochs", "1", "--quiet"]), 0);
+    let docs = include_str!("../JSON.md");
+    let printed = |command: &mut assert_cmd::Command| {
+        let output = command.env_remove("HF_HOME").env("HF_HUB_CACHE", out.path().join("hub")).output();
+        json(&output.expect("the program starts").stdout)
+    };
+    let id = common::id_of("plane2", out.path());
+    let commands = [
+        ("models", printed(&mut takd(&["models", "plane2", "--json"]))),
+        ("doctor", printed(takd(&["doctor", "--json", "--out"]).arg(out.path()))),
+        ("ls", printed(&mut runs(&["ls", "--json"], out.path()))),
+        ("show", printed(&mut runs(&["show", &id, "--json"], out.path()))),
+        ("gc", printed(&mut runs(&["gc", "--json"], out.path()))),
+        ("tensorboard", printed(&mut runs(&["tensorboard", "--json"], out.path()))),
+        ("dry run", printed(&mut distill(&["plane2"], out.path(), &["--dry-run", "--json"]))),
+    ];
+    for (command, value) in commands {
+        let mut found = BTreeSet::new();
+        fields(&value, &mut found);
+        assert!(found.len() > 2, "{command}: {value}");
+        for field in found {
+            assert!(docs.contains(&format!("`{field}`")), "JSON.md does not describe `{field}` of {command}");
+        }
+    }
+}
