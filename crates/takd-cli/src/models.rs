@@ -180,7 +180,12 @@ fn list(models: &[Model], measured: bool) -> List {
             bytes(model.activation_bytes),
         ];
         let paces = [model.train_images_per_s, model.evaluation_images_per_s];
-        row.extend(paces.into_iter().flatten().map(|pace| format!("{pace:.0}")));
+        row.extend(
+            paces
+                .into_iter()
+                .flatten()
+                .map(|pace| if pace < 100.0 { format!("{pace:.1}") } else { format!("{pace:.0}") }),
+        );
         row
     };
     List { header, rows: models.iter().map(row).collect(), dispensable: &["width", "classes", "weights", "size"] }

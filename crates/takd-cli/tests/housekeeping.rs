@@ -148,6 +148,37 @@ fn leftovers_of_kills_and_runs_that_were_not_begun_go_and_damaged_and_foreign_ru
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn half_written_files_beside_the_runs_go_after_a_day_and_links_are_not_followed() {
+    let out = folder();
+    train_two(out.path());
+    gc(out.path(), &["--yes"]);
+    let victim = out.path().join("precious");
+    fs::write(&victim, "mine").expect("a file");
+    let (old, new) = (out.path().join("tables/.writing-old"), out.path().join("cards/.writing-new"));
+    for path in [&old, &new] {
+        fs::write(path, "half").expect("a file");
+    }
+    let days_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 24 * 60 * 60);
+    fs::File::options().write(true).open(&old).and_then(|file| file.set_modified(days_ago)).expect("an old file");
+    std::os::unix::fs::symlink(&victim, out.path().join("tables/.writing-link")).expect("a link");
+    let run_folder = run_folders(out.path()).remove(0);
+    for name in ["last.safetensors", "logits-test-2000-cpu-numerics3.safetensors", ".writing-x"] {
+        let _ = fs::remove_file(run_folder.join(name));
+        std::os::unix::fs::symlink(&victim, run_folder.join(name)).expect("a link");
+    }
+    let deleted = gc(out.path(), &["--yes"]);
+    assert_eq!(
+        (kinds(&deleted, "items"), &deleted["items"][0]["run"]),
+        (vec!["leftover".into()], &serde_json::Value::Null)
+    );
+    assert!(!old.exists() && new.exists() && out.path().join("tables/.writing-link").exists());
+    gc(out.path(), &["--yes", "--checkpoints"]);
+    assert_eq!(fs::read_to_string(&victim).expect("it is left"), "mine");
+    assert!(run_folder.join("last.safetensors").is_symlink());
+}
+
 #[test]
 fn run_that_diverged_goes_with_failed_unless_it_has_a_note_or_a_student_that_stays() {
     let out = folder();

@@ -30,6 +30,11 @@ pub mod limits {
     pub const JOURNAL: u64 = 256 << 20;
 }
 
+/// Whether a file of this name is one that is not whole yet, or that a kill left so.
+pub fn is_half_written(name: &str) -> bool {
+    name.starts_with(WRITING)
+}
+
 /// Whether `name` names a file in a folder, and not elsewhere.
 pub(crate) fn is_file_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains(['/', '\\', '\0'])

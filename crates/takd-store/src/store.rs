@@ -1,7 +1,7 @@
 //! A folder of runs.
 
 use crate::file::{expect_kind, make_folder};
-use crate::names::{CONFIG, JOURNAL, STARTS, WRITING, limits};
+use crate::names::{CONFIG, JOURNAL, STARTS, is_half_written, limits};
 use crate::removal::{self, OwnFiles, Removed};
 use crate::{
     Claim, Configuration, Ending, EndingFile, Error, Expected, Extent, FileKind, Result, RunId, Start, claim, ending,
@@ -274,7 +274,7 @@ impl<C: Configuration, O: Serialize + DeserializeOwned> Store<C, O> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&dir).map_err(Error::io("read the folder", &dir))?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let metadata = entry.metadata().ok().filter(|metadata| metadata.is_file() && name.starts_with(WRITING));
+            let metadata = entry.metadata().ok().filter(|metadata| metadata.is_file() && is_half_written(&name));
             found.extend(metadata.map(|metadata| Expected { name, bytes: metadata.len() }));
         }
         Ok(found)

@@ -1,11 +1,13 @@
 //! `takd runs gc`.
 
 use super::place::Place;
+use super::strays::{self, Strays};
 use super::summary::{Listing, State, Summary};
 use super::words::size;
 use crate::output::{self, List};
 use anyhow::Result;
 use serde::Serialize;
+use std::path::PathBuf;
 use takd_distill::{Runs, Spare};
 use takd_store::{Ending, Error as StoreError, RunId};
 
@@ -65,10 +67,13 @@ struct Collected {
 
 #[derive(Clone, Serialize)]
 struct Item {
-    run: RunId,
+    /// Nothing for what lies beside the runs.
+    run: Option<RunId>,
+    /// Of the run, or else of the folder.
     name: String,
     what: What,
-    /// Names in the run's folder; none if all of it goes.
+    folder: PathBuf,
+    /// Names in the folder; none if the whole run goes.
     files: Vec<String>,
     bytes: u64,
 }
@@ -131,6 +136,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
     for run in listing.summaries(&runs) {
         items.extend(of_run(&run, &listing, &runs)?);
     }
+    items.extend(strays::find(&args.place.out).into_iter().map(|Strays { folder, files, bytes }| Item {
+        run: None,
+        name: folder.display().to_string(),
+        what: What::Leftover,
+        folder,
+        files,
+        bytes,
+    }));
     let is_asked = |what: What| match what {
         What::Leftover | What::NotBegun | What::KeptLogits => true,
         What::Checkpoint => args.checkpoints,
@@ -149,7 +162,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 /// What can go of a run.
 fn of_run(run: &Summary, listing: &Listing, runs: &Runs) -> Result<Vec<Item>> {
-    let item = |what, files, bytes| Item { run: run.id.clone(), name: run.name(), what, files, bytes };
+    let item = |what, files, bytes| Item {
+        run: Some(run.id.clone()),
+        name: run.name(),
+        what,
+        folder: runs.dir(&run.id),
+        files,
+        bytes,
+    };
     // A run that another version made, or that is damaged, is not understood well enough to say what of it can go.
     if matches!(run.state, State::Running | State::Foreign | State::Damaged) || listing.has_student_at_work(&run.id) {
         return Ok(Vec::new());
@@ -174,29 +194,30 @@ fn of_run(run: &Summary, listing: &Listing, runs: &Runs) -> Result<Vec<Item>> {
 /// The items without whole runs that somebody needs: with them a person's own words would go, or what other runs stand on.
 fn without_needed(asked: Vec<Item>, listing: &Listing, runs: &Runs) -> (Vec<Item>, Vec<Kept>) {
     let (mut items, mut kept) = (asked, Vec::new());
-    // A teacher that stays may be needed by a run that stays only because of it, so until nothing changes.
+    // A run that stays may need another that was to go, so until nothing changes.
     loop {
-        let whole = |item: &Item| item.what.spare().is_none();
-        let leaving: Vec<RunId> = items.iter().filter(|item| whole(item)).map(|item| item.run.clone()).collect();
-        let why = |item: &Item| {
-            let annotation = runs.annotation(&item.run);
-            if !annotation.is_ok_and(|annotation| annotation.is_empty()) {
-                return Some("it has tags or a note; `takd runs rm` deletes it".to_owned());
-            }
-            let students = listing.students(&item.run);
-            let student = students.iter().find(|student| !leaving.contains(&student.run))?;
-            Some(format!("it teaches {}, run {}", student.name(), student.run))
-        };
-        let Some((place, why)) = items
-            .iter()
-            .enumerate()
-            .filter(|(_, item)| whole(item))
-            .find_map(|(place, item)| Some((place, why(item)?)))
-        else {
-            return (items, kept);
-        };
-        let Item { run, name, .. } = items.remove(place);
-        kept.push(Kept { run, name, why });
+        let leaving: Vec<&RunId> = items.iter().filter_map(Item::whole_run).collect();
+        let needed =
+            |item: &Item| Some((item.whole_run()?.clone(), why_needed(item.whole_run()?, &leaving, listing, runs)?));
+        let found = items.iter().enumerate().find_map(|(place, item)| Some((place, needed(item)?)));
+        let Some((place, (run, why))) = found else { return (items, kept) };
+        kept.push(Kept { run, name: items.remove(place).name, why });
+    }
+}
+
+/// Why a run has to stay if those that are leaving go.
+fn why_needed(run: &RunId, leaving: &[&RunId], listing: &Listing, runs: &Runs) -> Option<String> {
+    if !runs.annotation(run).is_ok_and(|annotation| annotation.is_empty()) {
+        return Some("it has tags or a note; `takd runs rm` deletes it".to_owned());
+    }
+    let student = listing.students(run).into_iter().find(|student| !leaving.contains(&&student.run))?;
+    Some(format!("it teaches {}, run {}", student.name(), student.run))
+}
+
+impl Item {
+    /// The run, if all of it goes.
+    fn whole_run(&self) -> Option<&RunId> {
+        self.run.as_ref().filter(|_| self.what.spare().is_none())
     }
 }
 
@@ -204,33 +225,40 @@ fn without_needed(asked: Vec<Item>, listing: &Listing, runs: &Runs) -> (Vec<Item
 fn delete(items: Vec<Item>, runs: &Runs, kept: &mut Vec<Kept>) -> Result<Vec<Item>> {
     let mut gone = Vec::new();
     for item in items {
-        let is_finished = matches!(
-            runs.ending_file(&item.run).map(|file| file.map(|file| file.ending)),
-            Ok(Some(Ending::Finished(_)))
-        );
-        let deleted = match item.what.spare() {
+        let why = match (&item.run, item.what.spare()) {
+            (None, _) => strays::delete(&item.folder, &item.files).map(|()| None)?,
+            (Some(run), Some(spare)) => why_at_work(runs.remove_spare(run, &[spare]).map_err(anyhow::Error::from))?,
             // Another process may have gone on with it, and be done.
-            None if is_finished => {
-                kept.push(Kept { run: item.run, name: item.name, why: "it is finished by now".to_owned() });
-                continue;
-            }
-            Some(spare) => runs.remove_spare(&item.run, &[spare]).map(|_| Vec::new()).map_err(anyhow::Error::from),
-            None => runs.remove(&item.run).map(|removed| removed.left).map_err(anyhow::Error::from),
-        };
-        match deleted {
-            Ok(left) => {
-                for path in left {
+            (Some(run), None) if is_finished(run, runs) => Some("it is finished by now"),
+            (Some(run), None) => {
+                let removed = runs.remove(run);
+                for path in removed.iter().flat_map(|removed| &removed.left) {
                     output::note(&format!("left alone, because no run wrote it: {}", path.display()));
                 }
-                gone.push(item);
+                why_at_work(removed.map_err(anyhow::Error::from))?
             }
-            Err(error) if is_at_work(&error) => {
-                kept.push(Kept { run: item.run, name: item.name, why: "a process works on it".to_owned() });
+        };
+        match (why, &item.run) {
+            (Some(why), Some(run)) => {
+                kept.push(Kept { run: run.clone(), name: item.name, why: why.to_owned() });
             }
-            Err(error) => return Err(error),
+            _ => gone.push(item),
         }
     }
     Ok(gone)
+}
+
+fn is_finished(run: &RunId, runs: &Runs) -> bool {
+    runs.ending_file(run).is_ok_and(|file| file.is_some_and(|file| matches!(file.ending, Ending::Finished(_))))
+}
+
+/// That a process works on the run, if that is what went wrong.
+fn why_at_work<T>(deleted: Result<T>) -> Result<Option<&'static str>> {
+    match deleted {
+        Ok(_) => Ok(None),
+        Err(error) if is_at_work(&error) => Ok(Some("a process works on it")),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_at_work(error: &anyhow::Error) -> bool {
@@ -246,7 +274,8 @@ fn text(collected: &Collected) -> String {
     let mut parts = Vec::new();
     if !items.is_empty() {
         let row = |item: &Item| {
-            vec![item.run.to_string(), item.what.in_words().to_owned(), item.name.clone(), size(item.bytes)]
+            let run = item.run.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
+            vec![run, item.what.in_words().to_owned(), item.name.clone(), size(item.bytes)]
         };
         let header = vec!["run", "what", "of", "size"];
         parts.push(List { header, rows: items.iter().map(row).collect(), dispensable: &[] }.to_text());

@@ -9,6 +9,7 @@ mod note;
 mod place;
 mod rm;
 mod show;
+mod strays;
 mod summary;
 mod tag;
 mod tensorboard;
