@@ -22,6 +22,27 @@ fn fields(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
+/// What a value is made of, a line a field: of a list its first element.
+fn shape(value: &Value) -> String {
+    fn lines(value: &Value, place: &str, found: &mut BTreeSet<String>) {
+        let kind = match value {
+            Value::Object(object) => {
+                return object.iter().for_each(|(name, value)| lines(value, &format!("{place}.{name}"), found));
+            }
+            Value::Array(values) if !values.is_empty() => return lines(&values[0], &format!("{place}[]"), found),
+            Value::Array(_) => "an empty list",
+            Value::String(_) => "text",
+            Value::Number(_) => "a number",
+            Value::Bool(_) => "yes or no",
+            Value::Null => "null",
+        };
+        found.insert(format!("{place}: {kind}"));
+    }
+    let mut found = BTreeSet::new();
+    lines(value, "", &mut found);
+    found.into_iter().collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn every_field_of_lists_and_findings_is_described_in_the_docs() {
     let out = folder();
@@ -39,12 +60,21 @@ fn every_field_of_lists_and_findings_is_described_in_the_docs() {
         ("show", printed(&mut runs(&["show", &id, "--json"], out.path()))),
         ("gc", printed(&mut runs(&["gc", "--json"], out.path()))),
         ("tensorboard", printed(&mut runs(&["tensorboard", "--json"], out.path()))),
-        ("dry run", printed(&mut distill(&["plane2"], out.path(), &["--dry-run", "--json"]))),
+        ("dry-run", printed(&mut distill(&["plane2"], out.path(), &["--dry-run", "--json"]))),
     ];
     for (command, value) in commands {
         let mut found = BTreeSet::new();
         fields(&value, &mut found);
         assert!(found.len() > 2, "{command}: {value}");
+        // All machines have these in common.
+        if command == "doctor" {
+            let mut findings = value["findings"].as_array().expect("findings").iter();
+            let threads = findings.find(|finding| finding["what"] == "threads").expect("a finding");
+            let doctor = serde_json::json!({ "wrong": value["wrong"], "findings": [threads] });
+            insta::assert_snapshot!("doctor", shape(&doctor));
+        } else if command != "show" {
+            insta::assert_snapshot!(command, shape(&value));
+        }
         for field in found {
             assert!(docs.contains(&format!("`{field}`")), "JSON.md does not describe `{field}` of {command}");
         }

@@ -2,10 +2,10 @@
 
 use super::filter::Filter;
 use super::place::Place;
-use super::summary::{Listing, Summary};
+use super::summary::{Listing, State, Summary};
 use super::words::{date, size, tags};
 use crate::list_format::PrintedList;
-use crate::output::List;
+use crate::output::{self, List};
 use anyhow::Result;
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -89,7 +89,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if args.reverse {
         listed.reverse();
     }
-    args.printed.print(&listed, listed.iter().map(row), &list(&listed), "")
+    args.printed.print(&listed, listed.iter().map(row), &list(&listed), "")?;
+    let untold = listed.iter().filter(|run| run.state == State::Unfinished).find_map(|run| run.problem.as_ref());
+    if let Some(problem) = untold {
+        output::note(&format!("whether a process works on the unfinished runs cannot be told: {problem}"));
+    }
+    Ok(())
 }
 
 fn sort(listed: &mut [Summary], by: Sort) {

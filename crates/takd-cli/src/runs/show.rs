@@ -93,7 +93,12 @@ fn text(shown: &Shown, canonical: Option<&str>, runs: &Runs) -> String {
         State::Finished => "finished".into(),
         State::NoTeacher => "finished; a teacher of it has no result any more".into(),
         State::Running => format!("running: {done} of {epochs} epochs are over"),
-        State::Unfinished => format!("unfinished: {done} of {epochs} epochs are over"),
+        State::Unfinished if problem.is_empty() => format!("unfinished: {done} of {epochs} epochs are over"),
+        State::Unfinished => {
+            format!(
+                "unfinished: {done} of {epochs} epochs are over; whether a process works on it cannot be told: {problem}"
+            )
+        }
         State::Diverged => problem.to_owned(),
         State::Foreign => format!("foreign: {problem}"),
         State::Damaged => format!("damaged: {problem}"),

@@ -132,6 +132,8 @@ impl Listing {
         let config = config(listed);
         let starts = runs.starts(id).unwrap_or_default();
         let running = matches!(listed.claimed, Ok(true));
+        // Then nothing is wrong with the run; only whether a process works on it cannot be told.
+        let no_locks = matches!(listed.claimed, Err(takd_store::Error::NoLocks { .. }));
         let (mut state, problem) = match (&listed.config, &listed.ending) {
             (Err(error), _) | (_, Err(error)) if running => (State::Running, Some(error.to_string())),
             (Err(error), _) | (_, Err(error)) => match error {
@@ -140,7 +142,9 @@ impl Listing {
             },
             (_, Ok(Some(Ending::Finished(_)))) => (State::Finished, None),
             (_, Ok(Some(Ending::Failed(reason)))) if !running => (State::Diverged, Some(reason.clone())),
-            _ if listed.claimed.is_err() => (State::Damaged, listed.claimed.as_ref().err().map(ToString::to_string)),
+            _ if listed.claimed.is_err() && !no_locks => {
+                (State::Damaged, listed.claimed.as_ref().err().map(ToString::to_string))
+            }
             _ if running => (State::Running, None),
             _ if config.is_some_and(|config| config.numerics != NUMERICS) => {
                 let other = config.map_or(0, |config| config.numerics);
@@ -149,7 +153,7 @@ impl Listing {
                 );
                 (State::Foreign, Some(with_program(problem, &starts)))
             }
-            _ => (State::Unfinished, None),
+            _ => (State::Unfinished, listed.claimed.as_ref().err().map(ToString::to_string)),
         };
         let has_result =
             |teacher: &RunId| self.find(teacher).is_some_and(|run| matches!(run.ending, Ok(Some(Ending::Finished(_)))));
@@ -246,7 +250,9 @@ impl Summary {
     pub(super) fn name(&self) -> String {
         match (&self.path, &self.dataset, self.seed) {
             (Some(path), Some(dataset), Some(seed)) => format!("{path} on {dataset}, seed {seed}"),
-            _ if self.problem.is_some() => "a run whose configuration cannot be read".into(),
+            _ if matches!(self.state, State::Damaged | State::Foreign) => {
+                "a run whose configuration cannot be read".into()
+            }
             // It was stopped before the first file was written.
             _ => "a run that was not begun".into(),
         }
