@@ -137,11 +137,15 @@ fn leftovers_of_kills_and_runs_that_were_not_begun_go_and_damaged_and_foreign_ru
     let student = out.path().join("runs").join(id_of("plane2", out.path()));
     fs::write(student.join(".writing-abc"), "half").expect("a file");
     fs::copy(student.join("last.safetensors"), student.join("previous.safetensors")).expect("a copy");
+    let unknown = out.path().join("runs/fedcba9876543210");
+    fs::create_dir(&unknown).expect("a folder");
+    fs::copy(student.join("last.safetensors"), unknown.join("last.safetensors")).expect("a copy");
     let teacher = out.path().join("runs").join(id_of("plane4", out.path()));
     damage(&teacher.join("ending.json"));
 
     let deleted = gc(out.path(), &["--yes", "--stopped", "--failed"]);
     assert_eq!(kinds(&deleted, "items"), ["leftover", "not-begun"]);
+    assert!(unknown.join("last.safetensors").exists());
     assert!(foreign.exists() && teacher.join("logits-train-100-cpu-numerics3.safetensors").exists());
     assert!(
         !not_begun.exists() && !student.join(".writing-abc").exists() && !student.join("previous.safetensors").exists()

@@ -177,6 +177,10 @@ fn of_run(run: &Summary, listing: &Listing, runs: &Runs) -> Result<Vec<Item>> {
     if !runs.was_begun(&run.id)? {
         return Ok(vec![item(What::NotBegun, Vec::new(), run.bytes)]);
     }
+    // `takd runs verify` calls it damaged: its configuration is gone.
+    if run.path.is_none() {
+        return Ok(Vec::new());
+    }
     match run.state {
         State::Diverged => return Ok(vec![item(What::FailedRun, Vec::new(), run.bytes)]),
         State::Unfinished => return Ok(vec![item(What::StoppedRun, Vec::new(), run.bytes)]),

@@ -104,7 +104,7 @@ fn sort(listed: &mut [Summary], by: Sort) {
         Sort::Accuracy => listed.sort_by(|a, b| compare(a.test_accuracy, b.test_accuracy)),
         Sort::Path => listed.sort_by(|a, b| (&a.dataset, &a.path, a.seed).cmp(&(&b.dataset, &b.path, b.seed))),
         Sort::Lambda => {
-            listed.sort_by(|a, b| compare(a.lambda, b.lambda).then_with(|| compare(a.temperature, b.temperature)))
+            listed.sort_by(|a, b| compare(a.lambda, b.lambda).then_with(|| compare(a.temperature, b.temperature)));
         }
         Sort::Seed => listed.sort_by(|a, b| (a.seed, &a.dataset, &a.path).cmp(&(b.seed, &b.dataset, &b.path))),
         Sort::State => listed.sort_by(|a, b| (a.state, &a.dataset, &a.path).cmp(&(b.state, &b.dataset, &b.path))),
