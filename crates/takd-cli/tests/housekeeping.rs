@@ -278,5 +278,10 @@ fn damaged_annotation_is_named_and_hides_no_run() {
         let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
         assert!(said.contains("annotation.json") && !said.contains('\u{1b}'), "{command:?}: {said}");
     }
+    let verified = text(&run(&mut runs(&["verify"], out.path()), 1).stdout);
+    assert!(
+        verified.contains("no training repairs annotation.json") && !verified.contains("to repair it"),
+        "{verified}"
+    );
     assert_eq!(fs::read_to_string(&annotation).expect("it is left"), "{\"tags\": [\"\\u001b[31m\"]}");
 }

@@ -1,6 +1,6 @@
 //! What a person says of a run: tags and a note.
 
-use crate::file::{delete, write_file_before};
+use crate::file::{delete, write_file};
 use crate::names::{ANNOTATION, limits};
 use crate::{Configuration, Error, Result, RunId, Store, printable, read_file};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -114,7 +114,7 @@ impl<C: Configuration, O: Serialize + DeserializeOwned> Store<C, O> {
         }
         let mut json = serde_json::to_vec_pretty(annotation).map_err(Error::unwritable)?;
         json.push(b'\n');
-        write_file_before(&path, &json, || Ok(()))
+        write_file(&path, &json)
     }
 }
 

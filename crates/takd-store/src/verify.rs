@@ -66,8 +66,8 @@ impl Findings {
 
 impl<C: Configuration, O: Serialize + DeserializeOwned> Store<C, O> {
     /// What is wrong with the files of a run that the store knows: its configuration, how it ended, the files that
-    /// its end left (by their lengths), the journal then (by its hash) and what a person says of it. The user of this crate adds what it knows
-    /// of its own.
+    /// its end left (by their lengths), the journal then (by its hash) and what a person says of it. The user of this
+    /// crate adds what it knows of its own.
     ///
     /// A folder in which nothing was begun is no finding, nor that a run has not ended.
     ///
