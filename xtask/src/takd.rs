@@ -30,7 +30,9 @@ pub(crate) const PASSED: &[Passed] = &[
     Passed { name: "report", about: "Print what came of recipes, from the runs that there are" },
     Passed { name: "distill", about: "Train networks along a path, each taught by the one before it" },
     Passed { name: "study", about: "Look at searches: every trial, and what is best" },
-    Passed { name: "runs", about: "List, show, verify or delete what was trained" },
+    Passed { name: "runs", about: "List, show, compare, verify or delete what was trained" },
+    Passed { name: "models", about: "List the networks: parameters, multiply-adds, memory, images a second here" },
+    Passed { name: "doctor", about: "Say what takd finds here, and what is wrong with it" },
 ];
 
 /// Builds `takd`, for the device that `args` ask for, and runs it with them in the caller's folder.

@@ -141,24 +141,33 @@ pub(crate) enum Format {
     Json,
 }
 
+/// The cores that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Does `work` in the one pool of threads that everything parallel runs in, a thread a core unless another number is asked for.
+/// Within it, because from outside every parallel loop would wake one thread more than there are cores.
+pub(crate) fn in_pool<R: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+    let cores = cores();
+    let threads = threads.unwrap_or(cores);
+    if threads > cores {
+        // More would only wait for each other, and cost many times the time.
+        let (has, are) = if cores == 1 {
+            ("1 core", "1 thread is")
+        } else {
+            (&*format!("{cores} cores"), &*format!("{cores} threads are"))
+        };
+        output::note(&format!("--threads {threads}: this machine has {has}, so {are} used"));
+    }
+    let threads = threads.min(cores);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
+    rayon::scope(|_| work())
+}
+
 impl Common {
-    /// Does `work` in the one pool of threads that everything parallel runs in. Within it, because from outside every
-    /// parallel loop would wake one thread more than there are cores.
     pub(crate) fn in_pool<R: Send>(&self, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = self.threads.unwrap_or(cores);
-        if threads > cores {
-            // More would only wait for each other, and cost many times the time.
-            let (has, are) = if cores == 1 {
-                ("1 core", "1 thread is")
-            } else {
-                (&*format!("{cores} cores"), &*format!("{cores} threads are"))
-            };
-            output::note(&format!("--threads {threads}: this machine has {has}, so {are} used"));
-        }
-        let threads = threads.min(cores);
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
-        rayon::scope(|_| work())
+        in_pool(self.threads, work)
     }
 
     /// What is kept of this command beside the runs that it trains.

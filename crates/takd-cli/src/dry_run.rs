@@ -14,7 +14,7 @@ use takd_models::ModelSpec;
 use takd_ops::Compute;
 
 /// How long each kind of network is measured.
-const BUDGET: Duration = Duration::from_millis(600);
+pub(crate) const BUDGET: Duration = Duration::from_millis(600);
 
 /// What a dry run says.
 #[derive(Serialize)]
@@ -102,13 +102,8 @@ pub(crate) fn run(
     };
     match common.printed.format() {
         Format::Json => output::print_json(&dry_run),
-        Format::Csv => output::print(csv(&dry_run)?.trim_end()),
-        Format::Markdown => {
-            let List { header, rows, .. } = list(&dry_run);
-            let mut table = comfy_table::Table::new();
-            table.load_preset(comfy_table::presets::ASCII_MARKDOWN).set_header(header).add_rows(rows);
-            output::print(&format!("{table}\n\n{}", summary(&dry_run)))
-        }
+        Format::Csv => output::print(output::csv(dry_run.runs.iter())?.trim_end()),
+        Format::Markdown => output::print(&format!("{}\n\n{}", list(&dry_run).to_markdown(), summary(&dry_run))),
         // A page is refused before anything is measured.
         Format::Text | Format::Html => output::print(&format!("{}\n\n{}", list(&dry_run).to_text(), summary(&dry_run))),
     }
@@ -168,12 +163,6 @@ fn list(dry_run: &DryRun) -> List {
         rows: dry_run.runs.iter().map(row).collect(),
         dispensable: &["GMAC", "epochs", "run", "seed"],
     }
-}
-
-fn csv(dry_run: &DryRun) -> Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    dry_run.runs.iter().try_for_each(|run| writer.serialize(run))?;
-    Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
 fn summary(dry_run: &DryRun) -> String {

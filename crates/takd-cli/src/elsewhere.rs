@@ -3,7 +3,7 @@
 use crate::common::Common;
 use crate::output;
 use crate::progress::loading;
-use crate::values;
+use crate::values::{self, Three};
 use anyhow::{Context, Result};
 use indicatif::MultiProgress;
 use std::ops::ControlFlow;
@@ -29,10 +29,6 @@ pub(crate) struct Expects {
     #[arg(long, value_delimiter = ',', value_name = "OUTPUT,…")]
     order: Vec<usize>,
 }
-
-/// A number for each colour.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Three(pub [f32; 3]);
 
 impl Expects {
     /// The network of a file, with what it expects.

@@ -1,4 +1,5 @@
-//! How the program ends if it does not end well.
+//! How the program ends if it does not end well. `README.md` of this crate has all exit statuses: 0, 1 (an error), 2 (a wrong
+//! argument), 130 (asked to stop).
 
 use clap::error::ErrorKind;
 

@@ -2,9 +2,11 @@
 
 mod all;
 mod common;
+mod completions;
 mod data;
 mod device;
 mod distill;
+mod doctor;
 mod dry_run;
 mod elsewhere;
 mod exit;
@@ -12,7 +14,10 @@ mod experiment;
 mod imagenet;
 mod import;
 mod landscape;
+mod list_format;
 mod logging;
+mod man;
+mod models;
 mod other_epochs;
 mod output;
 mod paper;
@@ -25,6 +30,7 @@ mod run;
 mod runs;
 mod study;
 mod values;
+mod zoo;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use exit::WrongArgument;
@@ -60,6 +66,9 @@ enum Command {
     Run(run::Args),
     Distill(distill::Args),
     Import(import::Args),
+    Export(zoo::ExportArgs),
+    Predict(zoo::PredictArgs),
+    Evaluate(zoo::EvaluateArgs),
     #[command(flatten)]
     Paper(paper::Command),
     Landscape(landscape::Args),
@@ -97,6 +106,8 @@ Exit status: 0 if all went well, 1 if there is no such recipe, 2 on a wrong argu
 Examples:
   takd study show mine.toml
       every trial of the searches of a recipe
+  takd study show table1 --search --json
+      those of `takd reproduce-table1 --search`, for a script
 
 Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument."
     )]
@@ -114,6 +125,10 @@ Examples:
 Exit status: 0 if all went well, 1 on an error or if something is damaged, 2 on a wrong argument, 130 if stopped by Ctrl-C."
     )]
     Runs(runs::Command),
+    Models(models::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
@@ -130,6 +145,9 @@ fn main() -> ExitCode {
         Command::Run(args) => args.common.in_pool(|| run::run(args, &screen)),
         Command::Distill(args) => args.common.in_pool(|| distill::run(args, &screen)),
         Command::Import(args) => import::run(args, &screen),
+        Command::Export(args) => zoo::export(args, &screen),
+        Command::Predict(args) => zoo::predict(args, &screen),
+        Command::Evaluate(args) => zoo::evaluate(args, &screen),
         Command::Paper(command) => command.args().common.in_pool(|| paper::run(command, &screen)),
         Command::Landscape(args) => args.common.in_pool(|| landscape::run(args, &screen)),
         Command::All(args) => args.common.in_pool(|| all::run(args, &screen)),
@@ -138,6 +156,10 @@ fn main() -> ExitCode {
         Command::Recipe(command) => recipe::run(command),
         Command::Study(command) => study::run(command),
         Command::Runs(command) => runs::run(command, &screen),
+        Command::Models(args) => models::run(args, &screen),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => completions::run(args, Cli::command()),
+        Command::Man(args) => man::run(args, Cli::command()),
     });
     let Err(error) = ended else { return ExitCode::SUCCESS };
     if let Some(wrong) = error.downcast_ref::<WrongArgument>() {
@@ -157,5 +179,43 @@ fn without_data(command: &Command) -> WithoutData {
         Command::Paper(_) | Command::Landscape(_) | Command::All(_) => WithoutData::QuickPreset,
         Command::Distill(_) => WithoutData::DrawnDataset,
         _ => WithoutData::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every command, with its whole name.
+    fn commands() -> Vec<(String, clap::Command)> {
+        fn walk(command: &clap::Command, above: &str, found: &mut Vec<(String, clap::Command)>) {
+            let name = format!("{above}{}", command.get_name());
+            found.push((name.clone(), command.clone()));
+            command.get_subcommands().for_each(|below| walk(below, &format!("{name} "), found));
+        }
+        let mut found = Vec::new();
+        walk(&Cli::command(), "", &mut found);
+        found
+    }
+
+    #[test]
+    fn description_of_all_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_has_two_examples_of_that_command_and_says_the_exit_status() {
+        let commands = commands();
+        assert!(commands.len() > 30, "{}", commands.len());
+        for (name, command) in commands {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = after.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("{name} has no examples"));
+            let of_command = examples
+                .lines()
+                .filter(|line| line.starts_with(&format!("  {name} ")) || line.trim_end() == format!("  {name}"))
+                .count();
+            assert!(of_command >= 2, "{name}: {after}");
+            assert!(after.contains("\n\nExit status: 0"), "{name}: {after}");
+        }
     }
 }

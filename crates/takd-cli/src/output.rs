@@ -7,11 +7,15 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, IsTerminal, Write};
 use takd_report::Style;
 
-/// Prints a result and the end of its last line. A reader that has seen enough, as `head` has, is no error.
+/// Prints a result and the end of its last line.
 pub(crate) fn print(text: &str) -> Result<()> {
+    print_as_it_is(format!("{}\n", printable(text)).as_bytes())
+}
+
+/// Prints what the program itself made, tabulators and all. A reader that has seen enough, as `head` has, is no error.
+pub(crate) fn print_as_it_is(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let text = printable(text);
-    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to the standard output")
         }
@@ -22,6 +26,15 @@ pub(crate) fn print(text: &str) -> Result<()> {
 /// Prints a value for a script.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     print(&printable_json(&serde_json::to_string_pretty(value)?))
+}
+
+/// Rows of flat values as CSV, their fields' names first.
+pub(crate) fn csv<T: serde::Serialize>(rows: impl Iterator<Item = T>) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row)?;
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
 /// JSON that means the same, with everything escaped, in JSON's way, that would act on a terminal.
@@ -59,12 +72,11 @@ pub(crate) fn table_style() -> (Style, Option<usize>) {
     if std::io::stdout().is_terminal() { (Style::Boxes, Some(terminal_width())) } else { (Style::Plain, None) }
 }
 
-/// A list, without lines between rows and columns, for `grep` and `awk`. On a terminal that is too narrow for it, ids are cut
-/// to what no other begins with, columns with the same value in all rows become a line below, and then those that are
+/// A list, without lines between rows and columns, for `grep` and `awk`. On a terminal that is too narrow for it, ids of runs in
+/// the first column are cut to what no other begins with, columns with the same value in all rows become a line below, and then those that are
 /// `dispensable` are left out, the first first.
 pub(crate) struct List {
     pub header: Vec<&'static str>,
-    /// The first column is an id.
     pub rows: Vec<Vec<String>>,
     pub dispensable: &'static [&'static str],
 }
@@ -72,6 +84,12 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn to_text(&self) -> String {
         self.within(if std::io::stdout().is_terminal() { terminal_width() } else { usize::MAX })
+    }
+
+    pub(crate) fn to_markdown(&self) -> String {
+        let mut table = Table::new();
+        table.load_preset(presets::ASCII_MARKDOWN).set_header(&self.header).add_rows(&self.rows);
+        table.to_string()
     }
 
     fn within(&self, width: usize) -> String {
@@ -86,7 +104,7 @@ impl List {
             columns.iter().map(|column| of_column(column) + 2).sum::<usize>() > width.saturating_add(2)
         };
         let mut below = Vec::new();
-        if too_wide(&columns, &rows) {
+        if too_wide(&columns, &rows) && header.first() == Some(&"run") {
             cut_ids(&mut rows);
         }
         if too_wide(&columns, &rows) && rows.len() > 1 {
@@ -173,6 +191,13 @@ mod tests {
         let text = different.within(48);
         assert!(text.contains("Not shown, because the terminal is narrow: size; --json has all."), "{text}");
         assert!(text.contains("61.20") && !text.contains("MiB"), "{text}");
+    }
+
+    #[test]
+    fn names_are_not_cut_as_ids_are() {
+        let mut list = list();
+        list.header[0] = "data";
+        assert!(list.within(40).contains("0123456789abcdef"));
     }
 
     #[test]

@@ -12,7 +12,9 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   takd recipe list
-  takd recipe list --json | jq '.[].cells'")]
+  takd recipe list --json | jq '.[].cells'
+
+Exit status: 0; 2 on a wrong argument.")]
     List {
         /// Print the list as JSON
         #[arg(long)]
@@ -23,7 +25,9 @@ Examples:
 Examples:
   takd recipe show table1
   takd recipe show table1 > mine.toml
-      then change a few lines, and `takd run mine.toml`")]
+      then change a few lines, and `takd run mine.toml`
+
+Exit status: 0; 1 if there is no such recipe, 2 on a wrong argument.")]
     Show {
         /// Its name in `takd recipe list`
         name: String,

@@ -1,7 +1,8 @@
 //! Values of flags, refused in words that say what is right.
 
-use crate::elsewhere::Three;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use takd_datasets::MAX_SIDE;
 use takd_grid::recipe::{Epochs, PerStep};
 use takd_models::{ModelName, UnknownModel};
 
@@ -37,17 +38,43 @@ pub(crate) fn images(text: &str) -> Result<usize, String> {
     whole(text, "a number of images is a whole number of 1 or more, as in 2000")
 }
 
+/// A seed.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a seed is a whole number of 0 or more, as in 31".to_owned())
+}
+
+/// The number of epochs of a run.
+pub(crate) fn epochs_of_a_run(text: &str) -> Result<usize, String> {
+    whole(text, "a number of epochs is a whole number of 1 or more, as in 160")
+}
+
 /// A number of threads or jobs.
 pub(crate) fn count(text: &str) -> Result<usize, String> {
     whole(text, "it is a whole number of 1 or more, as in 4")
 }
 
 /// A number for each colour.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Three(pub [f32; 3]);
+
+/// Three numbers, with commas between.
 pub(crate) fn three(text: &str) -> Result<Three, String> {
     let numbers: Vec<f32> = text.split(',').filter_map(|number| number.trim().parse().ok()).collect();
     let is_whole = numbers.len() == text.split(',').count() && numbers.iter().all(|number| number.is_finite());
     let three = <[f32; 3]>::try_from(numbers).ok().filter(|_| is_whole);
     three.map(Three).ok_or_else(|| "it is three numbers, for red, green and blue, as in 0.485,0.456,0.406".to_owned())
+}
+
+/// A number of classes.
+pub(crate) fn classes(text: &str) -> Result<usize, String> {
+    within(text, 1..=100_000)
+        .ok_or_else(|| "a number of classes is a whole number from 1 to 100000, as in 10".to_owned())
+}
+
+/// The side of an image.
+pub(crate) fn side(text: &str) -> Result<usize, String> {
+    let expected = || format!("a size is a whole number of pixels from 1 to {MAX_SIDE}, as in 32");
+    within(text, 1..=MAX_SIDE as u64).ok_or_else(expected)
 }
 
 /// A number of multiplications.
@@ -57,24 +84,52 @@ pub(crate) fn multiply_adds(text: &str) -> Result<f64, String> {
     value.filter(fits).ok_or_else(|| "it is a number above 0, as in 2.5e14".to_owned())
 }
 
+/// λ of one step.
+pub(crate) fn one_lambda(text: &str) -> Result<f64, String> {
+    number(text, LAMBDA, is_lambda)
+}
+
+/// τ of one step.
+pub(crate) fn one_temperature(text: &str) -> Result<f64, String> {
+    number(text, TEMPERATURE, is_temperature)
+}
+
 /// λ for all steps, or one for each with commas between.
 pub(crate) fn lambda(text: &str) -> Result<PerStep, String> {
-    per_step(text, "λ is a number from 0 to 1, as in 0.5", |value| (0.0..=1.0).contains(&value))
+    per_step(text, LAMBDA, is_lambda)
 }
 
 /// τ for all steps, or one for each with commas between.
 pub(crate) fn temperature(text: &str) -> Result<PerStep, String> {
-    per_step(text, "τ is a number above 0, as in 5", |value| value > 0.0 && value.is_finite())
+    per_step(text, TEMPERATURE, is_temperature)
 }
 
 fn whole(text: &str, expected: &str) -> Result<usize, String> {
+    within(text, 1..=MOST).ok_or_else(|| expected.to_owned())
+}
+
+fn within(text: &str, range: RangeInclusive<u64>) -> Option<usize> {
     let value: Option<u64> = text.parse().ok();
-    value.filter(|value| (1..=MOST).contains(value)).map(|value| value as usize).ok_or_else(|| expected.to_owned())
+    value.filter(|value| range.contains(value)).map(|value| value as usize)
+}
+
+const LAMBDA: &str = "λ is a number from 0 to 1, as in 0.5";
+const TEMPERATURE: &str = "τ is a number above 0, as in 5";
+
+fn is_lambda(value: f64) -> bool {
+    (0.0..=1.0).contains(&value)
+}
+
+fn is_temperature(value: f64) -> bool {
+    value > 0.0 && value.is_finite()
+}
+
+fn number(text: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Result<f64, String> {
+    text.trim().parse().ok().filter(|&value| fits(value)).ok_or_else(|| expected.to_owned())
 }
 
 fn per_step(text: &str, expected: &str, fits: impl Fn(f64) -> bool) -> Result<PerStep, String> {
-    let value = |part: &str| part.trim().parse().ok().filter(|&value| fits(value)).ok_or_else(|| expected.to_owned());
-    let values = text.split(',').map(value).collect::<Result<Vec<f64>, _>>()?;
+    let values = text.split(',').map(|part| number(part, expected, &fits)).collect::<Result<Vec<f64>, _>>()?;
     Ok(match values.as_slice() {
         [one] => PerStep::All(*one),
         _ => PerStep::Each(values),

@@ -82,6 +82,29 @@ fn pipe_or_device_or_link_in_place_of_a_file_is_named_left_alone_and_hangs_no_co
 }
 
 #[test]
+fn pipe_or_device_or_link_in_place_of_an_annotation_hides_no_run_and_is_not_written_through() {
+    let place = folder();
+    let out = place.path().join("out");
+    let run_folder = trained(&out);
+    let id = run_folder.file_name().expect("an id").to_str().expect("text");
+    let (victim, annotation) = (place.path().join("victim"), run_folder.join("annotation.json"));
+    for odd in [Odd::Pipe, Odd::Zero, Odd::Link] {
+        fs::write(&victim, "precious").expect("a file");
+        put(odd, &annotation, &victim);
+        assert!(said(&mut runs(&["ls"], &out)).contains("finished"));
+        said(&mut runs(&["show", id], &out));
+        for command in [&["tag", id, "x"][..], &["note", id, "x"], &["verify"]] {
+            let refused = run(runs(command, &out).timeout(Duration::from_secs(60)), 1);
+            let refused = format!("{}{}", text(&refused.stdout), text(&refused.stderr));
+            assert!(refused.contains(&annotation.display().to_string()), "{odd:?}: {refused}");
+        }
+        assert_eq!(fs::read_to_string(&victim).expect("the victim"), "precious");
+    }
+    said(&mut runs(&["rm", id], &out));
+    assert_eq!(fs::read_to_string(&victim).expect("the victim"), "precious");
+}
+
+#[test]
 fn file_of_any_size_in_place_of_a_small_one_is_refused_unread() {
     let out = folder();
     let run_folder = trained(out.path());
@@ -142,6 +165,8 @@ fn escape_sequences_of_files_and_names_do_not_reach_the_terminal() {
     fs::write(run_folder.join("\u{1b}]0;name\u{7}.txt"), "").expect("a file");
     let config = config_text(&out).replace("plane2", "\\u001b[31mplane2");
     let odd = made_up_run(&config, &out);
+    let note = r#"{"tags":[],"note":"\u001b]0;title\u0007"}"#;
+    fs::write(run_folder.join("annotation.json"), note).expect("a file");
     let start = r#"{"command":["takd","\u001b[31m\u009b31m"],"program":"takd \u001b[32m","host":"\u202e","time":1}"#;
     fs::write(odd.join("starts.jsonl"), format!("{start}\n")).expect("a file");
     fs::write(run_folder.join("starts.jsonl"), format!("{start}\n")).expect("a file");
@@ -157,10 +182,13 @@ fn escape_sequences_of_files_and_names_do_not_reach_the_terminal() {
     for json in [&["--json"][..], &[]] {
         commands.push(runs(&[&["ls"], json].concat(), &out));
         commands.push(runs(&[&["verify"], json].concat(), &out));
+        commands.push(runs(&[&["gc"], json].concat(), &out));
+        commands.push(runs(&[&["tensorboard"], json].concat(), &out));
         for id in [&id, &odd_id] {
             commands.push(runs(&[&["show", id], json].concat(), &out));
         }
     }
+    commands.push(runs(&["ls", "--format", "csv"], &out));
     for format in ["text", "markdown", "html", "csv", "json"] {
         let mut command = takd(&["run"]);
         command.arg(&recipe).args(["--epochs", "1", "--limit", "100", "--format", format, "--out"]).arg(&out);

@@ -204,27 +204,3 @@ fn commands_with_a_quick_preset_name_it_to_those_without_images_and_others_do_no
         assert_eq!(message.contains("--data shapes10"), drawn, "{words:?}: {message}");
     }
 }
-
-#[test]
-fn every_help_has_two_examples() {
-    let commands: [&[&str]; 12] = [
-        &[],
-        &["run"],
-        &["distill"],
-        &["reproduce-table1"],
-        &["recipe"],
-        &["recipe", "list"],
-        &["recipe", "show"],
-        &["runs"],
-        &["runs", "ls"],
-        &["runs", "show"],
-        &["runs", "verify"],
-        &["runs", "rm"],
-    ];
-    for command in commands {
-        let help = text(&run(takd(command).arg("--help"), 0).stdout);
-        let examples = help.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("{command:?} has no examples"));
-        let of_command = examples.lines().filter(|line| line.starts_with("  takd ")).count();
-        assert!(of_command >= 2, "{command:?}: {help}");
-    }
-}

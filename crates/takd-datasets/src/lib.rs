@@ -103,7 +103,7 @@ pub use name::{BadName, DatasetName};
 pub use normalization::Normalization;
 pub use progress::{Progress, Stage};
 pub use reference::{DatasetRef, UnknownDataset};
-pub use sources::{Sources, is_here, load};
+pub use sources::{Sources, hub_cache, is_here, load};
 pub use split::Split;
 
 /// Its example is a test too.

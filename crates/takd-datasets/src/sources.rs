@@ -72,6 +72,12 @@ pub fn is_here(name: &DatasetName, sources: &Sources) -> Result<bool> {
     Ok(source.present(name)? != Present::Gone)
 }
 
+/// The folder in which downloads from the hub are kept: where `HF_HUB_CACHE`, `HF_HOME` or `XDG_CACHE_HOME` put it. Nothing if there
+/// is no home folder for it.
+pub fn hub_cache() -> Option<PathBuf> {
+    Hub::from_env().cache
+}
+
 /// Where one data set comes from.
 #[derive(Debug)]
 pub(crate) enum Source {

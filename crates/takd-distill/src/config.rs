@@ -221,7 +221,7 @@ impl RunConfig {
     }
 
     /// What its pixels are scaled by.
-    pub(crate) fn normalization(&self, card: &Card) -> Normalization {
+    pub fn normalization(&self, card: &Card) -> Normalization {
         match &self.imported {
             Some(imported) => imported.normalization(),
             None => self.training.normalization(card),

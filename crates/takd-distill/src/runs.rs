@@ -28,6 +28,7 @@ use takd_store::{Ending, EndingFile, Finding, Findings, RunId, Store};
 ///                 landscape-<plane>.json         the loss around that network, if it was asked for
 ///                 ending.json                    how the run ended: finished with a result, diverged, or stopped
 ///                 logits-<images>….safetensors   this network's logits, computed once for all it teaches; several if they are many
+///                 annotation.json                tags and a note of whoever looks at it; no part of the run
 ///                 claim                          locked by the process that writes here
 /// ```
 #[derive(Clone, Debug)]
@@ -163,6 +164,11 @@ impl Runs {
     /// If the file cannot be read or a line of it is damaged.
     pub fn records(&self, id: &RunId) -> Result<Vec<Record>> {
         Ok(self.store.records(id)?)
+    }
+
+    /// The event file of a run, there or not, which TensorBoard shows.
+    pub fn curves(&self, id: &RunId) -> PathBuf {
+        self.dir(id).join(EVENTS)
     }
 
     /// The loss around the network of a run on this plane, if it was computed before; see [`landscape`](fn@crate::landscape).

@@ -8,6 +8,7 @@
 //!                 metrics.jsonl   the journal: one line a record, only growing
 //!                 starts.jsonl    which command, program and host began or resumed the run, and when
 //!                 ending.json     how it ended: finished with an outcome, failed for a reason, or stopped
+//!                 annotation.json tags and a note of whoever looks at it; no part of the run
 //!                 claim           locked by the process that writes here
 //!                 …               files of the user of this crate
 //! ```
@@ -15,7 +16,7 @@
 //! One process at a time writes into a run's folder, and every file but the journal is written beside its place,
 //! synced and renamed into it: a kill, a power failure or a full disk leaves the old file or the new one. Each file
 //! is checked when it is read: `config.toml` by the run's id, the journal by a hash in whatever relies on it, the
-//! others by a hash in themselves (`starts.jsonl`, on which nothing depends, has none).
+//! others by a hash in themselves (`starts.jsonl` and `annotation.json`, on which nothing depends, have none).
 //!
 //! A results folder may come from anybody. Only regular files are opened, each within a stated limit; links are
 //! neither followed nor deleted, nor is what the run did not write; and what is read from a file reaches messages
@@ -98,6 +99,7 @@
 //! Invariant: knows nothing of training. What a configuration says and what an outcome is are the user's of this crate;
 //! the store only keeps them.
 
+mod annotation;
 mod canonical;
 mod claim;
 mod configuration;
@@ -111,12 +113,14 @@ mod id;
 mod journal;
 pub mod names;
 mod printable;
+mod probe;
 mod removal;
 pub mod seal;
 mod start;
 mod store;
 mod verify;
 
+pub use annotation::{Annotation, InvalidTag, Tag};
 pub use canonical::{Canonical, CanonicalError, Value};
 pub use claim::Claim;
 pub use configuration::{Configuration, ConfigurationError};
@@ -129,6 +133,7 @@ pub use id::{InvalidRunId, RunId};
 pub use journal::Journal;
 pub use names::limits;
 pub use printable::{printable, printable_path};
+pub use probe::probe;
 pub use removal::{OwnFiles, Removed};
 pub use start::{Start, date};
 pub use store::{Listed, Store};

@@ -8,6 +8,8 @@ pub const JOURNAL: &str = "metrics.jsonl";
 pub const STARTS: &str = "starts.jsonl";
 /// How the run ended.
 pub const ENDING: &str = "ending.json";
+/// What a person says of the run.
+pub const ANNOTATION: &str = "annotation.json";
 /// Locked by the process that writes into the folder.
 pub const CLAIM: &str = "claim";
 
@@ -22,8 +24,15 @@ pub mod limits {
     pub const ENDING: u64 = 1 << 20;
     /// Of `starts.jsonl`: 1 MiB.
     pub const STARTS: u64 = 1 << 20;
+    /// Of `annotation.json`: 128 KiB.
+    pub const ANNOTATION: u64 = 128 << 10;
     /// Of the journal: 256 MiB, more than a million lines.
     pub const JOURNAL: u64 = 256 << 20;
+}
+
+/// Whether a file of this name is one that is not whole yet, or that a kill left so.
+pub fn is_half_written(name: &str) -> bool {
+    name.starts_with(WRITING)
 }
 
 /// Whether `name` names a file in a folder, and not elsewhere.
@@ -33,5 +42,5 @@ pub(crate) fn is_file_name(name: &str) -> bool {
 
 /// Whether a file of this name in a run's folder is the store's own.
 pub(crate) fn is_of_the_store(name: &str) -> bool {
-    [CONFIG, JOURNAL, STARTS, ENDING, CLAIM].contains(&name) || name.starts_with(WRITING)
+    [CONFIG, JOURNAL, STARTS, ENDING, ANNOTATION, CLAIM].contains(&name) || name.starts_with(WRITING)
 }

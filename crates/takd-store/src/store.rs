@@ -1,11 +1,11 @@
 //! A folder of runs.
 
 use crate::file::{expect_kind, make_folder};
-use crate::names::{CONFIG, JOURNAL, STARTS, limits};
+use crate::names::{CONFIG, JOURNAL, STARTS, is_half_written, limits};
 use crate::removal::{self, OwnFiles, Removed};
 use crate::{
-    Claim, Configuration, Ending, EndingFile, Error, Extent, FileKind, Result, RunId, Start, claim, ending, journal,
-    read_file, start,
+    Claim, Configuration, Ending, EndingFile, Error, Expected, Extent, FileKind, Result, RunId, Start, claim, ending,
+    journal, read_file, start,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
@@ -263,6 +263,30 @@ impl<C: Configuration, O: Serialize + DeserializeOwned> Store<C, O> {
         // Whatever is deleted meanwhile has no size.
         let files = entries.flatten().filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file);
         Ok(files.map(|metadata| metadata.len()).sum())
+    }
+
+    /// What a kill left half written in a run's folder, which the next claim deletes: names and lengths.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn half_written(&self, id: &RunId) -> Result<Vec<Expected>> {
+        let Some(dir) = self.existing_dir(id)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(Error::io("read the folder", &dir))?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let metadata = entry.metadata().ok().filter(|metadata| metadata.is_file() && is_half_written(&name));
+            found.extend(metadata.map(|metadata| Expected { name, bytes: metadata.len() }));
+        }
+        Ok(found)
+    }
+
+    /// Whether anything of a run was begun: its folder holds more than a claim, what a kill left half written, and what a person
+    /// says of it.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn was_begun(&self, id: &RunId) -> Result<bool> {
+        self.existing_dir(id)?.map_or(Ok(false), |dir| self.is_begun(&dir))
     }
 
     /// Deletes a run: the store's files and those that are the user's of this crate, and its folder if nothing else

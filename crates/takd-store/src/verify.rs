@@ -1,6 +1,6 @@
 //! What is wrong with a run's files.
 
-use crate::names::{CLAIM, CONFIG, WRITING, is_of_the_store};
+use crate::names::{ANNOTATION, CLAIM, CONFIG, WRITING, is_of_the_store};
 use crate::{Configuration, Error, Result, RunId, Store, ending, printable};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fs;
@@ -66,8 +66,8 @@ impl Findings {
 
 impl<C: Configuration, O: Serialize + DeserializeOwned> Store<C, O> {
     /// What is wrong with the files of a run that the store knows: its configuration, how it ended, the files that
-    /// its end left (by their lengths) and the journal then (by its hash). The user of this crate adds what it knows
-    /// of its own.
+    /// its end left (by their lengths), the journal then (by its hash) and what a person says of it. The user of this
+    /// crate adds what it knows of its own.
     ///
     /// A folder in which nothing was begun is no finding, nor that a run has not ended.
     ///
@@ -88,6 +88,7 @@ impl<C: Configuration, O: Serialize + DeserializeOwned> Store<C, O> {
             (None, _) => Err(Error::damaged(&self.dir(id).join(CONFIG), "it is gone")),
         });
         findings.note(config)?;
+        findings.note(self.annotation(id))?;
         if let (Some(dir), Some(Some(ending))) = (dir, findings.note(self.ending_file(id))?) {
             findings.note(self.check_journal(id, &ending.journal))?;
             findings.note(ending::check_files(&dir, &ending))?;
@@ -95,12 +96,16 @@ impl<C: Configuration, O: Serialize + DeserializeOwned> Store<C, O> {
         Ok(findings)
     }
 
-    /// Whether there is a file of the run's in its folder, other than its claim and what a kill left half written.
-    fn is_begun(&self, dir: &Path) -> Result<bool> {
+    /// Whether there is a file of the run's in its folder, other than its claim, what a kill left half written and what a person
+    /// says of it.
+    pub(crate) fn is_begun(&self, dir: &Path) -> Result<bool> {
         let entries = fs::read_dir(dir).map_err(Error::io("read the folder", dir))?.flatten();
         let files = entries.filter(|entry| entry.file_type().is_ok_and(|found| found.is_file()));
         let mut names = files.filter_map(|entry| entry.file_name().into_string().ok());
-        Ok(names
-            .any(|name| name != CLAIM && !name.starts_with(WRITING) && (is_of_the_store(&name) || self.is_own(&name))))
+        Ok(names.any(|name| {
+            ![CLAIM, ANNOTATION].contains(&name.as_str())
+                && !name.starts_with(WRITING)
+                && (is_of_the_store(&name) || self.is_own(&name))
+        }))
     }
 }

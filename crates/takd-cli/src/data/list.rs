@@ -17,29 +17,30 @@ pub(crate) struct Args {
 
 /// A known data set.
 #[derive(Serialize)]
-struct Listed {
+pub(crate) struct Listed {
     name: &'static str,
     classes: usize,
     /// Whether its files are here.
-    here: bool,
+    pub here: bool,
     /// What is known of it, if it was read before.
-    card: Option<Card>,
+    pub card: Option<Card>,
+}
+
+/// The known data sets, and what is known of each here.
+pub(crate) fn known(places: &Places) -> Vec<(Known, Result<Listed>)> {
+    let sources = places.sources();
+    let catalog = places.catalog(sources.clone());
+    let listed = |known: Known| {
+        let name = known.into();
+        let card = catalog.kept_card(&name)?;
+        let here = takd_datasets::is_here(&name, &sources)?;
+        Ok(Listed { name: known.as_str(), classes: known.classes(), here, card })
+    };
+    Known::ALL.into_iter().map(|known| (known, listed(known))).collect()
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let sources = args.places.sources();
-    let catalog = args.places.catalog(sources.clone());
-    let listed = Known::ALL.into_iter().map(|known| {
-        let name = known.into();
-        let card = catalog.kept_card(&name)?;
-        Ok(Listed {
-            name: known.as_str(),
-            classes: known.classes(),
-            here: takd_datasets::is_here(&name, &sources)?,
-            card,
-        })
-    });
-    let listed = listed.collect::<Result<Vec<_>>>()?;
+    let listed = known(&args.places).into_iter().map(|(_, listed)| listed).collect::<Result<Vec<_>>>()?;
     if args.json {
         return output::print_json(&listed);
     }

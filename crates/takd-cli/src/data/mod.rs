@@ -5,6 +5,8 @@ mod list;
 mod sheet;
 mod show;
 
+pub(crate) use list::{Listed, known};
+
 use crate::common::DEFAULT_OUT;
 use anyhow::Result;
 use clap::Subcommand;
@@ -26,6 +28,8 @@ Exit status: 0; 1 on an error, 2 on a wrong argument.")]
     #[command(after_help = "\
 Examples:
   takd data get cifar10 cifar100
+  takd data get mnist && takd distill plane4 plane2 --data mnist@32
+      then a training needs no network
 
 Exit status: 0 if all of them are here now, 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
     Get(show::GetArgs),
@@ -62,16 +66,16 @@ struct Which {
 
 /// Where data sets are looked for.
 #[derive(clap::Args)]
-struct Places {
+pub(crate) struct Places {
     /// The folder in which known data sets are looked for, and no other place
     #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
     /// Stay off the network; what the hub's cache holds is used
     #[arg(long)]
-    offline: bool,
+    pub offline: bool,
     /// Where what is known of a data set is kept, beside the runs
     #[arg(long, default_value = DEFAULT_OUT, value_name = "DIR")]
-    out: PathBuf,
+    pub out: PathBuf,
 }
 
 impl Places {

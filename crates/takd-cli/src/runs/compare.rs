@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use super::summary::{Listing, Summary};
-use crate::output;
+use crate::{output, values};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use std::fmt::Write;
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DATASET")]
     data: Option<String>,
     /// Only runs of so many epochs
-    #[arg(long)]
+    #[arg(long, value_parser = values::epochs_of_a_run, allow_negative_numbers = true)]
     epochs: Option<usize>,
     #[command(flatten)]
     place: Place,

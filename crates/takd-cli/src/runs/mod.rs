@@ -1,13 +1,22 @@
 //! `takd runs`: what was trained, and where it lies.
 
 mod compare;
+mod curve_names;
+mod filter;
+mod gc;
 mod ls;
+mod note;
 mod place;
 mod rm;
 mod show;
+mod strays;
 mod summary;
+mod tag;
+mod tensorboard;
 mod verify;
 mod words;
+
+pub(crate) use summary::{State, states};
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -19,6 +28,10 @@ pub(crate) enum Command {
     Show(show::Args),
     Compare(compare::Args),
     Verify(verify::Args),
+    Tag(tag::Args),
+    Note(note::Args),
+    Tensorboard(tensorboard::Args),
+    Gc(gc::Args),
     Rm(rm::Args),
 }
 
@@ -28,6 +41,10 @@ pub(crate) fn run(command: &Command, screen: &MultiProgress) -> Result<()> {
         Command::Show(args) => show::run(args),
         Command::Compare(args) => compare::run(args),
         Command::Verify(args) => verify::run(args, screen),
+        Command::Tag(args) => tag::run(args),
+        Command::Note(args) => note::run(args),
+        Command::Tensorboard(args) => tensorboard::run(args),
+        Command::Gc(args) => gc::run(args),
         Command::Rm(args) => rm::run(args),
     }
 }

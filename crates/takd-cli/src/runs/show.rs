@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use super::summary::{Listing, Other, State, Summary};
-use super::words::{date, size};
+use super::words::{date, size, tags};
 use crate::output;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -93,12 +93,24 @@ fn text(shown: &Shown, canonical: Option<&str>, runs: &Runs) -> String {
         State::Finished => "finished".into(),
         State::NoTeacher => "finished; a teacher of it has no result any more".into(),
         State::Running => format!("running: {done} of {epochs} epochs are over"),
-        State::Unfinished => format!("unfinished: {done} of {epochs} epochs are over"),
+        State::Unfinished if problem.is_empty() => format!("unfinished: {done} of {epochs} epochs are over"),
+        State::Unfinished => {
+            format!(
+                "unfinished: {done} of {epochs} epochs are over; whether a process works on it cannot be told: {problem}"
+            )
+        }
         State::Diverged => problem.to_owned(),
         State::Foreign => format!("foreign: {problem}"),
         State::Damaged => format!("damaged: {problem}"),
     };
     let _ = writeln!(text, "state: {state}");
+    if !summary.tags.is_empty() {
+        let _ = writeln!(text, "tags: {}", tags(&summary.tags));
+    }
+    if let Some(note) = &summary.note {
+        // A line of the note is none of the program's.
+        let _ = writeln!(text, "note: {}", note.replace('\n', "\n      "));
+    }
     for (what, others) in [("taught by", &summary.taught_by), ("teaches", students)] {
         for other in others {
             let _ = writeln!(text, "{what}: {}, run {}", other.name(), other.run);

@@ -1,9 +1,9 @@
 //! A run at a glance, by its small files alone.
 
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use takd_distill::{NUMERICS, Protocol, RunConfig, RunResult, Runs, Status};
-use takd_store::{Ending, Listed, RunId, Start};
+use takd_store::{Annotation, Ending, Listed, RunId, Start, Tag};
 
 /// A run at a glance. What its configuration would say is absent if that is damaged.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +30,9 @@ pub(super) struct Summary {
     pub bytes: u64,
     /// What is wrong, or why it has no result.
     pub problem: Option<String>,
+    /// What a person says of it.
+    pub tags: Vec<Tag>,
+    pub note: Option<String>,
 }
 
 /// A run that teaches another, or is taught by it.
@@ -42,7 +45,7 @@ pub(super) struct Other {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum State {
+pub(crate) enum State {
     /// It has a result.
     Finished,
     /// It has a result, but a teacher of it has none any more, so that it cannot be checked against it or trained again.
@@ -60,7 +63,7 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Finished => "finished",
             Self::NoTeacher => "no-teacher",
@@ -103,8 +106,16 @@ impl Listing {
 
     /// The runs that this one teaches.
     pub(super) fn students(&self, id: &RunId) -> Vec<Other> {
-        let taught = self.runs.iter().filter(|run| config(run).is_some_and(|config| config.teachers().contains(id)));
-        taught.map(|run| self.other(&run.id)).collect()
+        self.taught_by(id).map(|run| self.other(&run.id)).collect()
+    }
+
+    /// Whether a process works on a run that this one teaches.
+    pub(super) fn has_student_at_work(&self, id: &RunId) -> bool {
+        self.taught_by(id).any(|run| !matches!(run.claimed, Ok(false)))
+    }
+
+    fn taught_by(&self, id: &RunId) -> impl Iterator<Item = &Listed<RunConfig, RunResult>> {
+        self.runs.iter().filter(|run| config(run).is_some_and(|config| config.teachers().contains(id)))
     }
 
     fn find(&self, id: &RunId) -> Option<&Listed<RunConfig, RunResult>> {
@@ -121,6 +132,8 @@ impl Listing {
         let config = config(listed);
         let starts = runs.starts(id).unwrap_or_default();
         let running = matches!(listed.claimed, Ok(true));
+        // Then nothing is wrong with the run; only whether a process works on it cannot be told.
+        let no_locks = matches!(listed.claimed, Err(takd_store::Error::NoLocks { .. }));
         let (mut state, problem) = match (&listed.config, &listed.ending) {
             (Err(error), _) | (_, Err(error)) if running => (State::Running, Some(error.to_string())),
             (Err(error), _) | (_, Err(error)) => match error {
@@ -129,7 +142,9 @@ impl Listing {
             },
             (_, Ok(Some(Ending::Finished(_)))) => (State::Finished, None),
             (_, Ok(Some(Ending::Failed(reason)))) if !running => (State::Diverged, Some(reason.clone())),
-            _ if listed.claimed.is_err() => (State::Damaged, listed.claimed.as_ref().err().map(ToString::to_string)),
+            _ if listed.claimed.is_err() && !no_locks => {
+                (State::Damaged, listed.claimed.as_ref().err().map(ToString::to_string))
+            }
             _ if running => (State::Running, None),
             _ if config.is_some_and(|config| config.numerics != NUMERICS) => {
                 let other = config.map_or(0, |config| config.numerics);
@@ -138,7 +153,7 @@ impl Listing {
                 );
                 (State::Foreign, Some(with_program(problem, &starts)))
             }
-            _ => (State::Unfinished, None),
+            _ => (State::Unfinished, listed.claimed.as_ref().err().map(ToString::to_string)),
         };
         let has_result =
             |teacher: &RunId| self.find(teacher).is_some_and(|run| matches!(run.ending, Ok(Some(Ending::Finished(_)))));
@@ -158,6 +173,8 @@ impl Listing {
             _ => None,
         };
         let kd = config.and_then(|config| config.distillation.as_ref());
+        // `takd runs verify` says what is wrong with it.
+        let Annotation { tags, note } = runs.annotation(id).unwrap_or_default();
         Summary {
             id: id.clone(),
             network: config.map(|config| config.model.to_string()),
@@ -176,6 +193,8 @@ impl Listing {
             started: starts.last().map(|start| start.time),
             bytes: runs.size(id).unwrap_or(0),
             problem,
+            tags: tags.into_iter().collect(),
+            note,
         }
     }
 
@@ -192,6 +211,15 @@ impl Listing {
         stages.reverse();
         stages.join(" → ")
     }
+}
+
+/// How many runs are in each state.
+pub(crate) fn states(runs: &Runs) -> anyhow::Result<BTreeMap<State, usize>> {
+    let mut states = BTreeMap::new();
+    for run in Listing::of(runs)?.summaries(runs) {
+        *states.entry(run.state).or_insert(0) += 1;
+    }
+    Ok(states)
 }
 
 fn config(listed: &Listed<RunConfig, RunResult>) -> Option<&RunConfig> {
@@ -222,7 +250,9 @@ impl Summary {
     pub(super) fn name(&self) -> String {
         match (&self.path, &self.dataset, self.seed) {
             (Some(path), Some(dataset), Some(seed)) => format!("{path} on {dataset}, seed {seed}"),
-            _ if self.problem.is_some() => "a run whose configuration cannot be read".into(),
+            _ if matches!(self.state, State::Damaged | State::Foreign) => {
+                "a run whose configuration cannot be read".into()
+            }
             // It was stopped before the first file was written.
             _ => "a run that was not begun".into(),
         }

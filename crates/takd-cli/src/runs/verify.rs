@@ -9,6 +9,7 @@ use indicatif::MultiProgress;
 use serde::Serialize;
 use std::fmt::Write;
 use takd_distill::Runs;
+use takd_store::names::ANNOTATION;
 use takd_store::{Finding, Findings, RunId};
 
 /// Check every file of some runs, or of all, and say what helps if one is damaged.
@@ -45,7 +46,7 @@ struct Faulty {
     /// `damaged`; `foreign` or `no-teacher`, as in `takd runs ls`, if it is nothing worse.
     state: State,
     findings: Vec<Finding>,
-    /// The command that trained it last, and repairs it.
+    /// The command that trained it last, and repairs it, if a training does.
     command: Option<String>,
 }
 
@@ -72,12 +73,13 @@ pub(super) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
                 run: id.clone(),
                 name: summary.map_or_else(String::new, |run| run.name()),
                 state,
-                findings,
                 command: runs
                     .starts(id)
                     .unwrap_or_default()
                     .last()
+                    .filter(|_| !findings.iter().all(is_of_annotation))
                     .map(|start| command_line_in(start, &args.place.out)),
+                findings,
             }
         })
         .collect();
@@ -102,6 +104,11 @@ pub(super) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         output::note(&format!("{of}, {counted}"));
     }
     Ok(())
+}
+
+/// Whether it is of what a person says of the run, which no training writes.
+fn is_of_annotation(finding: &Finding) -> bool {
+    finding.file.file_name().is_some_and(|name| name == ANNOTATION)
 }
 
 /// What is wrong with a run. What cannot be read must not keep the other runs from being looked at.
@@ -130,6 +137,14 @@ fn text(faulty: &[Faulty]) -> String {
         let _ = writeln!(text, "run {run}: {name}: {}", state.as_str());
         for Finding { file, problem } in findings {
             let _ = writeln!(text, "  {}: {problem}", file.display());
+        }
+        if findings.iter().any(is_of_annotation) {
+            let _ =
+                writeln!(text, "  no training repairs {ANNOTATION}: correct it or delete it; no result depends on it");
+        }
+        if findings.iter().all(is_of_annotation) {
+            text.push('\n');
+            continue;
         }
         let remedy = match (state, command) {
             (State::Foreign, _) => "it is left alone; the version that made it reads it".to_owned(),

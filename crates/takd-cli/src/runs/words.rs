@@ -2,7 +2,7 @@
 
 use crate::common::DEFAULT_OUT;
 use std::path::Path;
-use takd_store::Start;
+use takd_store::{Start, Tag};
 
 /// `9.5 MiB`.
 pub(super) fn size(bytes: u64) -> String {
@@ -12,6 +12,11 @@ pub(super) fn size(bytes: u64) -> String {
 /// `2026-11-26 14:05`, UTC.
 pub(super) fn date(seconds: u64) -> String {
     takd_store::date(seconds).unwrap_or_else(|| "–".into())
+}
+
+/// `baseline, for-the-paper`.
+pub(super) fn tags(tags: &[Tag]) -> String {
+    tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The command of a start with the folder in which the run lies now: it may have been moved since.

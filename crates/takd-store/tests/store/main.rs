@@ -1,5 +1,6 @@
 //! The store, as a program that uses it sees it.
 
+mod annotations;
 mod countdown;
 mod endings;
 #[cfg(unix)]

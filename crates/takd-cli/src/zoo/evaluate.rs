@@ -1,0 +1,95 @@
+//! `takd evaluate`.
+
+use super::accuracy::Said;
+use super::open;
+use crate::common::Place;
+use crate::output;
+use crate::progress::{counting, loading};
+use anyhow::Result;
+use indicatif::MultiProgress;
+use serde::Serialize;
+use std::path::PathBuf;
+use takd_datasets::{DatasetName, DatasetRef};
+
+/// Test a model that was exported on a data set's test images.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  takd evaluate --model my-model --data my-photos
+  takd evaluate --model plane2-cifar10-takd --data cifar10 --json
+
+Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument.")]
+pub(crate) struct Args {
+    /// The folder of a model that `takd export` made, or its name in `models`
+    #[arg(long, value_name = "DIR|NAME")]
+    model: PathBuf,
+    /// What it is tested on: a known name, or the file or folder of your own images [default: what it was trained on]
+    #[arg(long, value_name = "NAME|PATH")]
+    data: Option<DatasetRef>,
+    #[command(flatten)]
+    place: Place,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+    /// No progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Serialize)]
+struct Evaluated<'a> {
+    model: String,
+    dataset: String,
+    images: usize,
+    accuracy: f64,
+    top5_accuracy: f64,
+    classes: Vec<ClassAccuracy<'a>>,
+}
+
+#[derive(Serialize)]
+struct ClassAccuracy<'a> {
+    name: &'a str,
+    images: usize,
+    accuracy: f64,
+}
+
+pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
+    let model = open::model(&args.model)?;
+    let config = model.config();
+    let data = match (&args.data, &config.data) {
+        (Some(data), _) => data.clone(),
+        (None, Some(data)) => DatasetRef { name: data.name.parse::<DatasetName>()?, place: None },
+        (None, None) => anyhow::bail!("the model does not say what it was trained on; give --data"),
+    };
+    // In the size that the model takes, however the data come.
+    let data = if data.name.fit().is_none() && args.data.is_some() { data.scaled(config.input.scaling) } else { data };
+    let catalog = args.place.catalog_of(&data)?;
+    let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress))?;
+    let said = counting(args.quiet, screen, "the test images", |count| Said::of(&model, &loaded, count))?;
+    let class = |(label, name)| {
+        let of: Vec<_> = said.images.iter().filter(|(of, _)| *of == label).collect();
+        let right = of.iter().filter(|(_, guesses)| guesses[0].class == label).count();
+        ClassAccuracy { name, images: of.len(), accuracy: right as f64 / of.len().max(1) as f64 }
+    };
+    let evaluated = Evaluated {
+        model: args.model.display().to_string(),
+        dataset: loaded.card.name.to_string(),
+        images: said.images.len(),
+        accuracy: said.accuracy(1),
+        top5_accuracy: said.accuracy(5),
+        classes: config.class_names.iter().map(String::as_str).enumerate().map(class).collect(),
+    };
+    if args.json {
+        return output::print_json(&evaluated);
+    }
+    let Evaluated { model, dataset, images, accuracy, top5_accuracy, classes } = &evaluated;
+    let mut text = format!(
+        "{model} on {dataset}: test accuracy {:.2} %, top-5 {:.2} % of {images} images",
+        100.0 * accuracy,
+        100.0 * top5_accuracy
+    );
+    for ClassAccuracy { name, images, accuracy } in classes {
+        text += &format!("\n  {:>6.2} %  {name} ({images})", 100.0 * accuracy);
+    }
+    output::print(&text)
+}

@@ -1,0 +1,191 @@
+//! `takd export`.
+
+use super::accuracy::{Said, scaling};
+use super::provenance;
+use crate::common::Place;
+use crate::output;
+use crate::progress::{counting, loading};
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+use indicatif::MultiProgress;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use takd_datasets::{Dataset, DatasetRef};
+use takd_models::Network;
+use takd_zoo::{Accuracy, Config, Data, Existing, Extras, Input, Model, OnnxInput, WeightPrecision};
+
+/// Make a folder to give away of a run's network: weights, configuration, model card, ONNX, PyTorch.
+///
+/// The folder has all that is needed to use the network elsewhere: model.safetensors with PyTorch's names, config.json (architecture,
+/// input size, mean, deviation, class names, data, accuracy), README.md (a model card), model.onnx, and model.py and example.py in plain
+/// PyTorch. What 16-bit and 8-bit weights would cost in accuracy is measured on the test images and stands on the card.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  takd export 3f2a my-model
+      the run whose id begins so, of results/, into the folder my-model
+  takd export 3f2a my-model --precision int8 --data my-photos --replace
+      weights in a byte each; trained on your own images, which are read to measure what that costs
+
+Exit status: 0 if the folder is written, 1 on an error, 2 on a wrong argument.")]
+pub(crate) struct Args {
+    /// The run: any beginning of its id that no other run's has
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// The folder to make
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// How weights are stored: f32 as they were trained, f16 rounded to half precision, int8 in a byte each with a scale a channel
+    #[arg(long, value_name = "f32|f16|int8", default_value = "f32")]
+    precision: WeightPrecision,
+    /// What model.onnx takes: `pixels` are bytes, mean and deviation are inside; `normalized` is what the network itself takes; `none`
+    /// leaves the file out
+    #[arg(long, value_name = "pixels|normalized|none", default_value = "pixels")]
+    onnx: Onnx,
+    /// Leave out model.py and example.py
+    #[arg(long)]
+    no_python: bool,
+    /// The licence of the weights, as the hub names licences
+    #[arg(long, value_name = "LICENCE", default_value = "mit")]
+    licence: String,
+    /// The run's data, if they are your own images: their file or folder
+    #[arg(long, value_name = "NAME|PATH")]
+    data: Option<DatasetRef>,
+    /// Do not look at the test images: say nothing of what other precisions cost
+    #[arg(long)]
+    no_measuring: bool,
+    /// Put it in the place of a model that is in the folder already
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    place: Place,
+    /// Print what was written as JSON
+    #[arg(long)]
+    json: bool,
+    /// No progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// What the ONNX file takes.
+#[derive(Clone, Copy, Debug)]
+struct Onnx(Option<OnnxInput>);
+
+impl FromStr for Onnx {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "pixels" => Ok(Self(Some(OnnxInput::Pixels))),
+            "normalized" => Ok(Self(Some(OnnxInput::Normalized))),
+            "none" => Ok(Self(None)),
+            _ => Err("it is pixels, normalized or none".into()),
+        }
+    }
+}
+
+/// What was written.
+#[derive(Serialize)]
+struct Written<'a> {
+    folder: String,
+    files: Vec<File>,
+    config: &'a Config,
+}
+
+#[derive(Serialize)]
+struct File {
+    name: &'static str,
+    bytes: usize,
+}
+
+pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
+    let runs = args.place.runs()?;
+    let id = runs.find(&args.run)?;
+    let config = runs.config(&id)?.with_context(|| format!("run {id} has no configuration"))?;
+    let file = runs.model(&id)?;
+    let result = runs.outcome(&id)?.with_context(|| format!("run {id} is not finished"))?;
+    let data = load(args, &config.data, screen)?;
+    let card = &data.card;
+    let (_, parameters) = Network::load(config.model, card.classes(), &file, &Device::Cpu)?;
+
+    let input = Input::new(scaling(&data)?, config.normalization(card));
+    let mut about = Config::new(config.model, card.class_names.clone(), input, &args.licence);
+    about.data = Some(Data { train: config.data.train_images, ..Data::from(card) });
+    about.accuracy = Some(Accuracy {
+        top1: result.test.accuracy,
+        top5: (card.classes() > 5).then_some(result.test.top5_accuracy),
+        images: result.test.images,
+        seed: config.imported.is_none().then_some(config.seed),
+        seeds: provenance::seeds(&config, &runs)?,
+    });
+    about.training = Some(provenance::training(&id, &config, &runs)?);
+    let model = Model::new(about.clone(), &parameters)?;
+    for precision in WeightPrecision::ALL {
+        let stored = model.stored_as(precision)?;
+        let accuracy = match precision {
+            WeightPrecision::F32 => Some(result.test.accuracy),
+            _ if args.no_measuring => None,
+            _ => {
+                let what = format!("the test images with {precision} weights");
+                let said = counting(args.quiet, screen, &what, |count| Said::of(&stored, &data, count))?;
+                Some(said.accuracy(1))
+            }
+        };
+        if precision == args.precision
+            && let (Some(found), Some(accuracy)) = (accuracy, &mut about.accuracy)
+            && precision != WeightPrecision::F32
+        {
+            // Of the weights that are in the folder.
+            accuracy.top1 = found;
+            (accuracy.top5, accuracy.seeds) = (None, None);
+        }
+        about.precisions.push(stored.cost(accuracy)?);
+    }
+    about.weights = args.precision;
+    let model = model.stored_as(args.precision)?.with_config(about)?;
+    let extras = Extras { onnx: args.onnx.0, python: !args.no_python };
+    let existing = if args.replace { Existing::Replace } else { Existing::Keep };
+    model.write(&args.dir, extras, existing)?;
+    let files = model.files(extras)?.into_iter().map(|(name, bytes)| File { name, bytes: bytes.len() });
+    let written = Written { folder: args.dir.display().to_string(), files: files.collect(), config: model.config() };
+    if args.json { output::print_json(&written) } else { output::print(&text(&written)) }
+}
+
+/// The run's data, which are what it was trained on to the last bit.
+fn load(args: &Args, wanted: &takd_distill::DataConfig, screen: &MultiProgress) -> Result<Arc<Dataset>> {
+    let data = match &args.data {
+        // The size is the run's.
+        Some(data) => DatasetRef { name: wanted.dataset.clone(), ..data.clone() },
+        None => DatasetRef { name: wanted.dataset.clone(), place: None },
+    };
+    let catalog = args.place.catalog_of(&data)?;
+    let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress)).with_context(|| {
+        format!("the run was trained on {}; give its place with --data if it is a folder of yours", wanted.dataset)
+    })?;
+    if loaded.card.checksum != wanted.checksum {
+        bail!("these images of {} are others than those that the run was trained on", wanted.dataset);
+    }
+    Ok(loaded)
+}
+
+fn text(Written { folder, files, config }: &Written<'_>) -> String {
+    let mut text =
+        format!("{folder}: {} with {} classes, {} weights", config.architecture, config.classes, config.weights);
+    if let Some(accuracy) = &config.accuracy {
+        text += &format!(", test accuracy {:.2} %", 100.0 * accuracy.top1);
+    }
+    for File { name, bytes } in files {
+        text += &format!("\n  {name:<18} {bytes:>10} bytes");
+    }
+    for cost in &config.precisions {
+        let accuracy = cost.top1.map_or("not measured".to_owned(), |top1| format!("{:.2} %", 100.0 * top1));
+        text += &format!(
+            "\n  weights in {:<4}    {:>10} bytes, test accuracy {accuracy}",
+            cost.precision.to_string(),
+            cost.bytes
+        );
+    }
+    text
+}

@@ -1,0 +1,16 @@
+//! Models to give away: out of runs, into folders; and what is done with such folders.
+
+mod accuracy;
+mod evaluate;
+mod export;
+mod images;
+mod open;
+mod predict;
+mod provenance;
+
+pub(crate) use evaluate::Args as EvaluateArgs;
+pub(crate) use evaluate::run as evaluate;
+pub(crate) use export::Args as ExportArgs;
+pub(crate) use export::run as export;
+pub(crate) use predict::Args as PredictArgs;
+pub(crate) use predict::run as predict;

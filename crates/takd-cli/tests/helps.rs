@@ -1,0 +1,24 @@
+//! What the commands around the training say of themselves.
+
+mod common;
+
+use common::{run, takd, text};
+
+#[test]
+fn helps_of_the_commands_around_the_training() {
+    let commands: [&[&str]; 9] = [
+        &["models"],
+        &["doctor"],
+        &["completions"],
+        &["man"],
+        &["runs", "ls"],
+        &["runs", "gc"],
+        &["runs", "tag"],
+        &["runs", "note"],
+        &["runs", "tensorboard"],
+    ];
+    for command in commands {
+        let help = run(takd(command).arg("--help").env("COLUMNS", "100"), 0);
+        insta::assert_snapshot!(command.join("-"), text(&help.stdout));
+    }
+}

@@ -1,0 +1,85 @@
+//! Every field that `--json` prints is described.
+
+mod common;
+
+use common::{distill, folder, json, run, runs, takd};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The names of the fields in a value. Those of a run's whole configuration and result are types of takd-distill.
+fn fields(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                found.insert(name.clone());
+                if !["config", "result"].contains(&name.as_str()) {
+                    fields(value, found);
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| fields(value, found)),
+        _ => {}
+    }
+}
+
+/// What a value is made of, a line a field: of a list its first element.
+fn shape(value: &Value) -> String {
+    fn lines(value: &Value, place: &str, found: &mut BTreeSet<String>) {
+        let kind = match value {
+            Value::Object(object) => {
+                return object.iter().for_each(|(name, value)| lines(value, &format!("{place}.{name}"), found));
+            }
+            Value::Array(values) if !values.is_empty() => return lines(&values[0], &format!("{place}[]"), found),
+            Value::Array(_) => "an empty list",
+            Value::String(_) => "text",
+            Value::Number(_) => "a number",
+            Value::Bool(_) => "yes or no",
+            Value::Null => "null",
+        };
+        found.insert(format!("{place}: {kind}"));
+    }
+    let mut found = BTreeSet::new();
+    lines(value, "", &mut found);
+    found.into_iter().collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_field_of_lists_and_findings_is_described_in_the_docs() {
+    let out = folder();
+    run(&mut distill(&["plane4", "plane2"], out.path(), &["--epochs", "1", "--quiet"]), 0);
+    let docs = include_str!("../JSON.md");
+    let printed = |command: &mut assert_cmd::Command| {
+        let output = command.env_remove("HF_HOME").env("HF_HUB_CACHE", out.path().join("hub")).output();
+        json(&output.expect("the program starts").stdout)
+    };
+    let id = common::id_of("plane2", out.path());
+    let mut commands = vec![
+        ("models", printed(&mut takd(&["models", "plane2", "--json"]))),
+        ("doctor", printed(takd(&["doctor", "--json", "--out"]).arg(out.path()))),
+        ("ls", printed(&mut runs(&["ls", "--json"], out.path()))),
+        ("show", printed(&mut runs(&["show", &id, "--json"], out.path()))),
+        ("gc", printed(&mut runs(&["gc", "--json"], out.path()))),
+        ("dry-run", printed(&mut distill(&["plane2"], out.path(), &["--dry-run", "--json"]))),
+    ];
+    // Elsewhere not everyone may make links.
+    if cfg!(unix) {
+        commands.push(("tensorboard", printed(&mut runs(&["tensorboard", "--json"], out.path()))));
+    }
+    for (command, value) in commands {
+        let mut found = BTreeSet::new();
+        fields(&value, &mut found);
+        assert!(found.len() > 2, "{command}: {value}");
+        // All machines have these in common.
+        if command == "doctor" {
+            let mut findings = value["findings"].as_array().expect("findings").iter();
+            let threads = findings.find(|finding| finding["what"] == "threads").expect("a finding");
+            let doctor = serde_json::json!({ "wrong": value["wrong"], "findings": [threads] });
+            insta::assert_snapshot!("doctor", shape(&doctor));
+        } else if command != "show" {
+            insta::assert_snapshot!(command, shape(&value));
+        }
+        for field in found {
+            assert!(docs.contains(&format!("`{field}`")), "JSON.md does not describe `{field}` of {command}");
+        }
+    }
+}
