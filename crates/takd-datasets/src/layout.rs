@@ -2,6 +2,13 @@
 
 use crate::Known;
 
+impl Known {
+    /// Its repository on the hub; nothing if it is drawn by code.
+    pub fn hub_id(self) -> Option<String> {
+        (!self.is_drawn()).then(|| repository(self))
+    }
+}
+
 /// The hub's repository of the data set.
 pub(crate) fn repository(known: Known) -> String {
     match known {

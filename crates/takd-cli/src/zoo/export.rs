@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use takd_datasets::{Dataset, DatasetRef};
+use takd_datasets::{Card, Dataset, DatasetRef, Known};
 use takd_models::Network;
 use takd_zoo::{Accuracy, Config, Data, Existing, Extras, Input, Model, OnnxInput, WeightPrecision};
 
@@ -112,7 +112,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
 
     let input = Input::new(scaling(&data)?, config.normalization(card));
     let mut about = Config::new(config.model, card.class_names.clone(), input, &args.licence);
-    about.data = Some(Data { train: config.data.train_images, ..Data::from(card) });
+    about.data = Some(about_data(card, config.data.train_images));
     about.accuracy = Some(Accuracy {
         top1: result.test.accuracy,
         top5: (card.classes() > 5).then_some(result.test.top5_accuracy),
@@ -168,6 +168,17 @@ fn load(args: &Args, wanted: &takd_distill::DataConfig, screen: &MultiProgress) 
         bail!("these images of {} are others than those that the run was trained on", wanted.dataset);
     }
     Ok(loaded)
+}
+
+/// What is told of the data: not where on this machine they lie.
+fn about_data(card: &Card, train: usize) -> Data {
+    let hub_id = card.name.known().and_then(Known::hub_id);
+    let origin = match (&hub_id, card.name.is_drawn()) {
+        (Some(id), _) => format!("{id} on the Hugging Face hub, or a copy of it"),
+        (None, true) => card.origin.clone(),
+        (None, false) => "images of whoever trained it".to_owned(),
+    };
+    Data { hub_id, origin, train, ..Data::from(card) }
 }
 
 fn text(Written { folder, files, config }: &Written<'_>) -> String {

@@ -1,0 +1,129 @@
+//! From a run to a folder to give away, and what is done with it.
+
+mod common;
+
+use common::{folder, json, run, runs, takd, text};
+use image::RgbImage;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+/// A trained network, exported; its run's id.
+fn exported(dir: &Path, more: &[&str]) -> (PathBuf, PathBuf, String) {
+    let (out, model) = (dir.join("results"), dir.join("my-model"));
+    run(&mut common::distill(&["plane4", "plane2"], &out, &["--epochs", "1", "--quiet"]), 0);
+    let listed = json(&run(&mut runs(&["ls", "--json"], &out), 0).stdout);
+    let student = listed.as_array().expect("runs").iter().find(|run| run["model"] == "plane2").expect("the student");
+    let id = student["id"].as_str().expect("an id").to_owned();
+    export(&id, &model, &out, more, 0);
+    (model, out, id)
+}
+
+fn export(id: &str, model: &Path, out: &Path, more: &[&str], status: i32) -> Output {
+    let mut command = takd(&["export", "--json", "--quiet", id]);
+    run(command.arg(model).arg("--out").arg(out).args(more), status)
+}
+
+fn predict(model: &Path, images: &[&Path], more: &[&str], status: i32) -> Output {
+    let mut command = takd(&["predict", "--model"]);
+    run(command.arg(model).args(images).args(more), status)
+}
+
+fn config(model: &Path) -> serde_json::Value {
+    json(&fs::read(model.join("config.json")).expect("a configuration"))
+}
+
+#[test]
+fn exported_model_tells_all_of_itself_and_is_as_accurate_as_its_run() {
+    let dir = folder();
+    let (model, out, id) = exported(dir.path(), &[]);
+    let files = ["README.md", "config.json", "example.py", "model.onnx", "model.py", "model.safetensors"];
+    let mut found: Vec<_> =
+        fs::read_dir(&model).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
+    found.sort();
+    assert_eq!(found, files);
+    let about = config(&model);
+    assert_eq!(about["architecture"], "plane2");
+    assert_eq!(about["training"]["path"], "plane4 -> plane2");
+    assert_eq!(about["training"]["run"], id);
+    let command = about["training"]["command"].as_str().expect("a command");
+    assert_eq!(command, "takd distill plane4 plane2 --data shapes10 --limit 100 --epochs 1");
+    assert!(!about.to_string().contains(&dir.path().display().to_string()), "{about}");
+    let shown = json(&run(&mut runs(&["show", "--json", &id], &out), 0).stdout);
+    assert_eq!(about["accuracy"]["top1"], shown["result"]["test"]["accuracy"]);
+
+    let mut evaluate = takd(&["evaluate", "--json", "--quiet", "--model"]);
+    let evaluated = json(&run(evaluate.arg(&model).arg("--out").arg(&out), 0).stdout);
+    assert_eq!(evaluated["accuracy"], about["accuracy"]["top1"]);
+    assert_eq!(evaluated["top5_accuracy"], about["accuracy"]["top5"]);
+    assert_eq!(evaluated["classes"].as_array().expect("classes").len(), 10);
+    let mut other = takd(&["evaluate", "--data", "shapes100", "--model"]);
+    let refused = text(&run(other.arg(&model).arg("--out").arg(&out), 1).stderr);
+    assert!(refused.contains("shapes100 has other classes than the model"), "{refused}");
+}
+
+#[test]
+fn precision_is_chosen_and_its_cost_measured_and_nothing_is_overwritten_unasked() {
+    let dir = folder();
+    let (model, out, id) = exported(dir.path(), &["--precision", "int8", "--onnx", "none", "--no-python"]);
+    let about = config(&model);
+    assert_eq!(about["weights"], "int8");
+    let costs = about["precisions"].as_array().expect("costs");
+    assert_eq!(costs.len(), 3);
+    assert!(costs.iter().all(|cost| cost["top1"].is_f64()), "{about}");
+    assert_eq!(about["accuracy"]["top1"], costs[2]["top1"]);
+    assert!(fs::metadata(model.join("model.safetensors")).expect("weights").len() < 20_000);
+    assert!(!model.join("model.onnx").exists() && !model.join("model.py").exists());
+
+    let refused = text(&export(&id, &model, &out, &[], 1).stderr);
+    assert!(refused.contains("my-model"), "{refused}");
+    assert_eq!(config(&model)["weights"], "int8");
+    export(&id, &model, &out, &["--replace", "--no-measuring"], 0);
+    assert_eq!(config(&model)["weights"], "f32");
+    let foreign = dir.path().join("mine");
+    fs::create_dir(&foreign).expect("a folder");
+    fs::write(foreign.join("letter.txt"), "dear").expect("a file");
+    export(&id, &foreign, &out, &["--replace"], 1);
+    assert_eq!(fs::read(foreign.join("letter.txt")).expect("the letter"), b"dear");
+    let refused = text(&export(&id, &model, &out, &["--precision", "int4"], 2).stderr);
+    assert!(refused.contains("f32, f16 and int8 are known"), "{refused}");
+    let refused = text(&export("ffff", &model, &out, &[], 1).stderr);
+    assert!(refused.contains("ffff"), "{refused}");
+}
+
+#[test]
+fn images_and_folders_are_answered_and_what_is_no_image_is_named() {
+    let dir = folder();
+    let (model, _, _) = exported(dir.path(), &["--no-measuring"]);
+    let photos = dir.path().join("photos");
+    fs::create_dir_all(photos.join("more")).expect("a folder");
+    for (name, grey) in [("b.png", 30), ("a.png", 200), ("more/c.png", 90)] {
+        let image = RgbImage::from_fn(50, 40, |x, y| image::Rgb([grey, (x * 4) as u8, (y * 5) as u8]));
+        image.save(photos.join(name)).expect("an image");
+    }
+    fs::write(photos.join("notes.txt"), "no image").expect("a file");
+    let answers = json(&predict(&model, &[&photos], &["--json", "--top", "10"], 0).stdout);
+    let answers = answers.as_array().expect("answers");
+    let names: Vec<_> = answers.iter().map(|answer| answer["file"].as_str().expect("a name")).collect();
+    assert!(names[0].ends_with("a.png") && names[1].ends_with("b.png") && names[2].ends_with("c.png"), "{names:?}");
+    for answer in answers {
+        let classes = answer["classes"].as_array().expect("classes");
+        let probabilities: Vec<f64> =
+            classes.iter().map(|class| class["probability"].as_f64().expect("a share")).collect();
+        assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9 && probabilities.is_sorted_by(|a, b| a >= b));
+    }
+    let csv = text(&predict(&model, &[&photos], &["--format", "csv", "--top", "2"], 0).stdout);
+    assert_eq!(csv.lines().next(), Some("file,rank,class,name,probability"));
+    assert_eq!(csv.lines().count(), 7);
+
+    let damaged = dir.path().join("damaged.png");
+    fs::write(&damaged, b"\x89PNG\r\n\x1a\n").expect("a file");
+    let said = predict(&model, &[&damaged, &photos.join("a.png")], &[], 1);
+    assert!(text(&said.stdout).contains("a.png: "), "{}", text(&said.stdout));
+    let errors = text(&said.stderr);
+    assert!(errors.contains("damaged.png") && errors.contains("1 of 2 files"), "{errors}");
+    let said = text(&predict(Path::new("plane3-cifar10"), &[&damaged], &[], 1).stderr);
+    assert!(said.contains("there is no model plane3-cifar10 here") && said.contains("takd export"), "{said}");
+    let said = text(&predict(&photos, &[&damaged], &[], 1).stderr);
+    assert!(said.contains("is no model: it has no config.json"), "{said}");
+}
