@@ -59,10 +59,7 @@ fn usage(config: &Config, extras: Extras) -> String {
         "Of an image, {}, bilinearly with antialiasing as Pillow does it. A byte `p` of it enters the network as \
          `(p / 255 - mean) / std`:\n\n{}",
         scaling(&config.input.scaling.to_string()),
-        table(
-            &["", "red", "green", "blue"],
-            &[channels("mean", config.input.mean), channels("std", config.input.std)],
-        ),
+        table(&["", "red", "green", "blue"], &[channels("mean", config.input.mean), channels("std", config.input.std)],),
     );
     if extras.python {
         text += "\nIn PyTorch, `model.py` is the network and `example.py` does all of this:\n\n";
