@@ -5,7 +5,7 @@ use crate::names::{WRITING, is_file_name};
 use crate::removal::OwnFiles;
 use crate::{Error, FileKind, Result};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How the name of a folder begins that is being replaced by a newer one.
 const REPLACED: &str = ".replaced-";
@@ -19,7 +19,7 @@ const REPLACED: &str = ".replaced-";
 ///
 /// # Errors
 /// If anything else stands at `path` or in that folder, a name is not that of a file in a folder, or the disk refuses. What was there
-/// stays then.
+/// stays then, or is in the folder that the error names.
 pub fn write_folder(path: &Path, files: &[(&str, &[u8])], is_own: OwnFiles) -> Result<()> {
     if let Some((name, _)) = files.iter().find(|(name, _)| !is_file_name(name)) {
         return Err(Error::FileName((*name).to_owned()));
@@ -65,19 +65,15 @@ fn replace(path: &Path, new: &Path, files: &[String]) -> Result<()> {
         // If that fails too, the old folder stays where it was put.
         return match fs::rename(&aside, path) {
             Ok(()) => Err(Error::io("write the folder", path)(error)),
-            Err(_) => Err(Error::io("write the folder", &keep(old))(error)),
+            Err(_) => Err(Error::io("write the folder", &old.keep())(error)),
         };
     }
     let removed = files.iter().try_for_each(|file| fs::remove_file(aside.join(file)));
     // A file that somebody has just put there keeps the folder.
     if let Err(error) = removed.and_then(|()| fs::remove_dir(&aside)) {
-        return Err(Error::io("delete the replaced folder", &keep(old))(error));
+        return Err(Error::io("delete the replaced folder", &old.keep())(error));
     }
     Ok(())
-}
-
-fn keep(folder: tempfile::TempDir) -> PathBuf {
-    folder.keep()
 }
 
 /// A new folder that everybody may read who may read other folders of this user; it is deleted when it is dropped.

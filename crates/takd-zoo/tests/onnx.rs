@@ -39,7 +39,7 @@ fn tracts_logits(file: &[u8], model: &Model, input: OnnxInput, images: &[Vec<u8>
     let plan = onnx().model_for_read(&mut Cursor::new(file))?.with_input_fact(0, fact)?;
     let plan = plan.into_optimized()?.into_runnable()?;
     let outputs = plan.run(tvec!(tensor.into()))?;
-    Ok(outputs[0].to_plain_array_view::<f32>()?.iter().copied().collect())
+    Ok(outputs[0].to_array_view::<f32>()?.iter().copied().collect())
 }
 
 fn holds_to_our_own(name: &str, classes: usize, side: usize) -> Outcome {

@@ -3,7 +3,7 @@
 use crate::onnx::fold::{Folded, folded};
 use crate::onnx::graph::Builder;
 use crate::onnx::proto::{Attribute, DataType};
-use crate::tensor::Values;
+use crate::tensor::{Stored, Values};
 use crate::weights::Weights;
 use crate::{Error, Result, folder};
 use takd_models::layers::{Conv, Flatten, FullyConnected, Layer, Layers, Shortcut};
@@ -102,45 +102,61 @@ fn add_fully_connected(
 /// ```text
 /// f32     factor * w
 /// f16     Cast(w) * factor
-/// int8    DequantizeLinear(w, scale * factor)
+/// int8    Cast(w) * (scale * factor)
 /// ```
 ///
-/// The integers and halves are those of `model.safetensors`: a normalisation that is put into a convolution rounds no weight again.
+/// Readers compute such constants once, when they load the file. (`DequantizeLinear` would say the same of 8-bit weights. tract 0.22 takes
+/// the first channel's scale for all of them there, without a word.) The integers and halves are those of `model.safetensors`: a
+/// normalisation that is put into a convolution rounds no weight again.
 fn add_weight(graph: &mut Builder, name: &str, weights: &Weights, factor: Option<&[f64]>) -> Result<String> {
     let stored = weights.get(name);
-    let scaled = |values: &[f32], size_of_channel: usize| {
-        let factor_at = |place: usize| factor.map_or(1.0, |factor| factor[place / size_of_channel]);
-        let scaled = values.iter().enumerate().map(|(place, &value)| (f64::from(value) * factor_at(place)) as f32);
-        finite(scaled.collect(), name)
-    };
-    let stored_name = format!("{name}.stored");
+    let factor_of = |channel: usize| factor.map_or(1.0, |factor| factor[channel]);
     match &stored.values {
         Values::Int8 { weights, scale } => {
             let bytes = weights.iter().map(|weight| weight.cast_unsigned()).collect();
-            let constant = graph.constant(&stored_name, &stored.shape, DataType::Int8, bytes);
-            let scale = graph.floats(&format!("{name}.scale"), &[scale.len()], &scaled(scale, 1)?);
-            Ok(graph.node("DequantizeLinear", name, &[&constant, &scale], vec![Attribute::int("axis", 0)]))
+            let scale = scale.iter().enumerate().map(|(channel, &scale)| f64::from(scale) * factor_of(channel));
+            let floats = add_cast(graph, name, stored, DataType::Int8, bytes);
+            add_product(graph, name, stored, &floats, scale)
         }
         Values::F16(values) => {
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            let constant = graph.constant(&stored_name, &stored.shape, DataType::Float16, bytes);
-            let Some(factor) = factor else { return Ok(graph.cast_to_floats(name, &constant)) };
-            let floats = graph.cast_to_floats(&format!("{name}.floats"), &constant);
-            let factor = finite(factor.iter().map(|&factor| factor as f32).collect(), name)?;
-            // `[channels, 1, 1, 1]`, which is multiplied with all of a channel.
-            let dims: Vec<usize> =
-                std::iter::once(factor.len()).chain(stored.shape.iter().skip(1).map(|_| 1)).collect();
-            let factor = graph.floats(&format!("{name}.factor"), &dims, &factor);
-            Ok(graph.node("Mul", name, &[&floats, &factor], vec![]))
+            let floats = add_cast(graph, name, stored, DataType::Float16, bytes);
+            factor
+                .map_or(Ok(floats.clone()), |factor| add_product(graph, name, stored, &floats, factor.iter().copied()))
         }
         Values::F32(_) | Values::Counter(_) => {
-            let folded = scaled(&stored.floats(), stored.channel_size())?;
-            Ok(graph.floats(name, &stored.shape, &folded))
+            let size = stored.channel_size();
+            let weights = stored.floats().into_iter().enumerate();
+            let folded = weights.map(|(place, weight)| f64::from(weight) * factor_of(place / size));
+            Ok(graph.floats(name, &stored.shape, &rounded(folded, name)?))
         }
     }
 }
 
-fn finite(values: Vec<f32>, name: &str) -> Result<Vec<f32>> {
+/// Adds a constant in its stored form, and the node that makes floats of it.
+fn add_cast(graph: &mut Builder, name: &str, stored: &Stored, data_type: DataType, bytes: Vec<u8>) -> String {
+    let constant = graph.constant(&format!("{name}.stored"), &stored.shape, data_type, bytes);
+    graph.cast_to_floats(&format!("{name}.floats"), &constant)
+}
+
+/// Adds the node that multiplies each output channel with its factor.
+fn add_product(
+    graph: &mut Builder,
+    name: &str,
+    stored: &Stored,
+    floats: &str,
+    factor: impl Iterator<Item = f64>,
+) -> Result<String> {
+    let factor = rounded(factor, name)?;
+    // `[channels, 1, …]`, which is multiplied with all of a channel.
+    let dims: Vec<usize> = std::iter::once(factor.len()).chain(stored.shape.iter().skip(1).map(|_| 1)).collect();
+    let factor = graph.floats(&format!("{name}.factor"), &dims, &factor);
+    Ok(graph.node("Mul", name, &[floats, &factor], vec![]))
+}
+
+/// Numbers as 32-bit floats.
+fn rounded(values: impl Iterator<Item = f64>, name: &str) -> Result<Vec<f32>> {
+    let values: Vec<f32> = values.map(|value| value as f32).collect();
     if values.iter().all(|value| value.is_finite()) {
         return Ok(values);
     }
