@@ -13,7 +13,7 @@ fn exported(dir: &Path, more: &[&str]) -> (PathBuf, PathBuf, String) {
     let (out, model) = (dir.join("results"), dir.join("my-model"));
     run(&mut common::distill(&["plane4", "plane2"], &out, &["--epochs", "1", "--quiet"]), 0);
     let listed = json(&run(&mut runs(&["ls", "--json"], &out), 0).stdout);
-    let student = listed.as_array().expect("runs").iter().find(|run| run["model"] == "plane2").expect("the student");
+    let student = listed.as_array().expect("runs").iter().find(|run| run["network"] == "plane2").expect("the student");
     let id = student["id"].as_str().expect("an id").to_owned();
     export(&id, &model, &out, more, 0);
     (model, out, id)

@@ -9,7 +9,7 @@ use anyhow::Result;
 use indicatif::MultiProgress;
 use serde::Serialize;
 use std::path::PathBuf;
-use takd_datasets::{DatasetName, DatasetRef};
+use takd_datasets::{DatasetName, DatasetRef, Known};
 
 /// Test a model that was exported on a data set's test images.
 #[derive(clap::Args)]
@@ -61,8 +61,10 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         (None, Some(data)) => DatasetRef { name: data.name.parse::<DatasetName>()?, place: None },
         (None, None) => anyhow::bail!("the model does not say what it was trained on; give --data"),
     };
-    // In the size that the model takes, however the data come.
-    let data = if data.name.fit().is_none() && args.data.is_some() { data.scaled(config.input.scaling) } else { data };
+    // In the size that the model takes, unless the data come in it.
+    let own_side = data.name.known().map(Known::side);
+    let fits = data.name.fit().is_some() || own_side == Some(config.input.height);
+    let data = if fits { data } else { data.scaled(config.input.scaling) };
     let catalog = args.place.catalog_of(&data)?;
     let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress))?;
     let said = counting(args.quiet, screen, "the test images", |count| Said::of(&model, &loaded, count))?;
