@@ -127,3 +127,61 @@ fn images_and_folders_are_answered_and_what_is_no_image_is_named() {
     let said = text(&predict(&photos, &[&damaged], &[], 1).stderr);
     assert!(said.contains("is no model: it has no config.json"), "{said}");
 }
+
+/// The models that come with the sources.
+fn models() -> Vec<PathBuf> {
+    let zoo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+    let entries = fs::read_dir(zoo).expect("the zoo").map(|entry| entry.expect("a model").path());
+    let models: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    assert!(!models.is_empty());
+    models
+}
+
+#[test]
+fn models_that_come_with_the_sources_answer() {
+    let dir = folder();
+    let image = dir.path().join("image.png");
+    RgbImage::from_fn(70, 50, |x, y| image::Rgb([x as u8, y as u8, 99])).save(&image).expect("an image");
+    for model in models() {
+        let answers = json(&predict(&model, &[&image], &["--json"], 0).stdout);
+        assert_eq!(answers[0]["classes"].as_array().expect("classes").len(), 3, "{}", model.display());
+        // They say how they can be made again.
+        assert!(config(&model)["training"]["command"].as_str().expect("a command").starts_with("takd distill "));
+    }
+    // By its name, from where the sources are.
+    let mut command = takd(&["predict", "--model", "plane2-cifar10-takd", "--top", "1"]);
+    run(command.arg(&image).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")), 0);
+}
+
+#[test]
+fn numbers_on_the_cards_of_the_zoo_are_those_measured_on_its_data() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    if !data.join("cifar10").is_dir() {
+        return println!("skipped: no real images at ../shared/data/cifar10 beside the workspace");
+    }
+    let dir = folder();
+    for folder in models() {
+        let model = takd_zoo::Model::open(&folder).expect("a model");
+        let config = model.config();
+        let accuracy = config.accuracy.clone().expect("an accuracy");
+        // What was rounded cannot be rounded as if it had not been.
+        let is_whole = config.weights == takd_zoo::WeightPrecision::F32;
+        let costs = config.precisions.iter().filter(|cost| is_whole || cost.precision == config.weights);
+        for cost in costs {
+            let stored = dir.path().join(format!("{}-{}", config.architecture, cost.precision));
+            let exported = model.stored_as(cost.precision).expect("rounded");
+            exported.write(&stored, takd_zoo::Extras::default(), takd_zoo::Existing::Replace).expect("a folder");
+            let mut evaluate = takd(&["evaluate", "--json", "--quiet", "--offline", "--model"]);
+            evaluate.arg(&stored).arg("--data-dir").arg(&data).arg("--out").arg(dir.path().join("results"));
+            let found = json(&run(&mut evaluate, 0).stdout);
+            assert_eq!(found["images"], accuracy.images);
+            let measured = found["accuracy"].as_f64().expect("a share");
+            // Another kind of processor rounds otherwise, which may decide of an image or two in ten thousand.
+            let is_said = |said: Option<f64>| said.is_some_and(|said| (said - measured).abs() < 4e-4);
+            assert!(is_said(cost.top1), "{} in {}: {measured}, not {cost:?}", folder.display(), cost.precision);
+            assert!(cost.precision != config.weights || is_said(Some(accuracy.top1)), "{}", folder.display());
+            let bytes = fs::metadata(stored.join("model.safetensors")).expect("weights").len();
+            assert_eq!(bytes, cost.bytes as u64);
+        }
+    }
+}

@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// The run's data, if they are your own images: their file or folder
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<DatasetRef>,
+    /// A sentence for the model card on the data, such as what is special about this copy of them; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    note: Vec<String>,
     /// Do not look at the test images: say nothing of what other precisions cost
     #[arg(long)]
     no_measuring: bool,
@@ -112,7 +115,8 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
 
     let input = Input::new(scaling(&data)?, config.normalization(card));
     let mut about = Config::new(config.model, card.class_names.clone(), input, &args.licence);
-    about.data = Some(about_data(card, config.data.train_images));
+    let notes = card.notes.iter().chain(&args.note).cloned().collect();
+    about.data = Some(Data { notes, train: config.data.train_images, ..about_data(card) });
     about.accuracy = Some(Accuracy {
         top1: result.test.accuracy,
         top5: (card.classes() > 5).then_some(result.test.top5_accuracy),
@@ -171,14 +175,14 @@ fn load(args: &Args, wanted: &takd_distill::DataConfig, screen: &MultiProgress) 
 }
 
 /// What is told of the data: not where on this machine they lie.
-fn about_data(card: &Card, train: usize) -> Data {
+fn about_data(card: &Card) -> Data {
     let hub_id = card.name.known().and_then(Known::hub_id);
     let origin = match (&hub_id, card.name.is_drawn()) {
         (Some(id), _) => format!("{id} on the Hugging Face hub, or a copy of it"),
         (None, true) => card.origin.clone(),
         (None, false) => "images of whoever trained it".to_owned(),
     };
-    Data { hub_id, origin, train, ..Data::from(card) }
+    Data { hub_id, origin, ..Data::from(card) }
 }
 
 fn text(Written { folder, files, config }: &Written<'_>) -> String {
