@@ -79,6 +79,13 @@ pub(crate) struct Args {
 /// What the program puts in place of an argument `->`, which would look like a flag.
 pub(crate) const ARROW: &str = "→";
 
+/// Whether the first word of a path is a file with a network.
+fn is_file(word: &str) -> bool {
+    const ENDINGS: [&str; 5] = [".pth", ".pt", ".th", ".tar", ".safetensors"];
+    let is_called_so = word.contains(['/', '\\']) || ENDINGS.iter().any(|ending| word.ends_with(ending));
+    word.parse::<ModelName>().is_err() && (is_called_so || Path::new(word).is_file())
+}
+
 /// The names of all networks.
 fn networks() -> String {
     ModelName::all().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
@@ -104,11 +111,16 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     // An arrow may be a word of its own.
     let mut words: Vec<String> = args.path.iter().filter(|word| *word != ARROW).cloned().collect();
     let from_elsewhere = match words.first_mut() {
-        Some(first) if Path::new(first).is_file() => {
+        Some(first) if is_file(first) => {
             let found = args.expects.read(Path::new(first))?;
             let name = found.model.name(if found.order.is_empty() { found.outputs } else { found.order.len() });
             *first = name.to_string();
             Some((name, found))
+        }
+        _ if args.expects.says_something() => {
+            let message =
+                "--mean, --std and --order are what a network from a file expects, and the path begins with none";
+            return Err(WrongArgument::error("distill", ErrorKind::ArgumentConflict, message));
         }
         _ => None,
     };

@@ -61,6 +61,7 @@ pub(crate) fn run(
             Ok(Status::Finished(_)) => ("done", 0.0),
             Ok(Status::Diverged(_)) if !common.retry => ("diverged", 0.0),
             Ok(Status::Unfinished { epoch }) if epoch > 0 => ("begun", share_left(epoch)),
+            Ok(_) if run.config.imported.is_some() => ("to import", 1.0),
             Ok(_) => match runs.beginning(&run.config) {
                 Some(beginning) => ("begun", share_left(beginning.training.epochs)),
                 None => ("to train", 1.0),

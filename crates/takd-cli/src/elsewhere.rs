@@ -9,8 +9,10 @@ use indicatif::MultiProgress;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 use takd_datasets::{Catalog, Normalization};
-use takd_distill::{Runs, Session, import};
+use takd_distill::{Error, Runs, Session, import};
 use takd_grid::{Experiment, FromElsewhere, Plan, PlannedRun};
 use takd_ops::Compute;
 
@@ -31,6 +33,11 @@ pub(crate) struct Expects {
 }
 
 impl Expects {
+    /// Whether something is said of a file.
+    pub(crate) fn says_something(&self) -> bool {
+        self.mean.is_some() || !self.order.is_empty()
+    }
+
     /// The network of a file, with what it expects.
     pub(crate) fn read(&self, path: &Path) -> Result<FromElsewhere> {
         let normalization = self.mean.zip(self.std).map(|(Three(mean), Three(std))| Normalization { mean, std });
@@ -59,13 +66,22 @@ pub(crate) fn take_in(
         let found = found.with_context(|| format!("nobody said which file {path} comes from"))?;
         let file = found.open()?;
         let data = loading(common.quiet, screen, |progress| catalog.load(&config.data.dataset, progress))?;
-        let result = import(&file, config, &data, runs, &session, &mut |_| {
-            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        let result = loop {
+            let imported = import(&file, config, &data, runs, &session, &mut |_| {
+                if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            match imported {
+                // Another process takes it in, or has it look at images for a student.
+                Err(Error::Store(takd_store::Error::Claimed(_))) if !stop.load(Ordering::Relaxed) => {
+                    thread::sleep(Duration::from_millis(200));
+                }
+                imported => break imported?,
+            }
+        };
         if !common.quiet {
             output::note(&format!(
                 "{path} comes from {} ({}): test accuracy {:.2} %",
-                found.path.display(),
+                takd_store::printable_path(&found.path),
                 file.origin(),
                 100.0 * result.test.accuracy
             ));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use takd_datasets::{DatasetRef, Normalization};
-use takd_distill::{DeviceType, NetworkFromElsewhere, Protocol, Retry, RunConfig, Session, import};
+use takd_distill::{DeviceType, Retry, Session, import};
 use takd_grid::FromElsewhere;
 
 /// Take in a network that was trained elsewhere, and test it.
@@ -76,15 +76,13 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let compute = place.device.open()?;
     let catalog = place.catalog_of(&data)?;
     let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress))?;
-    let usual = Protocol::Sound.training(found.model.family(), 1);
-    let config: RunConfig = found.config(&loaded.card, &usual, DeviceType::of(&compute))?;
-    let opened: NetworkFromElsewhere = found.open()?;
+    let config = found.config(&loaded.card, DeviceType::of(&compute))?;
+    let opened = found.open()?;
     let session = Session { compute, start: Common::start(), retry: Retry::Never };
     let runs = place.runs()?;
     let result = import(&opened, &config, &loaded, &runs, &session, &mut |_| ControlFlow::Continue(()))?;
     let FromElsewhere { model, outputs, .. } = &found;
-    let Normalization { mean, std } =
-        config.imported.as_ref().map_or(usual.normalization(&loaded.card), |imported| imported.normalization());
+    let Normalization { mean, std } = config.normalization(&loaded.card);
     let (run, test, origin) = (config.id(), result.test, opened.origin());
     if args.json {
         return output::print_json(&Imported {

@@ -337,6 +337,9 @@ fn epoch(run: &PlannedRun, record: &EpochRecord) -> String {
 
 fn ended(run: &PlannedRun, outcome: &Outcome, trained: Trained) -> String {
     match outcome {
+        Outcome::Finished(result) if run.config.imported.is_some() => {
+            format!("trained elsewhere, test accuracy {:.2} %", 100.0 * result.test.accuracy)
+        }
         Outcome::Finished(result) => format!(
             "{}, test accuracy {:.2} % (epoch {} of {}), {:.0} s",
             match trained {

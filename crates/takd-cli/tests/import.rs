@@ -43,7 +43,7 @@ fn network_of_a_file_is_recognised_tested_and_teaches() {
     let alone = paths.iter().find(|path| path["path"] == "plane4").expect("the teacher's row");
     let runs = alone["runs"].as_array().expect("runs");
     assert!(runs.iter().all(|run| run["run"] == found["run"]), "{alone}");
-    assert!(report.to_string().contains("It was trained elsewhere and is the same for all seeds."), "{report}");
+    assert!(report.to_string().contains("It was trained elsewhere and is the same for all seeds;"), "{report}");
     // Nothing of it is trained again.
     assert!(!text(&output.stderr).contains("plane4 comes from"), "{}", text(&output.stderr));
 
@@ -101,4 +101,29 @@ fn files_that_hold_no_network_are_refused_by_name() {
     let file = elsewhere(dir.path());
     let said = text(&import(&file, &out, &["--order", "1,0"], 1).stderr);
     assert!(said.contains("plane4 with 10 outputs") && said.contains("10 classes"), "{said}");
+}
+
+#[test]
+fn search_behind_a_network_from_elsewhere_finds_a_winner_and_the_limit_is_the_students() {
+    let dir = folder();
+    let (file, out) = (elsewhere(dir.path()), dir.path().join("results"));
+    let path = file.to_str().expect("a name");
+    let search =
+        ["--epochs", "1", "--seeds", "7", "--protocol", "code", "--search", "--trials", "2", "--quiet", "--json"];
+    let report = json(&run(&mut common::distill(&[path, "plane2"], &out, &search), 0).stdout);
+    let cell = &report["cells"][0];
+    assert_eq!(cell["train_images"], 100);
+    let paths = cell["paths"].as_array().expect("paths");
+    let taught = paths.iter().find(|path| path["path"] == "plane4 → plane2").expect("the student's row");
+    assert!(taught["runs"].as_array().is_some_and(|runs| !runs.is_empty()), "{taught}");
+}
+
+#[test]
+fn what_a_file_expects_is_said_of_a_file_alone() {
+    let dir = folder();
+    let out = dir.path().join("results");
+    let refused = text(&run(&mut common::distill(&["plane4", "plane2"], &out, &["--order", "1,0"]), 2).stderr);
+    assert!(refused.contains("the path begins with none"), "{refused}");
+    let refused = text(&run(&mut common::distill(&["resnt56.pth", "plane2"], &out, &[]), 1).stderr);
+    assert!(refused.contains("resnt56.pth") && refused.contains("there is no such file"), "{refused}");
 }

@@ -44,6 +44,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A run whose network was trained elsewhere is not there, so that it cannot be had by training.
+    #[error("the run {0} was trained elsewhere, and its files are gone or damaged: import its file again")]
+    NotImported(RunId),
     /// A file holds no known network.
     #[error(transparent)]
     Checkpoint(#[from] takd_models::CheckpointError),

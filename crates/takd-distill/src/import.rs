@@ -105,6 +105,10 @@ pub fn import(
     }
     let id = config.id();
     let Some(claim) = runs.claim(&id)? else { return Err(takd_store::Error::Claimed(id).into()) };
+    // Between our look and our claim another process may have ended it.
+    if let Some(result) = runs.settled(config, *retry)? {
+        return Ok(result);
+    }
     let started = Instant::now();
     claim.write_config(config)?;
     claim.add_start(start)?;

@@ -109,7 +109,8 @@ impl Runs {
         };
         let result = match whole() {
             Err(error) if error.is_damage() => {
-                tracing::warn!("{error}; the run is trained again");
+                let again = if config.imported.is_some() { "imported" } else { "trained" };
+                tracing::warn!("{error}; the run is to be {again} again");
                 return Ok(None);
             }
             result => result?,

@@ -81,7 +81,7 @@ pub(crate) fn train_within(
     }
     let id = config.id();
     if config.imported.is_some() {
-        return Err(Error::Config(format!("run {id} was trained elsewhere, and its file is to be imported again")));
+        return Err(Error::NotImported(id));
     }
     let Some(claim) = runs.claim(&id)? else { return Err(takd_store::Error::Claimed(id).into()) };
     // Between our look and our claim another process may have ended it.

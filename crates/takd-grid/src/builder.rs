@@ -148,7 +148,9 @@ impl Builder {
                     }
                 };
                 let own = point.as_ref().and_then(searched_seed);
-                let Some(run_seed) = seed.or(own) else { return Ok(None) };
+                // What was trained elsewhere has no seed.
+                let imported = context.imported(&path).map(|_| 0);
+                let Some(run_seed) = seed.or(own).or(imported) else { return Ok(None) };
                 let (point, teachers) = (point.as_ref(), teachers.clone());
                 let step = Step { path: &path, teachers, seed: run_seed, point, epochs: None };
                 let id = self.add(context, &path, context.config(&step)?, None);
@@ -375,7 +377,7 @@ impl Context<'_> {
         let &Step { path, ref teachers, seed, point, .. } = step;
         let model = self.model(path.students()[0]);
         if let Some(elsewhere) = self.imported(path) {
-            return elsewhere.config(self.card, &self.cell.training_for(model, 1), self.experiment.device);
+            return elsewhere.config(self.card, self.experiment.device);
         }
         let mut training = self.training(step);
         let mut distillation = path.steps().checked_sub(1).map(|step| Distillation {

@@ -6,6 +6,7 @@ use takd_distill::{
     DataConfig, DeviceType, Error, Imported, NUMERICS, NetworkFromElsewhere, Result, RunConfig, RunSettings, Training,
 };
 use takd_models::ModelSpec;
+use takd_store::printable_path;
 
 /// A network that was trained elsewhere: where its file is, and what was found in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +19,7 @@ pub struct FromElsewhere {
     pub outputs: usize,
     /// The file's BLAKE3 hash.
     pub hash: String,
-    /// What it expects pixels to be scaled by; as those of the networks that are trained beside it if this is not known.
+    /// What it expects pixels to be scaled by; the data's own mean and deviation if this is not known.
     pub normalization: Option<Normalization>,
     /// For each class of the data, the number of the output that is its; the same in the same order if there is none.
     pub order: Vec<usize>,
@@ -41,12 +42,23 @@ impl FromElsewhere {
         })
     }
 
-    /// The run that it is on data with this card, whose networks are usually trained so.
+    /// The run that it is on data with this card.
     ///
     /// # Errors
-    /// If what it expects of pixels or classes makes no sense.
-    pub fn config(&self, card: &Card, usual: &Training, device: DeviceType) -> Result<RunConfig> {
-        let Normalization { mean, std } = self.normalization.unwrap_or_else(|| usual.normalization(card));
+    /// If what it expects of pixels or classes makes no sense, or its outputs are not those of the data's classes.
+    pub fn config(&self, card: &Card, device: DeviceType) -> Result<RunConfig> {
+        let found = if self.order.is_empty() { self.outputs } else { self.order.len() };
+        if found != card.classes() || self.order.iter().any(|output| *output >= self.outputs) {
+            return Err(Error::Config(format!(
+                "{} holds {} with {} outputs, and {} has {} classes: each of them is to be given one output",
+                printable_path(&self.path),
+                self.model,
+                self.outputs,
+                card.name,
+                card.classes()
+            )));
+        }
+        let Normalization { mean, std } = self.normalization.unwrap_or(card.normalization);
         let imported = Imported { file: self.hash.clone(), mean, std, outputs: self.order.clone() };
         RunConfig::new(RunSettings {
             numerics: NUMERICS,

@@ -290,6 +290,7 @@ impl<'a> Executor<'a> {
             Err(Error::Diverged(divergence)) => Ended::Outcome(Outcome::Diverged(divergence.to_string()), Trained::Now),
             Err(Error::NotFinite(reason)) => Ended::Outcome(Outcome::Diverged(reason), Trained::Now),
             Err(Error::DivergedBefore { reason, .. }) => Ended::Outcome(Outcome::Diverged(reason), Trained::Before),
+            Err(error @ Error::NotImported(_)) => Ended::Outcome(Outcome::Diverged(error.to_string()), Trained::Before),
             Err(Error::Unfinished { id, .. }) => Ended::TeacherGone(id),
             // A teacher's file, for its own were looked at before: the teacher is trained again, which repairs it.
             Err(error) if error.is_damage() => match self.damaged_teacher(run) {

@@ -534,13 +534,19 @@ fn resolve(
         paper_source: cell.paper_source.clone(),
         note: cell.note.clone(),
         published: cell.published.clone(),
-        from_elsewhere: from_elsewhere(recipe, cell)?,
+        // Other images than those that it was trained on are no data for it.
+        from_elsewhere: if stand_in.is_some() { BTreeMap::new() } else { from_elsewhere(recipe, cell, &paths)? },
         ..Cell::new(&cell.name, &data, paths, settings)?
     })
 }
 
-/// The networks of a cell that were trained elsewhere, as their files have them.
-fn from_elsewhere(recipe: &Recipe, cell: &RecipeCell) -> Result<BTreeMap<ModelName, FromElsewhere>, ExperimentError> {
+/// The networks that begin paths of a cell and were trained elsewhere, as their files have them.
+fn from_elsewhere(
+    recipe: &Recipe,
+    cell: &RecipeCell,
+    paths: &[CellPath<DistillationPath>],
+) -> Result<BTreeMap<ModelName, FromElsewhere>, ExperimentError> {
+    let begins = |name: &ModelName| paths.iter().any(|path| path.path.stages()[0].contains(name));
     let read = |(name, import): (&ModelName, &ImportedFile)| {
         let wrong = |problem: String| Box::new(recipe.error(import.file.at, problem));
         let found = FromElsewhere::read(Path::new(&import.file.value)).map_err(|error| wrong(error.to_string()))?;
@@ -553,7 +559,7 @@ fn from_elsewhere(recipe: &Recipe, cell: &RecipeCell) -> Result<BTreeMap<ModelNa
         }
         Ok((*name, FromElsewhere { normalization, order, ..found }))
     };
-    cell.import.iter().map(read).collect()
+    cell.import.iter().filter(|(name, _)| begins(name)).map(read).collect()
 }
 
 /// The quick form's networks that stand in the cell's paths for others.

@@ -211,7 +211,11 @@ impl PlannedRun {
             .trial
             .as_ref()
             .map_or_else(String::new, |TrialOf { number, size, point }| format!(", trial {number} of {size}: {point}"));
-        format!("{} on {}, seed {}{trial}", self.path, self.config.data.dataset, self.config.seed)
+        let dataset = &self.config.data.dataset;
+        match self.config.imported {
+            Some(_) => format!("{} from elsewhere on {dataset}", self.path),
+            None => format!("{} on {dataset}, seed {}{trial}", self.path, self.config.seed),
+        }
     }
 }
 

@@ -16,7 +16,8 @@ impl Network {
         outputs: &[usize],
         device: &Device,
     ) -> Result<(Self, Parameters)> {
-        let chosen: Vec<u32> = outputs.iter().map(|&output| output as u32).collect();
+        let chosen = outputs.iter().map(|&output| u32::try_from(output).map_err(candle_core::Error::wrap));
+        let chosen = chosen.collect::<Result<Vec<u32>>>()?;
         let chosen = Tensor::new(chosen.as_slice(), &Device::Cpu)?;
         let head = spec.layers(outputs.len()).fully_connected.pop().map(|layer| format!("{}.", layer.name));
         let tensors = parameters.all().into_iter().map(|(name, var)| {

@@ -101,7 +101,11 @@ impl<'a> Collected<'a> {
         let trials =
             planned.studies.iter().flat_map(|study| &study.trials).flat_map(|trial| trial.runs.iter().flatten());
         let first = planned.paths.iter().flat_map(|path| &path.runs).map(|run| &run.run).chain(trials).next();
-        let first = first.ok_or_else(|| Error::OtherPlan(format!("its cell `{}` has no runs", cell.name)))?;
+        // What was trained elsewhere saw none of them.
+        let runs = planned.paths.iter().flat_map(|path| &path.runs).map(|run| &run.run);
+        let trained = runs.clone().find(|id| self.get(id).is_ok_and(|run| run.config.imported.is_none()));
+        let first =
+            trained.or(first).ok_or_else(|| Error::OtherPlan(format!("its cell `{}` has no runs", cell.name)))?;
         let mut report = CellReport {
             name: cell.name.clone(),
             dataset: cell.data.name.clone(),

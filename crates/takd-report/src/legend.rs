@@ -95,7 +95,8 @@ fn protocol(protocol: Protocol, is_searched: bool) -> String {
 fn changes(cell: &Cell, report: &CellReport) -> String {
     // Networks of a family are trained alike but for their epochs.
     let mut trainings: Vec<(Family, Training, Vec<ModelSpec>)> = Vec::new();
-    for network in report.paths.iter().map(|path| path.network) {
+    let trained = report.paths.iter().filter(|path| path.epochs > 0);
+    for network in trained.map(|path| path.network) {
         let training = cell.training(network, report.classes);
         match trainings.iter_mut().find(|(family, known, _)| *family == network.family() && *known == training) {
             Some((.., networks)) if networks.contains(&network) => {}
@@ -243,10 +244,17 @@ fn has_steps(report: &CellReport) -> bool {
 
 /// Which networks were not trained here.
 fn from_elsewhere(cell: &Cell) -> String {
-    let files = cell.from_elsewhere.iter().map(|(name, found)| format!("{name} comes from {}", found.path.display()));
+    let files = cell
+        .from_elsewhere
+        .iter()
+        .map(|(name, found)| format!("{name} comes from {}", takd_store::printable_path(&found.path)));
     let files: Vec<String> = files.collect();
     let same = if files.len() == 1 { "It was trained elsewhere and is" } else { "They were trained elsewhere and are" };
-    if files.is_empty() { String::new() } else { format!("{}. {same} the same for all seeds.", files.join(", ")) }
+    if files.is_empty() {
+        String::new()
+    } else {
+        format!("{}. {same} the same for all seeds; what images it has seen is not known here.", files.join(", "))
+    }
 }
 
 fn limit(cell: &Cell, report: &CellReport) -> String {

@@ -199,7 +199,8 @@ impl<'a> Roles<'a> {
     /// The epochs of student, assistants and teacher: one number if they are the same.
     fn epochs(&self) -> String {
         let paths = self.student.iter().chain(self.assistants.iter().rev()).chain(&self.teachers);
-        let mut epochs: Vec<String> = paths.map(|path| path.epochs.to_string()).collect();
+        let epochs = paths.map(|path| if path.epochs == 0 { dash() } else { path.epochs.to_string() });
+        let mut epochs: Vec<String> = epochs.collect();
         if epochs.iter().all(|other| *other == epochs[0]) {
             epochs.truncate(1);
         }

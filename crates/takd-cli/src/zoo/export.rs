@@ -47,9 +47,9 @@ pub(crate) struct Args {
     /// Leave out model.py and example.py
     #[arg(long)]
     no_python: bool,
-    /// The licence of the weights, as the hub names licences
-    #[arg(long, value_name = "LICENCE", default_value = "mit")]
-    licence: String,
+    /// The licence of the weights, as the hub names licences [default: mit; other, if they were trained elsewhere]
+    #[arg(long, value_name = "LICENCE")]
+    licence: Option<String>,
     /// The run's data, if they are your own images: their file or folder
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<DatasetRef>,
@@ -113,9 +113,12 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let card = &data.card;
     let (_, parameters) = Network::load(config.model, card.classes(), &file, &Device::Cpu)?;
 
+    let usual = if config.imported.is_some() { "other" } else { "mit" };
+    let licence = args.licence.as_deref().unwrap_or(usual);
     let input = Input::new(scaling(&data)?, config.normalization(card));
-    let mut about = Config::new(config.model, card.class_names.clone(), input, &args.licence);
-    let notes = card.notes.iter().chain(&args.note).cloned().collect();
+    let mut about = Config::new(config.model, card.class_names.clone(), input, licence);
+    // What was left out is told with its place here.
+    let notes = card.notes.iter().filter(|note| !note.starts_with("left out")).chain(&args.note).cloned().collect();
     about.data = Some(Data { notes, train: config.data.train_images, ..about_data(card) });
     about.accuracy = Some(Accuracy {
         top1: result.test.accuracy,
@@ -137,13 +140,10 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
                 Some(said.accuracy(1))
             }
         };
-        if precision == args.precision
-            && let (Some(found), Some(accuracy)) = (accuracy, &mut about.accuracy)
-            && precision != WeightPrecision::F32
-        {
-            // Of the weights that are in the folder.
-            accuracy.top1 = found;
-            (accuracy.top5, accuracy.seeds) = (None, None);
+        if precision == args.precision && precision != WeightPrecision::F32 {
+            // Of the weights that are in the folder; nothing if that was not measured.
+            about.accuracy =
+                accuracy.zip(about.accuracy).map(|(top1, known)| Accuracy { top1, top5: None, seeds: None, ..known });
         }
         about.precisions.push(stored.cost(accuracy)?);
     }
@@ -161,6 +161,9 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
 fn load(args: &Args, wanted: &takd_distill::DataConfig, screen: &MultiProgress) -> Result<Arc<Dataset>> {
     let data = match &args.data {
         // The size is the run's.
+        Some(data) if data.name.as_unscaled() != wanted.dataset.as_unscaled() => {
+            bail!("the run was trained on {}, not on {}", wanted.dataset, data.name)
+        }
         Some(data) => DatasetRef { name: wanted.dataset.clone(), ..data.clone() },
         None => DatasetRef { name: wanted.dataset.clone(), place: None },
     };

@@ -1,6 +1,7 @@
 //! How the network of a run came about.
 
 use anyhow::{Context, Result};
+use std::path::Path;
 use takd_datasets::Augmentation;
 use takd_distill::{RunConfig, Runs};
 use takd_store::{RunId, Start};
@@ -71,10 +72,25 @@ fn command(start: &Start) -> String {
         } else if !HABITS.contains(&argument.as_str())
             && !PLACES.iter().any(|flag| argument.strip_prefix(flag).is_some_and(|value| value.starts_with('=')))
         {
-            arguments.push(argument.clone());
+            arguments.push(without_folders(argument));
         }
     }
     Start { command: arguments, ..start.clone() }.command_line()
+}
+
+/// An argument without the folders of that machine, if it is a file or a folder.
+fn without_folders(argument: &str) -> String {
+    let (flag, value) = match argument.split_once('=') {
+        Some((flag, value)) if flag.starts_with("--") => (format!("{flag}="), value),
+        _ => (String::new(), argument),
+    };
+    let path = Path::new(value);
+    let is_place =
+        path.is_absolute() || ["./", "../", "~"].iter().any(|start| value.starts_with(start)) || path.exists();
+    match path.file_name().filter(|_| is_place) {
+        Some(name) => format!("{flag}{}", name.to_string_lossy()),
+        None => argument.to_owned(),
+    }
 }
 
 /// The accuracy of all finished runs that differ from this one by their seeds alone, and their teachers' likewise; nothing if there is

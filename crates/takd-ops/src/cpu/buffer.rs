@@ -18,9 +18,9 @@ pub(crate) struct Buffer {
     counted: usize,
 }
 
-/// Buffers that are not in use. Together with those in use they hold at most a quarter more than was ever in use at once:
-/// enough that each size asked for in a step of training is still there in the next. An evaluation, which holds no more than a few
-/// of its many sizes at once, is given larger buffers than it asks for instead of new ones.
+/// Buffers that are not in use. They are freed as long as they and those in use together hold more than a quarter above what was ever
+/// asked for at once: enough that each size asked for in a step of training is still there in the next. An evaluation, which holds no
+/// more than a few of its many sizes at once, is given larger buffers than it asks for instead of new ones.
 struct Pool {
     free: Vec<Vec<Line>>,
     free_lines: usize,

@@ -59,6 +59,9 @@ fn of_path(cell: &CellReport, path: &PathReport, runs: &Runs, anchors: &mut Hash
 
 /// `plane2, taught by plane4, on cifar10: 150 epochs, λ = 0.5, τ = 5`.
 fn described(cell: &CellReport, path: &PathReport) -> String {
+    if path.epochs == 0 {
+        return text(&format!("{}, trained elsewhere, on {}.", path.network, cell.dataset));
+    }
     let mut words = format!("{} on {}: {} epochs", path.network, cell.dataset, path.epochs);
     if let (Some(lambda), Some(temperature)) = (path.lambda, path.temperature) {
         words += &format!(", λ{GLUE}={GLUE}{lambda}, τ{GLUE}={GLUE}{temperature}");
