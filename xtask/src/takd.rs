@@ -29,6 +29,10 @@ pub(crate) const PASSED: &[Passed] = &[
     Passed { name: "all", about: "Train everything of the paper, each run once, and print every table" },
     Passed { name: "report", about: "Print what came of recipes, from the runs that there are" },
     Passed { name: "distill", about: "Train networks along a path, each taught by the one before it" },
+    Passed { name: "import", about: "Take in a network that was trained elsewhere, and test it" },
+    Passed { name: "export", about: "Make a folder to give away of a run's network" },
+    Passed { name: "predict", about: "Say what is on images, by a model that was exported" },
+    Passed { name: "evaluate", about: "Test a model that was exported" },
     Passed { name: "study", about: "Look at searches: every trial, and what is best" },
     Passed { name: "runs", about: "List, show, compare, verify or delete what was trained" },
     Passed { name: "models", about: "List the networks: parameters, multiply-adds, memory, images a second here" },
@@ -44,7 +48,7 @@ pub(crate) fn run(command: &str, args: &[OsString]) -> Result<()> {
         "report" => {
             args.iter().any(|arg| arg.to_str().is_some_and(|arg| arg.starts_with("--figures"))).then_some("png")
         }
-        "study" => None,
+        "study" | "export" | "predict" | "evaluate" => None,
         _ => gpu::device_feature(args),
     };
     gpu::check_feature(feature)?;
