@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use takd_models::layers::Layers;
-use takd_models::{Checkpoint, ModelSpec, Network, Parameters};
+use takd_models::{Checkpoint, CheckpointError, ModelSpec, Network, Parameters};
 
 /// The name of the scales of an 8-bit tensor is that of the tensor and this.
 pub(crate) const SCALE: &str = ".scale";
@@ -139,8 +139,11 @@ impl Weights {
 
     /// Refuses tensors that are not the network's, not stored in this precision, or not numbers.
     pub(crate) fn check(&self, spec: ModelSpec, classes: usize, precision: WeightPrecision, path: &Path) -> Result<()> {
-        // First, because another network's weights can be recognised.
-        self.network(spec, classes, path, &Device::Cpu)?;
+        // First, because another network's weights can be recognised. Which precision made a number infinite is told below.
+        let built = self.network(spec, classes, path, &Device::Cpu);
+        if !matches!(built, Err(Error::Checkpoint(CheckpointError::NotFinite { .. }))) {
+            built?;
+        }
         let weights = weights_of(&spec.layers(classes));
         for (name, stored) in &self.0 {
             let expected = if weights.contains(name) {
