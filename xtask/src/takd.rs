@@ -33,6 +33,7 @@ pub(crate) const PASSED: &[Passed] = &[
     Passed { name: "export", about: "Make a folder to give away of a run's network" },
     Passed { name: "predict", about: "Say what is on images, by a model that was exported" },
     Passed { name: "evaluate", about: "Test a model that was exported" },
+    Passed { name: "logits", about: "Write what a model says of every image of a data set" },
     Passed { name: "study", about: "Look at searches: every trial, and what is best" },
     Passed { name: "runs", about: "List, show, compare, verify or delete what was trained" },
     Passed { name: "models", about: "List the networks: parameters, multiply-adds, memory, images a second here" },
@@ -48,7 +49,7 @@ pub(crate) fn run(command: &str, args: &[OsString]) -> Result<()> {
         "report" => {
             args.iter().any(|arg| arg.to_str().is_some_and(|arg| arg.starts_with("--figures"))).then_some("png")
         }
-        "study" | "export" | "predict" | "evaluate" => None,
+        "study" | "export" | "predict" | "evaluate" | "logits" => None,
         _ => gpu::device_feature(args),
     };
     gpu::check_feature(feature)?;

@@ -49,7 +49,7 @@ Exit status: 0 if every network is trained, 1 on an error or if a run diverged, 
 ))]
 pub(crate) struct Args {
     /// The networks, the first alone, each other one taught by the one before it; the first may be a file with one that was trained
-    /// elsewhere, such as resnet56.pth (see `takd import`)
+    /// elsewhere, such as resnet56.pth, or the folder of a model (see `takd import`)
     #[arg(required = true, value_name = "PATH")]
     path: Vec<String>,
     /// What all of them are trained on: cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100, or the file or folder of your own images, such as
@@ -83,7 +83,8 @@ pub(crate) const ARROW: &str = "→";
 fn is_file(word: &str) -> bool {
     const ENDINGS: [&str; 5] = [".pth", ".pt", ".th", ".tar", ".safetensors"];
     let is_called_so = word.contains(['/', '\\']) || ENDINGS.iter().any(|ending| word.ends_with(ending));
-    word.parse::<ModelName>().is_err() && (is_called_so || Path::new(word).is_file())
+    let is_there = Path::new(word).is_file() || Path::new(word).join("config.json").is_file();
+    word.parse::<ModelName>().is_err() && (is_called_so || is_there)
 }
 
 /// The names of all networks.

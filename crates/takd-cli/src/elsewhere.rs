@@ -4,7 +4,7 @@ use crate::common::Common;
 use crate::output;
 use crate::progress::loading;
 use crate::values::{self, Three};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use indicatif::MultiProgress;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -15,6 +15,7 @@ use takd_datasets::{Catalog, Normalization};
 use takd_distill::{Error, Runs, Session, import};
 use takd_grid::{Experiment, FromElsewhere, Plan, PlannedRun};
 use takd_ops::Compute;
+use takd_zoo::{Model, WeightPrecision};
 
 /// What a network from a file expects.
 #[derive(clap::Args)]
@@ -38,11 +39,23 @@ impl Expects {
         self.mean.is_some() || !self.order.is_empty()
     }
 
-    /// The network of a file, with what it expects.
+    /// The network of a file or of a model folder, with what it expects.
     pub(crate) fn read(&self, path: &Path) -> Result<FromElsewhere> {
-        let normalization = self.mean.zip(self.std).map(|(Three(mean), Three(std))| Normalization { mean, std });
-        let found = FromElsewhere::read(path)?;
-        Ok(FromElsewhere { normalization, order: self.order.clone(), ..found })
+        let said = self.mean.zip(self.std).map(|(Three(mean), Three(std))| Normalization { mean, std });
+        let order = self.order.clone();
+        if !path.is_dir() {
+            return Ok(FromElsewhere { normalization: said, order, ..FromElsewhere::read(path)? });
+        }
+        // A model folder says itself what it expects.
+        let config = Model::open(path)?.config().clone();
+        ensure!(
+            config.weights != WeightPrecision::Int8,
+            "{} has 8-bit weights, which teach nobody; export it with others",
+            takd_store::printable_path(path)
+        );
+        let found = FromElsewhere::read(&path.join("model.safetensors"))?;
+        let normalization = said.or(Some(config.input.normalization()));
+        Ok(FromElsewhere { normalization, order, class_names: config.class_names, ..found })
     }
 }
 

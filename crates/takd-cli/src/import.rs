@@ -4,7 +4,7 @@ use crate::common::{Common, Place};
 use crate::elsewhere::Expects;
 use crate::output;
 use crate::progress::loading;
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use indicatif::MultiProgress;
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -30,8 +30,8 @@ Examples:
 
 Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument.")]
 pub(crate) struct Args {
-    /// The file
-    #[arg(value_name = "FILE")]
+    /// The file, or the folder of a model that `takd export` made, which says itself what it expects
+    #[arg(value_name = "FILE|DIR")]
     file: PathBuf,
     /// What it is tested on: a known name, or the file or folder of your own images
     #[arg(long, default_value = "cifar10", value_name = "NAME|PATH")]
@@ -70,7 +70,6 @@ struct Imported<'a> {
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let Args { file, expects, place, .. } = args;
-    ensure!(!file.is_dir(), "{} is a folder; give the file with the weights in it", file.display());
     let found = expects.read(file)?;
     let data = args.size.map_or_else(|| args.data.clone(), |size| args.data.scaled(size));
     let compute = place.device.open()?;

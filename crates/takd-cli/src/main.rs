@@ -28,6 +28,7 @@ mod report;
 mod reports;
 mod run;
 mod runs;
+mod sheet;
 mod study;
 mod values;
 mod zoo;
@@ -69,6 +70,7 @@ enum Command {
     Export(zoo::ExportArgs),
     Predict(zoo::PredictArgs),
     Evaluate(zoo::EvaluateArgs),
+    Logits(zoo::LogitsArgs),
     #[command(flatten)]
     Paper(paper::Command),
     Landscape(landscape::Args),
@@ -148,6 +150,7 @@ fn main() -> ExitCode {
         Command::Export(args) => zoo::export(args, &screen),
         Command::Predict(args) => zoo::predict(args, &screen),
         Command::Evaluate(args) => zoo::evaluate(args, &screen),
+        Command::Logits(args) => zoo::logits(args, &screen),
         Command::Paper(command) => command.args().common.in_pool(|| paper::run(command, &screen)),
         Command::Landscape(args) => args.common.in_pool(|| landscape::run(args, &screen)),
         Command::All(args) => args.common.in_pool(|| all::run(args, &screen)),

@@ -95,7 +95,7 @@ fn files_that_hold_no_network_are_refused_by_name() {
     let said = text(&import(&dir.path().join("gone.pth"), &out, &[], 1).stderr);
     assert!(said.contains("gone.pth") && said.contains("there is no such file"), "{said}");
     let said = text(&import(dir.path(), &out, &[], 1).stderr);
-    assert!(said.contains("is a folder"), "{said}");
+    assert!(said.contains("config.json"), "{said}");
     let said = text(&import(&file, &out, &["--mean", "1,2"], 2).stderr);
     assert!(said.contains("three numbers, for red, green and blue"), "{said}");
     let file = elsewhere(dir.path());
@@ -126,4 +126,29 @@ fn what_a_file_expects_is_said_of_a_file_alone() {
     assert!(refused.contains("the path begins with none"), "{refused}");
     let refused = text(&run(&mut common::distill(&["resnt56.pth", "plane2"], &out, &[]), 1).stderr);
     assert!(refused.contains("resnt56.pth") && refused.contains("there is no such file"), "{refused}");
+}
+
+#[test]
+fn folder_of_a_model_says_itself_what_it_expects_and_teaches() {
+    let dir = folder();
+    let out = dir.path().join("results");
+    run(&mut common::distill(&["plane4"], &out, &["--epochs", "1", "--quiet"]), 0);
+    let model = dir.path().join("my-model");
+    let id = common::id_of("plane4", &out);
+    run(
+        takd(&["export", "--quiet", "--no-measuring", "--precision", "f16", &id]).arg(&model).arg("--out").arg(&out),
+        0,
+    );
+    let config = json(&fs::read(model.join("config.json")).expect("a configuration"));
+    let found = json(&import(&model, &out, &["--json"], 0).stdout);
+    assert_eq!((&found["network"], &found["mean"]), (&config["architecture"], &config["input"]["mean"]));
+    let name = model.to_str().expect("a name");
+    let report = json(&run(&mut common::distill(&[name, "plane2"], &out, &["--epochs", "1", "--json"]), 0).stdout);
+    let paths = report["cells"][0]["paths"].as_array().expect("paths");
+    let teacher = paths.iter().find(|path| path["path"] == "plane4").expect("the teacher's row");
+    assert_eq!(teacher["runs"][0]["run"], found["run"]);
+    // Other classes have other names.
+    let mut command = takd(&["import", "--data", "shapes100", "--out"]);
+    let refused = text(&run(command.arg(&out).arg(&model), 1).stderr);
+    assert!(refused.contains("has no output for the class"), "{refused}");
 }

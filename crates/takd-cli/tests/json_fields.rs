@@ -53,11 +53,20 @@ fn every_field_of_lists_and_findings_is_described_in_the_docs() {
         json(&output.expect("the program starts").stdout)
     };
     let id = common::id_of("plane2", out.path());
+    let folder = out.path().join("my-model");
+    let model = out.path().join("runs").join(&id).join("model.safetensors");
+    let exported = printed(takd(&["export", "--json", &id]).arg(&folder).arg("--out").arg(out.path()));
+    let image = out.path().join("image.png");
+    image::RgbImage::new(8, 8).save(&image).expect("an image");
     let mut commands = vec![
+        ("export", exported),
         ("models", printed(&mut takd(&["models", "plane2", "--json"]))),
         ("doctor", printed(takd(&["doctor", "--json", "--out"]).arg(out.path()))),
         ("ls", printed(&mut runs(&["ls", "--json"], out.path()))),
         ("show", printed(&mut runs(&["show", &id, "--json"], out.path()))),
+        ("import", printed(takd(&["import", "--json", "--data", "shapes10", "--out"]).arg(out.path()).arg(&model))),
+        ("evaluate", printed(takd(&["evaluate", "--json", "--out"]).arg(out.path()).arg("--model").arg(&folder))),
+        ("predict", printed(takd(&["predict", "--json", "--model"]).arg(&folder).arg(&image))),
         ("gc", printed(&mut runs(&["gc", "--json"], out.path()))),
         ("dry-run", printed(&mut distill(&["plane2"], out.path(), &["--dry-run", "--json"]))),
     ];

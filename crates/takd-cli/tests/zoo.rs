@@ -57,6 +57,16 @@ fn exported_model_tells_all_of_itself_and_is_as_accurate_as_its_run() {
     assert_eq!(evaluated["accuracy"], about["accuracy"]["top1"]);
     assert_eq!(evaluated["top5_accuracy"], about["accuracy"]["top5"]);
     assert_eq!(evaluated["classes"].as_array().expect("classes").len(), 10);
+    let sheet = dir.path().join("mistakes.png");
+    let mut evaluate = takd(&["evaluate", "--quiet", "--mistakes"]);
+    run(evaluate.arg(&sheet).arg("--model").arg(&model).arg("--out").arg(&out), 0);
+    assert!(image::open(&sheet).expect("a picture").height() > 64);
+    let logits = dir.path().join("logits.safetensors");
+    let mut write = takd(&["logits", "--quiet", "--data", "shapes10", "--split", "test", "--model"]);
+    run(write.arg(&model).arg(&logits).arg("--out").arg(&out), 0);
+    let bytes = fs::read(&logits).expect("the file");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    assert_eq!((file.len(), file.tensor("test").expect("logits").shape()), (1, &[2000, 10][..]));
     let mut other = takd(&["evaluate", "--data", "shapes100", "--model"]);
     let refused = text(&run(other.arg(&model).arg("--out").arg(&out), 1).stderr);
     assert!(refused.contains("shapes100 has other classes than the model"), "{refused}");

@@ -6,7 +6,7 @@ use takd_distill::{
     DataConfig, DeviceType, Error, Imported, NUMERICS, NetworkFromElsewhere, Result, RunConfig, RunSettings, Training,
 };
 use takd_models::ModelSpec;
-use takd_store::printable_path;
+use takd_store::{printable, printable_path};
 
 /// A network that was trained elsewhere: where its file is, and what was found in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +21,11 @@ pub struct FromElsewhere {
     pub hash: String,
     /// What it expects pixels to be scaled by; the data's own mean and deviation if this is not known.
     pub normalization: Option<Normalization>,
-    /// For each class of the data, the number of the output that is its; the same in the same order if there is none.
+    /// For each class of the data, the number of the output that is its; if there is none, by their names, or else the same in the same
+    /// order.
     pub order: Vec<usize>,
+    /// What its outputs are called, if that is known.
+    pub class_names: Vec<String>,
 }
 
 impl FromElsewhere {
@@ -39,6 +42,7 @@ impl FromElsewhere {
             hash: file.hash().to_owned(),
             normalization: None,
             order: Vec::new(),
+            class_names: Vec::new(),
         })
     }
 
@@ -47,8 +51,9 @@ impl FromElsewhere {
     /// # Errors
     /// If what it expects of pixels or classes makes no sense, or its outputs are not those of the data's classes.
     pub fn config(&self, card: &Card, device: DeviceType) -> Result<RunConfig> {
-        let found = if self.order.is_empty() { self.outputs } else { self.order.len() };
-        if found != card.classes() || self.order.iter().any(|output| *output >= self.outputs) {
+        let order = self.order_for(card)?;
+        let found = if order.is_empty() { self.outputs } else { order.len() };
+        if found != card.classes() || order.iter().any(|output| *output >= self.outputs) {
             return Err(Error::Config(format!(
                 "{} holds {} with {} outputs, and {} has {} classes: each of them is to be given one output",
                 printable_path(&self.path),
@@ -59,7 +64,7 @@ impl FromElsewhere {
             )));
         }
         let Normalization { mean, std } = self.normalization.unwrap_or(card.normalization);
-        let imported = Imported { file: self.hash.clone(), mean, std, outputs: self.order.clone() };
+        let imported = Imported { file: self.hash.clone(), mean, std, outputs: order };
         RunConfig::new(RunSettings {
             numerics: NUMERICS,
             device,
@@ -70,6 +75,21 @@ impl FromElsewhere {
             imported: Some(imported.simplified(self.outputs)),
             distillation: None,
         })
+    }
+
+    /// Which of its outputs are the classes of these data, if that is said or can be told by their names.
+    fn order_for(&self, card: &Card) -> Result<Vec<usize>> {
+        if !self.order.is_empty() || self.class_names.is_empty() {
+            return Ok(self.order.clone());
+        }
+        let place = |class: &String| {
+            let found = self.class_names.iter().position(|name| name == class);
+            found.ok_or_else(|| {
+                let (path, class) = (printable_path(&self.path), printable(class));
+                Error::Config(format!("{path} has no output for the class {class} of {}", card.name))
+            })
+        };
+        card.class_names.iter().map(place).collect()
     }
 
     /// The file again, if it is still the one that was found.

@@ -2,7 +2,6 @@
 
 mod check;
 mod list;
-mod sheet;
 mod show;
 
 pub(crate) use list::{Listed, known};

@@ -1,12 +1,13 @@
 //! `takd data show` and `takd data get`.
 
-use super::{Places, Which, sheet};
+use super::{Places, Which};
 use crate::output;
 use crate::progress::loading;
+use crate::sheet::{self, Row};
 use anyhow::{Result, ensure};
 use indicatif::MultiProgress;
 use std::path::PathBuf;
-use takd_datasets::{Card, DatasetRef, Fit};
+use takd_datasets::{Card, Dataset, DatasetRef, Fit};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -43,10 +44,22 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let card = loading(false, screen, |progress| catalog.card(&data.name, progress))?;
     if let Some(path) = &args.sheet {
         let loaded = loading(false, screen, |progress| catalog.load(&data.name, progress))?;
-        takd_store::write_file(path, &sheet::png(&loaded)?)?;
+        takd_store::write_file(path, &some_of_each_class(&loaded)?)?;
         output::note(&format!("some images of each class: {}", path.display()));
     }
     if args.json { output::print_json(&card) } else { output::print(&text(&card)) }
+}
+
+/// The first training images of each class, a class a row.
+fn some_of_each_class(data: &Dataset) -> Result<Vec<u8>> {
+    let images = &data.train;
+    let row = |(class, name): (usize, &String)| {
+        let of_class = (0..images.len()).filter(|&index| images.labels()[index] as usize == class);
+        let pixels = of_class.take(sheet::COLUMNS).map(|index| Ok(images.image(index)?.into_owned()));
+        Ok(Row { words: name.clone(), images: pixels.collect::<Result<_>>()? })
+    };
+    let rows = data.card.class_names.iter().take(sheet::ROWS).enumerate().map(row).collect::<Result<Vec<_>>>()?;
+    sheet::png(&rows, images.height())
 }
 
 pub(crate) fn get(args: &GetArgs, screen: &MultiProgress) -> Result<()> {

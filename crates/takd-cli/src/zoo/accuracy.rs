@@ -1,7 +1,7 @@
 //! What a model gets right of a data set's test images.
 
 use anyhow::{Result, ensure};
-use takd_datasets::{Dataset, Fit};
+use takd_datasets::{Dataset, DatasetRef, Fit, Known};
 use takd_zoo::{Classifier, Guess, Model};
 
 /// Images whose pixels are in memory at once.
@@ -38,7 +38,7 @@ impl Said {
 }
 
 /// Refuses data that are not of the model's classes and size.
-fn check(model: &Model, data: &Dataset) -> Result<()> {
+pub(super) fn check(model: &Model, data: &Dataset) -> Result<()> {
     let (config, card) = (model.config(), &data.card);
     ensure!(
         config.class_names == card.class_names,
@@ -61,6 +61,14 @@ fn check(model: &Model, data: &Dataset) -> Result<()> {
 fn some(names: &[String]) -> String {
     let first = names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > 3 { format!("{} ({first}, …)", names.len()) } else { format!("{} ({first})", names.len()) }
+}
+
+/// The data in the size that the model takes, unless they come in it.
+pub(super) fn in_size_of(model: &Model, data: &DatasetRef) -> DatasetRef {
+    let input = &model.config().input;
+    let own_side = data.name.known().map(Known::side);
+    let fits = data.name.fit().is_some() || own_side == Some(input.height);
+    if fits { data.clone() } else { data.scaled(input.scaling) }
 }
 
 /// How images of any size become those of a data set.

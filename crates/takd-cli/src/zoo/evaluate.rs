@@ -1,21 +1,27 @@
 //! `takd evaluate`.
 
-use super::accuracy::Said;
+use super::accuracy::{Said, in_size_of};
 use super::open;
 use crate::common::Place;
 use crate::output;
 use crate::progress::{counting, loading};
+use crate::sheet::{self, Row};
 use anyhow::Result;
 use indicatif::MultiProgress;
 use serde::Serialize;
 use std::path::PathBuf;
-use takd_datasets::{DatasetName, DatasetRef, Known};
+use takd_datasets::{Dataset, DatasetName, DatasetRef};
+use takd_zoo::Guess;
+
+/// Mistakes that are shown.
+const SHOWN: usize = 30;
 
 /// Test a model that was exported on a data set's test images.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  takd evaluate --model my-model --data my-photos
+  takd evaluate --model my-model --data my-photos --mistakes mistakes.png
+      and a picture of what it is most sure of and wrong about
   takd evaluate --model plane2-cifar10-takd --data cifar10 --json
 
 Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument.")]
@@ -28,6 +34,9 @@ pub(crate) struct Args {
     data: Option<DatasetRef>,
     #[command(flatten)]
     place: Place,
+    /// Write a picture of the most confident mistakes into this PNG file
+    #[arg(long, value_name = "FILE")]
+    mistakes: Option<PathBuf>,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -61,13 +70,14 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         (None, Some(data)) => DatasetRef { name: data.name.parse::<DatasetName>()?, place: None },
         (None, None) => anyhow::bail!("the model does not say what it was trained on; give --data"),
     };
-    // In the size that the model takes, unless the data come in it.
-    let own_side = data.name.known().map(Known::side);
-    let fits = data.name.fit().is_some() || own_side == Some(config.input.height);
-    let data = if fits { data } else { data.scaled(config.input.scaling) };
+    let data = in_size_of(&model, &data);
     let catalog = args.place.catalog_of(&data)?;
     let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress))?;
     let said = counting(args.quiet, screen, "the test images", |count| Said::of(&model, &loaded, count))?;
+    if let Some(path) = &args.mistakes {
+        takd_store::write_file(path, &mistakes(&said, &loaded)?)?;
+        output::note(&format!("the most confident mistakes: {}", path.display()));
+    }
     let class = |(label, name)| {
         let of: Vec<_> = said.images.iter().filter(|(of, _)| *of == label).collect();
         let right = of.iter().filter(|(_, guesses)| guesses[0].class == label).count();
@@ -94,4 +104,19 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         text += &format!("\n  {:>6.2} %  {name} ({images})", 100.0 * accuracy);
     }
     output::print(&text)
+}
+
+/// The images of which the model is most sure and wrong, the surest first, each with what it says and what is right.
+fn mistakes(said: &Said, data: &Dataset) -> Result<Vec<u8>> {
+    let mut wrong: Vec<(usize, usize, &Guess)> = Vec::new();
+    for (index, (label, guesses)) in said.images.iter().enumerate() {
+        wrong.extend(guesses.first().filter(|guess| guess.class != *label).map(|guess| (index, *label, guess)));
+    }
+    wrong.sort_by(|a, b| b.2.probability.total_cmp(&a.2.probability));
+    let row = |&(index, label, guess): &(usize, usize, &Guess)| {
+        let words = format!("{} {:.0} % ({})", guess.name, 100.0 * guess.probability, data.card.class_names[label]);
+        Ok(Row { words, images: vec![data.test.image(index)?.into_owned()] })
+    };
+    let rows = wrong.iter().take(SHOWN).map(row).collect::<Result<Vec<_>>>()?;
+    sheet::png(&rows, data.test.height())
 }

@@ -1,18 +1,17 @@
-//! A picture of some images of each class, with the classes' names.
+//! A picture of rows of images, each with a few words.
 
 use anyhow::Result;
 use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use takd_datasets::Dataset;
 
-/// Images of a class.
-const COLUMNS: usize = 10;
-/// At most so many classes.
-const ROWS: usize = 100;
+/// Images of a row, at most.
+pub(crate) const COLUMNS: usize = 10;
+/// At most so many rows.
+pub(crate) const ROWS: usize = 100;
 /// Rows and columns of a letter.
 const LETTER: usize = 8;
-/// Letters of a class's name.
-const LETTERS: usize = 20;
+/// Letters of a row's words.
+const LETTERS: usize = 24;
 /// Pixels between images.
 const GAP: usize = 4;
 /// Images are shown at least so large.
@@ -30,26 +29,31 @@ impl Sheet {
     }
 }
 
-/// The first training images of each class, a class a row, as a PNG file.
-pub(super) fn png(data: &Dataset) -> Result<Vec<u8>> {
-    let (images, side) = (&data.train, data.train.height());
+/// Words, and images as pixels `[side, side, 3]`.
+pub(crate) struct Row {
+    pub(crate) words: String,
+    pub(crate) images: Vec<Vec<u8>>,
+}
+
+/// The rows as a PNG file.
+pub(crate) fn png(rows: &[Row], side: usize) -> Result<Vec<u8>> {
+    let rows = &rows[..rows.len().min(ROWS)];
+    let columns = rows.iter().map(|row| row.images.len()).max().unwrap_or(0).clamp(1, COLUMNS);
     let factor = SHOWN.div_ceil(side).max(1);
-    let (cell, rows) = (side * factor, data.card.classes().min(ROWS));
+    let cell = side * factor;
     let margin = GAP + LETTERS * LETTER + GAP;
-    let (width, height) = (margin + COLUMNS * (cell + GAP), GAP + rows * (cell + GAP));
+    let (width, height) = (margin + columns * (cell + GAP), GAP + rows.len() * (cell + GAP));
     let mut sheet = Sheet { pixels: vec![255; 3 * width * height], width };
-    for class in 0..rows {
-        let top = GAP + class * (cell + GAP);
-        for (place, letter) in data.card.class_names[class].chars().take(LETTERS).enumerate() {
+    for (place, Row { words, images }) in rows.iter().enumerate() {
+        let top = GAP + place * (cell + GAP);
+        for (place, letter) in words.chars().take(LETTERS).enumerate() {
             write(&mut sheet, letter, GAP + place * LETTER, top + (cell - LETTER) / 2);
         }
-        let of_class = (0..images.len()).filter(|&index| images.labels()[index] as usize == class);
-        for (column, index) in of_class.take(COLUMNS).enumerate() {
+        for (column, image) in images.iter().take(COLUMNS).enumerate() {
             let left = margin + column * (cell + GAP);
-            let image = images.image(index)?;
             let pixels = image.as_chunks::<3>().0;
             for (y, x) in (0..cell).flat_map(|y| (0..cell).map(move |x| (y, x))) {
-                sheet.put(left + x, top + y, pixels[y / factor * images.width() + x / factor]);
+                sheet.put(left + x, top + y, pixels[y / factor * side + x / factor]);
             }
         }
     }
