@@ -42,7 +42,7 @@ impl Weights {
     pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| {
             let reason = error.to_string();
-            Error::Checkpoint(takd_models::CheckpointError::Damaged { path: path.into(), reason })
+            Error::Checkpoint(CheckpointError::Damaged { path: path.into(), reason })
         })?;
         let mut tensors: BTreeMap<String, Stored> = BTreeMap::new();
         for (name, view) in file.iter() {
