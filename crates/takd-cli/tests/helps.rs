@@ -6,7 +6,12 @@ use common::{run, takd, text};
 
 #[test]
 fn helps_of_the_commands_around_the_training() {
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 14] = [
+        &["import"],
+        &["export"],
+        &["predict"],
+        &["evaluate"],
+        &["logits"],
         &["models"],
         &["doctor"],
         &["completions"],
