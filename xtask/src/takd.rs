@@ -49,7 +49,7 @@ pub(crate) fn run(command: &str, args: &[OsString]) -> Result<()> {
         "report" => {
             args.iter().any(|arg| arg.to_str().is_some_and(|arg| arg.starts_with("--figures"))).then_some("png")
         }
-        "study" | "export" | "predict" | "evaluate" | "logits" => None,
+        "study" => None,
         _ => gpu::device_feature(args),
     };
     gpu::check_feature(feature)?;

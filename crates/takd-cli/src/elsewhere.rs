@@ -20,15 +20,15 @@ use takd_zoo::{Model, WeightPrecision};
 /// What a network from a file expects.
 #[derive(clap::Args)]
 pub(crate) struct Expects {
-    /// The mean that a network from a file expects pixels from 0 to 1 to be scaled by: red, green, blue [default: as the networks
-    /// that are trained]
+    /// The mean that a network from a file expects pixels from 0 to 1 to be scaled by: red, green, blue [default: what its
+    /// model folder says, or the data's own]
     #[arg(long, value_parser = values::three, value_name = "R,G,B", requires = "std", allow_negative_numbers = true)]
     mean: Option<Three>,
     /// The standard deviation, likewise
     #[arg(long, value_parser = values::three, value_name = "R,G,B", requires = "mean")]
     std: Option<Three>,
-    /// For each class of the data, in their order, the number of the file's output that is its, from 0 [default: the same
-    /// classes in the same order]
+    /// For each class of the data, in their order, the number of the file's output that is its, from 0 [default: by the names of
+    /// its model folder, or the same classes in the same order]
     #[arg(long, value_delimiter = ',', value_name = "OUTPUT,…")]
     order: Vec<usize>,
 }
@@ -50,7 +50,7 @@ impl Expects {
         let config = Model::open(path)?.config().clone();
         ensure!(
             config.weights != WeightPrecision::Int8,
-            "{} has 8-bit weights, which teach nobody; export it with others",
+            "{} has 8-bit weights, which are not imported: export it with --precision f16 or f32",
             takd_store::printable_path(path)
         );
         let found = FromElsewhere::read(&path.join("model.safetensors"))?;
@@ -85,7 +85,10 @@ pub(crate) fn take_in(
             });
             match imported {
                 // Another process takes it in, or has it look at images for a student.
-                Err(Error::Store(takd_store::Error::Claimed(_))) if !stop.load(Ordering::Relaxed) => {
+                Err(Error::Store(takd_store::Error::Claimed(_))) => {
+                    if stop.load(Ordering::Relaxed) {
+                        return Err(Error::Stopped.into());
+                    }
                     thread::sleep(Duration::from_millis(200));
                 }
                 imported => break imported?,

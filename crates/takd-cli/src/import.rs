@@ -15,8 +15,8 @@ use takd_grid::FromElsewhere;
 
 /// Take in a network that was trained elsewhere, and test it.
 ///
-/// The file may be one of PyTorch (`.pth`, `.pth.tar`, `.th`), where the weights may stand beside epochs and optimisers, or a
-/// safetensors file; nothing in it is executed. Which network it is is recognised by the names and shapes of its tensors. It becomes a
+/// The file may be one of PyTorch (`.pth`, `.pth.tar`, `.th`), with epochs and optimisers beside the weights or not, or a
+/// safetensors file; nothing in it is executed. The network is recognised by the names and shapes of its tensors. It becomes a
 /// run like any other, that can teach: give the same file, with the same --mean, --std and --order, to `takd distill`.
 #[derive(clap::Args)]
 #[command(after_help = "\

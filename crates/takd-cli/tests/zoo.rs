@@ -195,3 +195,15 @@ fn numbers_on_the_cards_of_the_zoo_are_those_measured_on_its_data() {
         }
     }
 }
+
+#[test]
+fn files_of_the_zoo_are_those_that_are_written_today() {
+    for folder in models() {
+        let model = takd_zoo::Model::open(&folder).expect("a model");
+        let onnx = folder.join("model.onnx").exists().then_some(takd_zoo::OnnxInput::Pixels);
+        let python = folder.join("model.py").exists();
+        for (name, bytes) in model.files(takd_zoo::Extras { onnx, python }).expect("files") {
+            assert!(fs::read(folder.join(name)).expect("a file") == bytes, "{} in {}", name, folder.display());
+        }
+    }
+}

@@ -1,11 +1,14 @@
 //! Networks that were trained elsewhere and take part in an experiment as they came.
 
+use crate::path::DistillationPath;
+use crate::recipe::{CellPath, ImportedFile, Recipe, RecipeCell, RecipeError};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use takd_datasets::{Card, Normalization};
 use takd_distill::{
     DataConfig, DeviceType, Error, Imported, NUMERICS, NetworkFromElsewhere, Result, RunConfig, RunSettings, Training,
 };
-use takd_models::ModelSpec;
+use takd_models::{ModelName, ModelSpec};
 use takd_store::{printable, printable_path};
 
 /// A network that was trained elsewhere: where its file is, and what was found in it.
@@ -44,6 +47,29 @@ impl FromElsewhere {
             order: Vec::new(),
             class_names: Vec::new(),
         })
+    }
+
+    /// The networks that begin paths of a recipe's cell and were trained elsewhere, as their files have them.
+    ///
+    /// # Errors
+    /// If a file cannot be read or holds another network, with the line of the recipe.
+    pub(crate) fn of_cell(
+        recipe: &Recipe,
+        cell: &RecipeCell,
+        paths: &[CellPath<DistillationPath>],
+    ) -> std::result::Result<BTreeMap<ModelName, Self>, Box<RecipeError>> {
+        let begins = |name: &ModelName| paths.iter().any(|path| path.path.stages()[0].contains(name));
+        let read = |(name, import): (&ModelName, &ImportedFile)| {
+            let wrong = |problem: String| Box::new(recipe.error(import.file.at, problem));
+            let found = Self::read(Path::new(&import.file.value)).map_err(|error| wrong(error.to_string()))?;
+            let (order, normalization) = (import.order.clone(), import.normalization);
+            let classes = if order.is_empty() { found.outputs } else { order.len() };
+            if name.spec(classes) != found.model {
+                return Err(wrong(format!("it holds {} with {} outputs, and not {name}", found.model, found.outputs)));
+            }
+            Ok((*name, Self { normalization, order, ..found }))
+        };
+        cell.import.iter().filter(|(name, _)| begins(name)).map(read).collect()
     }
 
     /// The run that it is on data with this card.

@@ -3,13 +3,12 @@
 use crate::elsewhere::FromElsewhere;
 use crate::path::DistillationPath;
 use crate::recipe::{
-    CellPath, CellPaths, Epochs, ImportedFile, Layout, Located, PerStep, Published, Quick, Recipe, RecipeCell,
-    RecipeError, SearchSettings, Settings, Span, TrainingByFamily,
+    CellPath, CellPaths, Epochs, Layout, Located, PerStep, Published, Quick, Recipe, RecipeCell, RecipeError,
+    SearchSettings, Settings, Span, TrainingByFamily,
 };
 use crate::study::{Search, SearchError, Setting, Study, Value, Values};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::{fmt, str::FromStr};
 use takd_datasets::{DatasetName, DatasetRef, Drawn, Sources};
 use takd_distill::{DeviceType, KlReduction, LrFrom, Pick, Protocol, Training};
@@ -535,31 +534,13 @@ fn resolve(
         note: cell.note.clone(),
         published: cell.published.clone(),
         // Other images than those that it was trained on are no data for it.
-        from_elsewhere: if stand_in.is_some() { BTreeMap::new() } else { from_elsewhere(recipe, cell, &paths)? },
+        from_elsewhere: if stand_in.is_some() {
+            BTreeMap::new()
+        } else {
+            FromElsewhere::of_cell(recipe, cell, &paths)?
+        },
         ..Cell::new(&cell.name, &data, paths, settings)?
     })
-}
-
-/// The networks that begin paths of a cell and were trained elsewhere, as their files have them.
-fn from_elsewhere(
-    recipe: &Recipe,
-    cell: &RecipeCell,
-    paths: &[CellPath<DistillationPath>],
-) -> Result<BTreeMap<ModelName, FromElsewhere>, ExperimentError> {
-    let begins = |name: &ModelName| paths.iter().any(|path| path.path.stages()[0].contains(name));
-    let read = |(name, import): (&ModelName, &ImportedFile)| {
-        let wrong = |problem: String| Box::new(recipe.error(import.file.at, problem));
-        let found = FromElsewhere::read(Path::new(&import.file.value)).map_err(|error| wrong(error.to_string()))?;
-        let (order, normalization) = (import.order.clone(), import.normalization);
-        let classes = if order.is_empty() { found.outputs } else { order.len() };
-        if name.spec(classes) != found.model {
-            return Err(
-                wrong(format!("it holds {} with {} outputs, and not {name}", found.model, found.outputs)).into()
-            );
-        }
-        Ok((*name, FromElsewhere { normalization, order, ..found }))
-    };
-    cell.import.iter().filter(|(name, _)| begins(name)).map(read).collect()
 }
 
 /// The quick form's networks that stand in the cell's paths for others.

@@ -47,7 +47,7 @@ pub enum CheckpointError {
         /// The checkpoint.
         path: PathBuf,
     },
-    /// The file holds a pickled object, such as a whole module, where a state dict is expected.
+    /// The file holds a pickled object, such as a whole module, in place of a state dict.
     #[error(
         "checkpoint {} holds a whole object of {}{}, which only code can load, and nothing in a file is executed here; if you trust who \
          made it (this executes what is in it), save its tensors where its code is: torch.save({}.state_dict(), path)",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 const MOST_BYTES: usize = 200;
 
 /// A name for each of these runs, which all have a path, a data set and a seed: `shapes10/plane2 ← plane4 ← plane10, seed 31`, with
-/// the network that is trained first, because names are cut at the end where there is little room. Runs that would be called
+/// the network that is trained first, because names are cut at the end if there is little room. Runs that would be called
 /// alike are told apart by the settings in which they differ, or else by their ids. The name is a path of two folders.
 pub(super) fn names(runs: &[&Summary]) -> Vec<String> {
     let mut alike: BTreeMap<String, Vec<&Summary>> = BTreeMap::new();

@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// Also the last checkpoints of finished runs: without them, --epochs of more begins anew instead of going on
     #[arg(long)]
     checkpoints: bool,
-    /// Also whole runs that diverged: they are then trained again, and diverge again, where a recipe or a search has them
+    /// Also whole runs that diverged: they are then trained again, and diverge again, if a recipe or a search has them
     #[arg(long)]
     failed: bool,
     /// Also whole runs that were stopped or killed, which their commands would go on with

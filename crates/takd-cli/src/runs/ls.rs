@@ -157,7 +157,11 @@ fn list(listed: &[Summary]) -> List {
             text(run.seed.map(|seed| seed.to_string())),
             text(run.lambda.map(|lambda| lambda.to_string())),
             text(run.temperature.map(|temperature| temperature.to_string())),
-            text(run.path.as_ref().map(|_| run.protocol.unwrap_or("own").to_owned())),
+            // What was trained elsewhere has no epochs.
+            text(run.path.as_ref().map(|_| {
+                let without = if run.epochs == Some(0) { "elsewhere" } else { "own" };
+                run.protocol.unwrap_or(without).to_owned()
+            })),
             format!("{}/{}", number(run.epochs_done), number(run.epochs)),
             run.state.as_str().into(),
             text(run.test_accuracy.map(|share| format!("{:.2}", 100.0 * share))),

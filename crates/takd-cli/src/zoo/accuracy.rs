@@ -1,6 +1,7 @@
 //! What a model gets right of a data set's test images.
 
 use anyhow::{Result, ensure};
+use candle_core::Device;
 use takd_datasets::{Dataset, DatasetRef, Fit, Known};
 use takd_zoo::{Classifier, Guess, Model};
 
@@ -15,9 +16,14 @@ pub(super) struct Said {
 
 impl Said {
     /// What `model` says of all test images.
-    pub(super) fn of(model: &Model, data: &Dataset, mut count: impl FnMut(usize, usize)) -> Result<Self> {
+    pub(super) fn of(
+        model: &Model,
+        data: &Dataset,
+        device: &Device,
+        mut count: impl FnMut(usize, usize),
+    ) -> Result<Self> {
         check(model, data)?;
-        let classifier = Classifier::new(model, &candle_core::Device::Cpu)?;
+        let classifier = Classifier::new(model, device)?;
         let (test, mut images) = (&data.test, Vec::new());
         for first in (0..test.len()).step_by(AT_ONCE) {
             let batch = first..(first + AT_ONCE).min(test.len());

@@ -73,7 +73,8 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let data = in_size_of(&model, &data);
     let catalog = args.place.catalog_of(&data)?;
     let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress))?;
-    let said = counting(args.quiet, screen, "the test images", |count| Said::of(&model, &loaded, count))?;
+    let device = args.place.device.open()?.device;
+    let said = counting(args.quiet, screen, "the test images", |count| Said::of(&model, &loaded, &device, count))?;
     if let Some(path) = &args.mistakes {
         takd_store::write_file(path, &mistakes(&said, &loaded)?)?;
         output::note(&format!("the most confident mistakes: {}", path.display()));

@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let file = runs.model(&id)?;
     let result = runs.outcome(&id)?.with_context(|| format!("run {id} is not finished"))?;
     let data = load(args, &config.data, screen)?;
-    let card = &data.card;
+    let (card, device) = (&data.card, args.place.device.open()?.device);
     let (_, parameters) = Network::load(config.model, card.classes(), &file, &Device::Cpu)?;
 
     let usual = if config.imported.is_some() { "other" } else { "mit" };
@@ -136,7 +136,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
             _ if args.no_measuring => None,
             _ => {
                 let what = format!("the test images with {precision} weights");
-                let said = counting(args.quiet, screen, &what, |count| Said::of(&stored, &data, count))?;
+                let said = counting(args.quiet, screen, &what, |count| Said::of(&stored, &data, &device, count))?;
                 Some(said.accuracy(1))
             }
         };

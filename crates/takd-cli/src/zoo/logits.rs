@@ -5,7 +5,7 @@ use crate::common::Place;
 use crate::output;
 use crate::progress::{counting, loading};
 use anyhow::{Context, Result};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use indicatif::MultiProgress;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let catalog = args.place.catalog_of(&data)?;
     let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress))?;
     accuracy::check(&model, &loaded)?;
-    let classifier = Classifier::new(&model, &Device::Cpu)?;
+    let classifier = Classifier::new(&model, &args.place.device.open()?.device)?;
     let mut tensors = Vec::new();
     for split in [Split::Train, Split::Test] {
         if args.split.is_some_and(|wanted| wanted != split) {

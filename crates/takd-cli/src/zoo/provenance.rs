@@ -8,9 +8,9 @@ use takd_store::{RunId, Start};
 use takd_zoo::{Fact, Seeds, Training};
 
 /// Flags that say where and how a run was made, not what it is; those with a value.
-const PLACES: [&str; 4] = ["--out", "--data-dir", "--threads", "--jobs"];
+const PLACES: [&str; 5] = ["--out", "--data-dir", "--threads", "--jobs", "--image-memory"];
 /// The same without one.
-const HABITS: [&str; 5] = ["--quiet", "--json", "--offline", "--retry", "--no-progress"];
+const HABITS: [&str; 4] = ["--quiet", "--json", "--offline", "--retry"];
 
 /// What is known of how a run's network came about.
 pub(super) fn training(id: &RunId, config: &RunConfig, runs: &Runs) -> Result<Training> {
