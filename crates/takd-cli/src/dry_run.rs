@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use takd_datasets::{Card, DatasetName};
 use takd_distill::{Pace, PaceOf, Runs, Status, measure};
-use takd_grid::{Cost, DistillationPath, Later, Looks, Plan, PlannedRun};
+use takd_grid::{Cost, Later, Plan, PlannedRun};
 use takd_models::ModelSpec;
 use takd_ops::Compute;
 
@@ -52,7 +52,8 @@ pub(crate) fn run(
     runs: &Runs,
     compute: &Compute,
 ) -> Result<()> {
-    let mut paces = BTreeMap::new();
+    let mut paces = Paces::new(compute);
+    let mut pace = |of| paces.of(of);
     let mut planned = Vec::new();
     for (run, shares_logits) in plan.runs.iter().zip(plan.shares_logits()) {
         let card = &cards[&run.config.data.dataset];
@@ -69,10 +70,8 @@ pub(crate) fn run(
             Err(_) => ("damaged", 1.0),
         };
         let seconds = if left > 0.0 {
-            let Cost { training, teacher_logits, test } = {
-                let PlannedRun { config, path, looks, .. } = run;
-                seconds(path, config.model, config.training.batch_size, looks, card, compute, &mut paces)?
-            };
+            let of = pace_of(run.config.model, run.config.training.batch_size, card);
+            let Cost { training, teacher_logits, test } = run.looks.seconds(of, run.path.teachers(), &mut pace)?;
             left * training + test + if shares_logits { 0.0 } else { teacher_logits }
         } else {
             0.0
@@ -91,8 +90,8 @@ pub(crate) fn run(
     }
     let mut later_seconds = 0.0;
     for Later { path, model, dataset, batch_size, looks, .. } in &plan.later {
-        let cost = seconds(path, *model, *batch_size, looks, &cards[dataset], compute, &mut paces)?;
-        later_seconds += cost.total();
+        let of = pace_of(*model, *batch_size, &cards[dataset]);
+        later_seconds += looks.seconds(of, path.teachers(), &mut pace)?.total();
     }
     let left = planned.iter().filter(|run| run.seconds > 0.0);
     let dry_run = DryRun {
@@ -110,32 +109,30 @@ pub(crate) fn run(
     }
 }
 
-/// What the run takes by the paces of its network and its teachers.
-fn seconds(
-    path: &DistillationPath,
-    model: ModelSpec,
-    batch_size: usize,
-    looks: &Looks,
-    card: &Card,
-    compute: &Compute,
-    paces: &mut BTreeMap<PaceOf, Pace>,
-) -> Result<Cost> {
-    let classes = card.classes();
-    let mut pace = |model| -> Result<Pace> {
-        let of = PaceOf { model, classes, side: card.height, batch_size };
-        if let Some(pace) = paces.get(&of) {
+/// A network on data with this card.
+fn pace_of(model: ModelSpec, batch_size: usize, card: &Card) -> PaceOf {
+    PaceOf { model, classes: card.classes(), side: card.height, batch_size }
+}
+
+/// The paces of networks here, each measured once.
+pub(crate) struct Paces<'a> {
+    compute: &'a Compute,
+    measured: BTreeMap<PaceOf, Pace>,
+}
+
+impl<'a> Paces<'a> {
+    pub(crate) fn new(compute: &'a Compute) -> Self {
+        Self { compute, measured: BTreeMap::new() }
+    }
+
+    pub(crate) fn of(&mut self, of: PaceOf) -> takd_distill::Result<Pace> {
+        if let Some(pace) = self.measured.get(&of) {
             return Ok(*pace);
         }
-        let pace = measure(of, compute, BUDGET)?;
-        paces.insert(of, pace);
+        let pace = measure(of, self.compute, BUDGET)?;
+        self.measured.insert(of, pace);
         Ok(pace)
-    };
-    let own = pace(model)?;
-    let mut teachers = 0.0;
-    for name in path.teachers() {
-        teachers += pace(name.spec(classes))?.forward_s;
     }
-    Ok(looks.cost(own.train_s, own.forward_s, teachers))
 }
 
 /// The network, and the logits of its teachers that are kept.

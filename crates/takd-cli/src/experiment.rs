@@ -44,8 +44,47 @@ pub(crate) fn run_and(
     common: &Common,
     screen: &MultiProgress,
     experiments: impl FnOnce(DeviceType) -> Result<Vec<Experiment>, ExperimentError>,
-    mut finish: impl FnMut(&mut Report, &Workplace<'_>) -> Result<()>,
+    finish: impl FnMut(&mut Report, &Workplace<'_>) -> Result<()>,
 ) -> Result<()> {
+    let Some(trained) = train_all(common, screen, experiments, finish)? else { return Ok(()) };
+    trained.print(common)?;
+    trained.check_complete()
+}
+
+/// Experiments after their training.
+pub(crate) struct TrainedExperiments {
+    reports: Vec<Report>,
+    /// Where the reports are kept, without an ending.
+    kept: Vec<String>,
+    runs: Runs,
+    plan: Plan,
+    outcomes: HashMap<RunId, Outcome>,
+}
+
+impl TrainedExperiments {
+    pub(crate) fn print(&self, common: &Common) -> Result<()> {
+        reports::print(&common.printed, &self.reports, &self.runs)?;
+        if common.printed.format() == Format::Text {
+            let kept: String = self.kept.iter().map(|kept| format!("\n  {kept}.html, .md, .csv")).collect();
+            output::print(&format!("\nThe same as a page with figures, as Markdown and as CSV:{kept}"))?;
+        }
+        Ok(())
+    }
+
+    /// An error that says which runs have no result, and why, if there are any.
+    pub(crate) fn check_complete(&self) -> Result<()> {
+        complete(&self.plan, &self.outcomes)
+    }
+}
+
+/// Trains experiments, or lists what that takes if only this is asked for, and then gives nothing. Something is done for each report
+/// before it is kept.
+pub(crate) fn train_all(
+    common: &Common,
+    screen: &MultiProgress,
+    experiments: impl FnOnce(DeviceType) -> Result<Vec<Experiment>, ExperimentError>,
+    mut finish: impl FnMut(&mut Report, &Workplace<'_>) -> Result<()>,
+) -> Result<Option<TrainedExperiments>> {
     common.explain_single_seed();
     if common.dry_run && common.printed.format() == Format::Html {
         bail!("--dry-run has no results for a page; it prints text, markdown, csv or json");
@@ -68,7 +107,8 @@ pub(crate) fn run_and(
     let before = |id: &RunId| runs.ending(id).ok().flatten().filter(|ending| !(common.retry && is_failed(ending)));
     let plan = Plan::merged(&planned(&before)?);
     if common.dry_run {
-        return dry_run::run(common, &plan, &cards, &runs, &compute);
+        dry_run::run(common, &plan, &cards, &runs, &compute)?;
+        return Ok(None);
     }
     if let Some(line) = other_epochs::note(&plan, &runs).filter(|_| !common.quiet) {
         output::note(&line);
@@ -95,12 +135,7 @@ pub(crate) fn run_and(
     }
     let kept = made.iter().map(|report| reports::keep(&common.place, report, &runs));
     let kept = kept.collect::<Result<Vec<_>>>()?;
-    reports::print(&common.printed, &made, &runs)?;
-    if common.printed.format() == Format::Text {
-        let kept: String = kept.iter().map(|kept| format!("\n  {kept}.html, .md, .csv")).collect();
-        output::print(&format!("\nThe same as a page with figures, as Markdown and as CSV:{kept}"))?;
-    }
-    complete(&plan, &outcomes)
+    Ok(Some(TrainedExperiments { reports: made, kept, runs, plan, outcomes }))
 }
 
 /// The cards of the data sets, with a line on where each comes from and what is odd about it.

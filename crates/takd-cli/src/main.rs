@@ -29,6 +29,7 @@ mod reports;
 mod run;
 mod runs;
 mod sheet;
+mod shrink;
 mod study;
 mod values;
 mod zoo;
@@ -64,6 +65,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Shrink(shrink::Args),
     Run(run::Args),
     Distill(distill::Args),
     Import(import::Args),
@@ -144,6 +146,7 @@ fn main() -> ExitCode {
     // Shared by whatever writes to the terminal, so that no line lands within a bar.
     let screen = indicatif::MultiProgress::new();
     let ended = logging::install(&screen).and_then(|()| match &command {
+        Command::Shrink(args) => args.common.in_pool(|| shrink::run(args, &screen)),
         Command::Run(args) => args.common.in_pool(|| run::run(args, &screen)),
         Command::Distill(args) => args.common.in_pool(|| distill::run(args, &screen)),
         Command::Import(args) => import::run(args, &screen),
@@ -180,7 +183,7 @@ fn without_data(command: &Command) -> WithoutData {
     match command {
         Command::Run(args) if args.has_quick_preset() => WithoutData::QuickPreset,
         Command::Paper(_) | Command::Landscape(_) | Command::All(_) => WithoutData::QuickPreset,
-        Command::Distill(_) => WithoutData::DrawnDataset,
+        Command::Distill(_) | Command::Shrink(_) => WithoutData::DrawnDataset,
         _ => WithoutData::No,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 use takd_datasets::MAX_SIDE;
 use takd_grid::recipe::{Epochs, PerStep};
 use takd_models::{ModelName, UnknownModel};
@@ -46,6 +47,12 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
 /// The number of epochs of a run.
 pub(crate) fn epochs_of_a_run(text: &str) -> Result<usize, String> {
     whole(text, "a number of epochs is a whole number of 1 or more, as in 160")
+}
+
+/// A time that may be spent, a second or more.
+pub(crate) fn budget(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| *time >= Duration::from_secs(1));
+    time.ok_or_else(|| "a budget is a time of a second or more with its unit, as in 90m, 2h or 1day".to_owned())
 }
 
 /// A number of threads or jobs.

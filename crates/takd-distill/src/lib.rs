@@ -101,7 +101,7 @@ pub use import::{NetworkFromElsewhere, import};
 pub use imported::Imported;
 pub use landscape::{Landscape, Plane};
 pub use names::UnknownName;
-pub use pace::{Pace, PaceOf, measure};
+pub use pace::{Pace, PaceOf, latency, measure};
 pub use protocol::Protocol;
 pub use records::{EpochRecord, Losses, Record, StepRecord, TrainRecord};
 pub use result::RunResult;

@@ -66,6 +66,22 @@ pub fn measure(of: PaceOf, compute: &Compute, budget: Duration) -> Result<Pace> 
     Ok(Pace { train_s: train_s / batch_size as f64, forward_s: forward_s / batch_size as f64 })
 }
 
+/// The seconds that a network takes for a single image: the shortest in about `budget`. Call it from within a rayon pool.
+///
+/// # Errors
+/// If a tensor cannot be computed.
+pub fn latency(model: ModelSpec, classes: usize, side: usize, compute: &Compute, budget: Duration) -> Result<f64> {
+    let (network, _) = Network::random(model, classes, 0, &compute.device)?;
+    let frozen = network.with_precision(compute.precision).frozen();
+    let image = Tensor::zeros((1, side, side, 3), DType::F32, &compute.device)?.permute((0, 3, 1, 2))?;
+    let forward = || -> Result<()> {
+        // Reading waits for a GPU.
+        frozen.forward_t(&image, false)?.sum_all()?.to_scalar::<f32>()?;
+        Ok(())
+    };
+    seconds(forward, budget)
+}
+
 /// The shortest time that `work` takes, after a first time that warms up.
 fn seconds(mut work: impl FnMut() -> Result<()>, budget: Duration) -> Result<f64> {
     work()?;

@@ -48,6 +48,7 @@ mod experiment;
 pub mod path;
 mod plan;
 pub mod recipe;
+pub mod shrink;
 pub mod study;
 
 pub use clock::TimeLeft;

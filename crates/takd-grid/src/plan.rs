@@ -4,8 +4,8 @@ use crate::path::DistillationPath;
 use crate::study::Point;
 use std::collections::HashSet;
 use takd_datasets::{Card, DatasetName};
-use takd_distill::{RunConfig, RunResult, Training};
-use takd_models::ModelSpec;
+use takd_distill::{Pace, PaceOf, RunConfig, RunResult, Training};
+use takd_models::{ModelName, ModelSpec};
 use takd_store::{Ending, RunId};
 
 /// How a run ended, if it has; what a plan with a search goes by.
@@ -183,6 +183,24 @@ impl Looks {
             teacher_logits: self.taught_once * teachers,
             test: self.test * (shown + teachers),
         }
+    }
+
+    /// The seconds that they take, by the pace of the network and of those that teach it.
+    ///
+    /// # Errors
+    /// Those of `pace`.
+    pub fn seconds<E>(
+        &self,
+        of: PaceOf,
+        teachers: &[ModelName],
+        pace: &mut dyn FnMut(PaceOf) -> Result<Pace, E>,
+    ) -> Result<Cost, E> {
+        let own = pace(of)?;
+        let mut forward_s = 0.0;
+        for name in teachers {
+            forward_s += pace(PaceOf { model: name.spec(of.classes), ..of })?.forward_s;
+        }
+        Ok(self.cost(own.train_s, own.forward_s, forward_s))
     }
 }
 

@@ -101,6 +101,11 @@ impl ModelName {
         self.size
     }
 
+    /// The names of its family with the same width, itself among them, ascending by size.
+    pub fn family_members(self) -> impl Iterator<Item = Self> {
+        self.family.sizes().iter().map(move |&size| Self { size, ..self })
+    }
+
     /// The names of the single networks that this name can mean.
     pub(crate) fn pinned(self) -> Vec<Self> {
         match (self.family, self.width) {

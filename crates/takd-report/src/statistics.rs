@@ -19,7 +19,7 @@ pub struct Summary {
     pub interval_95: Option<Interval>,
 }
 
-/// Confidence interval of a mean, 95 %.
+/// Confidence interval, 95 %.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Interval {
     /// Lower end.
@@ -53,6 +53,27 @@ impl Summary {
             Some(Interval { low: mean - half, high: mean + half })
         });
         Some(Self { n: values.len(), mean, standard_deviation, interval_95 })
+    }
+}
+
+impl Interval {
+    /// Of a share of so many independent looks, such as a test accuracy and its images: Wilson's score interval (Journal of the
+    /// American Statistical Association 22, 1927), which stays within 0 and 1. Without a look it is all of that.
+    ///
+    /// ```
+    /// use takd_report::Interval;
+    ///
+    /// let Interval { low, high } = Interval::of_share(0.9, 100);
+    /// assert!((low - 0.8256).abs() < 1e-4 && (high - 0.9448).abs() < 1e-4);
+    /// ```
+    pub fn of_share(share: f64, looks: usize) -> Self {
+        if looks == 0 {
+            return Self { low: 0.0, high: 1.0 };
+        }
+        let (n, z) = (looks as f64, normal_quantile(LEVEL));
+        let middle = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
+        let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+        Self { low: (middle - half).max(0.0), high: (middle + half).min(1.0) }
     }
 }
 
@@ -104,6 +125,24 @@ mod tests {
         assert_eq!(summary.n, 10);
         assert!((summary.mean - 1.58).abs() < 1e-12);
         assert!((low - 0.700_114_2).abs() < 1e-6 && (high - 2.459_885_8).abs() < 1e-6, "{low} to {high}");
+    }
+
+    /// Newcombe, Statistics in Medicine 17, 1998, table I, method 3.
+    #[test]
+    fn interval_of_a_share_is_the_published_one() {
+        for (right, looks, low, high) in [
+            (81.0, 263, 0.2553, 0.3662),
+            (15.0, 148, 0.0624, 0.1605),
+            (0.0, 20, 0.0, 0.1611),
+            (1.0, 29, 0.0061, 0.1718),
+        ] {
+            let found = Interval::of_share(right / looks as f64, looks);
+            assert!(
+                (found.low - low).abs() < 6e-5 && (found.high - high).abs() < 6e-5,
+                "{right} of {looks}: {found:?}"
+            );
+        }
+        assert_eq!(Interval::of_share(0.5, 0), Interval { low: 0.0, high: 1.0 });
     }
 
     #[test]

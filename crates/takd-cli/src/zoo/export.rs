@@ -9,11 +9,13 @@ use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use indicatif::MultiProgress;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use takd_datasets::{Card, Dataset, DatasetRef, Known};
+use takd_distill::Runs;
 use takd_models::Network;
+use takd_store::RunId;
 use takd_zoo::{Accuracy, Config, Data, Existing, Extras, Input, Model, OnnxInput, WeightPrecision};
 
 /// Make a folder to give away of a run's network: weights, configuration, model card, ONNX, PyTorch.
@@ -91,70 +93,105 @@ impl FromStr for Onnx {
 
 /// What was written.
 #[derive(Serialize)]
-struct Written<'a> {
-    folder: String,
-    files: Vec<File>,
-    config: &'a Config,
+pub(crate) struct Written {
+    pub(crate) folder: String,
+    pub(crate) files: Vec<File>,
+    pub(crate) config: Config,
 }
 
 #[derive(Serialize)]
-struct File {
+pub(crate) struct File {
     name: &'static str,
     bytes: usize,
+}
+
+/// How a run becomes a model to give away.
+pub(crate) struct Wanted<'a> {
+    pub(crate) precision: WeightPrecision,
+    pub(crate) extras: Extras,
+    /// That of the weights; the usual one if none is named.
+    pub(crate) licence: Option<&'a str>,
+    /// Sentences for the card.
+    pub(crate) notes: &'a [String],
+    /// Whether it is measured what other precisions cost.
+    pub(crate) measured: bool,
+    pub(crate) existing: Existing,
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let runs = args.place.runs()?;
     let id = runs.find(&args.run)?;
     let config = runs.config(&id)?.with_context(|| format!("run {id} has no configuration"))?;
-    let file = runs.model(&id)?;
-    let result = runs.outcome(&id)?.with_context(|| format!("run {id} is not finished"))?;
     let data = load(args, &config.data, screen)?;
-    let (card, device) = (&data.card, args.place.device.open()?.device);
+    let wanted = Wanted {
+        precision: args.precision,
+        extras: Extras { onnx: args.onnx.0, python: !args.no_python },
+        licence: args.licence.as_deref(),
+        notes: &args.note,
+        measured: !args.no_measuring,
+        existing: if args.replace { Existing::Replace } else { Existing::Keep },
+    };
+    let device = args.place.device.open()?.device;
+    let written = export(&id, &runs, &data, &device, &wanted, &args.dir, args.quiet, screen)?;
+    if args.json { output::print_json(&written) } else { output::print(&text(&written)) }
+}
+
+/// Makes a model of a finished run and writes its folder.
+#[expect(clippy::too_many_arguments, reason = "each is another part of the workplace")]
+pub(crate) fn export(
+    id: &RunId,
+    runs: &Runs,
+    data: &Dataset,
+    device: &Device,
+    wanted: &Wanted<'_>,
+    dir: &Path,
+    quiet: bool,
+    screen: &MultiProgress,
+) -> Result<Written> {
+    let config = runs.config(id)?.with_context(|| format!("run {id} has no configuration"))?;
+    let file = runs.model(id)?;
+    let result = runs.outcome(id)?.with_context(|| format!("run {id} is not finished"))?;
+    let card = &data.card;
     let (_, parameters) = Network::load(config.model, card.classes(), &file, &Device::Cpu)?;
 
     let usual = if config.imported.is_some() { "other" } else { "mit" };
-    let licence = args.licence.as_deref().unwrap_or(usual);
-    let input = Input::new(scaling(&data)?, config.normalization(card));
-    let mut about = Config::new(config.model, card.class_names.clone(), input, licence);
+    let input = Input::new(scaling(data)?, config.normalization(card));
+    let mut about = Config::new(config.model, card.class_names.clone(), input, wanted.licence.unwrap_or(usual));
     // What was left out is told with its place here.
-    let notes = card.notes.iter().filter(|note| !note.starts_with("left out")).chain(&args.note).cloned().collect();
+    let notes = card.notes.iter().filter(|note| !note.starts_with("left out")).chain(wanted.notes).cloned().collect();
     about.data = Some(Data { notes, train: config.data.train_images, ..about_data(card) });
     about.accuracy = Some(Accuracy {
         top1: result.test.accuracy,
         top5: (card.classes() > 5).then_some(result.test.top5_accuracy),
         images: result.test.images,
         seed: config.imported.is_none().then_some(config.seed),
-        seeds: provenance::seeds(&config, &runs)?,
+        seeds: provenance::seeds(&config, runs)?,
     });
-    about.training = Some(provenance::training(&id, &config, &runs)?);
+    about.training = Some(provenance::training(id, &config, runs)?);
     let model = Model::new(about.clone(), &parameters)?;
     for precision in WeightPrecision::ALL {
         let stored = model.stored_as(precision)?;
         let accuracy = match precision {
             WeightPrecision::F32 => Some(result.test.accuracy),
-            _ if args.no_measuring => None,
+            _ if !wanted.measured => None,
             _ => {
                 let what = format!("the test images with {precision} weights");
-                let said = counting(args.quiet, screen, &what, |count| Said::of(&stored, &data, &device, count))?;
+                let said = counting(quiet, screen, &what, |count| Said::of(&stored, data, device, count))?;
                 Some(said.accuracy(1))
             }
         };
-        if precision == args.precision && precision != WeightPrecision::F32 {
+        if precision == wanted.precision && precision != WeightPrecision::F32 {
             // Of the weights that are in the folder; nothing if that was not measured.
             about.accuracy =
                 accuracy.zip(about.accuracy).map(|(top1, known)| Accuracy { top1, top5: None, seeds: None, ..known });
         }
         about.precisions.push(stored.cost(accuracy)?);
     }
-    about.weights = args.precision;
-    let model = model.stored_as(args.precision)?.with_config(about)?;
-    let extras = Extras { onnx: args.onnx.0, python: !args.no_python };
-    let existing = if args.replace { Existing::Replace } else { Existing::Keep };
-    model.write(&args.dir, extras, existing)?;
-    let files = model.files(extras)?.into_iter().map(|(name, bytes)| File { name, bytes: bytes.len() });
-    let written = Written { folder: args.dir.display().to_string(), files: files.collect(), config: model.config() };
-    if args.json { output::print_json(&written) } else { output::print(&text(&written)) }
+    about.weights = wanted.precision;
+    let model = model.stored_as(wanted.precision)?.with_config(about)?;
+    model.write(dir, wanted.extras, wanted.existing)?;
+    let files = model.files(wanted.extras)?.into_iter().map(|(name, bytes)| File { name, bytes: bytes.len() });
+    Ok(Written { folder: dir.display().to_string(), files: files.collect(), config: model.config().clone() })
 }
 
 /// The run's data, which are what it was trained on to the last bit.
@@ -188,7 +225,7 @@ fn about_data(card: &Card) -> Data {
     Data { hub_id, origin, ..Data::from(card) }
 }
 
-fn text(Written { folder, files, config }: &Written<'_>) -> String {
+fn text(Written { folder, files, config }: &Written) -> String {
     let mut text =
         format!("{folder}: {} with {} classes, {} weights", config.architecture, config.classes, config.weights);
     if let Some(accuracy) = &config.accuracy {

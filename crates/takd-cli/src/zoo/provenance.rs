@@ -8,7 +8,7 @@ use takd_store::{RunId, Start};
 use takd_zoo::{Fact, Seeds, Training};
 
 /// Flags that say where and how a run was made, not what it is; those with a value.
-const PLACES: [&str; 5] = ["--out", "--data-dir", "--threads", "--jobs", "--image-memory"];
+const PLACES: [&str; 6] = ["--out", "--to", "--data-dir", "--threads", "--jobs", "--image-memory"];
 /// The same without one.
 const HABITS: [&str; 4] = ["--quiet", "--json", "--offline", "--retry"];
 

@@ -1,0 +1,25 @@
+//! Recipes that were made before: the measurement that a recipe stands on comes out a little different each time, and the same command
+//! must go on with the same runs.
+
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use takd_datasets::Card;
+use takd_grid::recipe::MAX_BYTES;
+use takd_grid::shrink::Shrink;
+
+/// The hexadecimal digits of the hash.
+const DIGITS: usize = 8;
+
+/// The file of the recipe for what is wanted.
+pub(super) fn file(out: &Path, wanted: &Shrink<'_>, card: &Card) -> PathBuf {
+    let hash = blake3::hash(format!("{wanted:?} {}", card.checksum).as_bytes()).to_hex();
+    let name = format!("shrink-{}-{}-{}.toml", wanted.student, card.name.as_unscaled(), &hash[..DIGITS]);
+    out.join("recipes").join(name)
+}
+
+/// Its text, if it was made before.
+pub(super) fn read(file: &Path) -> Result<Option<String>> {
+    let Some(bytes) = takd_store::read_file(file, MAX_BYTES as u64)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).with_context(|| format!("{} is not a text", file.display()))?;
+    Ok(Some(text))
+}

@@ -1,0 +1,52 @@
+//! Why no experiment can be made for a student within a budget.
+
+use crate::experiment::ExperimentError;
+use crate::recipe::RecipeError;
+use std::time::Duration;
+use takd_distill::Protocol;
+use takd_models::ModelName;
+
+/// Why no experiment can be made for a student within a budget.
+#[derive(Debug, thiserror::Error)]
+pub enum ShrinkError {
+    /// The student is the largest of its family.
+    #[error("{0} is the largest network of its family, so that none can teach it: name a smaller one, or a teacher")]
+    NoLarger(ModelName),
+    /// The teacher is no larger than the student.
+    #[error("the teacher {teacher} takes no more multiplications than the student {student}: name a larger one")]
+    NotLarger {
+        /// The student.
+        student: ModelName,
+        /// The teacher.
+        teacher: ModelName,
+    },
+    /// Another protocol than `sound`.
+    #[error("the protocol `{0}` holds no images out, and the best student is chosen by these: leave it out")]
+    NothingHeldOut(Protocol),
+    /// Not even one epoch fits.
+    #[error(
+        "{} is too short: {student} alone and taught by {teacher} takes about {} here with the fewest epochs: give a longer \
+         budget, fewer or smaller images, or a smaller teacher",
+        humantime::format_duration(*budget),
+        humantime::format_duration(Duration::from_secs(needed.as_secs() + 1))
+    )]
+    TooShort {
+        /// What is there.
+        budget: Duration,
+        /// What the least experiment takes.
+        needed: Duration,
+        /// The student.
+        student: ModelName,
+        /// The teacher.
+        teacher: ModelName,
+    },
+    /// Settings that do not fit.
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
+    /// The recipe that would be made cannot be read.
+    #[error(transparent)]
+    Recipe(#[from] Box<RecipeError>),
+    /// A configuration that cannot be, or a network that could not be measured.
+    #[error(transparent)]
+    Run(#[from] takd_distill::Error),
+}
