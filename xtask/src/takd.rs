@@ -13,6 +13,7 @@ pub(crate) struct Passed {
 
 /// The commands that `cargo xtask` passes on, with all their arguments.
 pub(crate) const PASSED: &[Passed] = &[
+    Passed { name: "shrink", about: "Get a small network for your images, within a budget of time, ready to deploy" },
     Passed { name: "run", about: "Train what a recipe describes and print its table" },
     Passed { name: "data", about: "Look at what there is to train on: known data sets, and your own" },
     Passed { name: "recipe", about: "List the recipes that takd brings along, or show one" },

@@ -58,6 +58,8 @@ fn every_field_of_lists_and_findings_is_described_in_the_docs() {
     let exported = printed(takd(&["export", "--json", &id]).arg(&folder).arg("--out").arg(out.path()));
     let image = out.path().join("image.png");
     image::RgbImage::new(8, 8).save(&image).expect("an image");
+    let mut shrink = takd(&["shrink", "--json", "--data", "shapes10", "--student", "plane2", "--teacher", "plane4"]);
+    shrink.args(["--limit", "100", "--epochs", "1", "--out"]).arg(out.path());
     let mut commands = vec![
         ("export", exported),
         ("models", printed(&mut takd(&["models", "plane2", "--json"]))),
@@ -68,6 +70,7 @@ fn every_field_of_lists_and_findings_is_described_in_the_docs() {
         ("evaluate", printed(takd(&["evaluate", "--json", "--out"]).arg(out.path()).arg("--model").arg(&folder))),
         ("predict", printed(takd(&["predict", "--json", "--model"]).arg(&folder).arg(&image))),
         ("gc", printed(&mut runs(&["gc", "--json"], out.path()))),
+        ("shrink", printed(&mut shrink)),
         ("dry-run", printed(&mut distill(&["plane2"], out.path(), &["--dry-run", "--json"]))),
     ];
     // Elsewhere not everyone may make links.
