@@ -6,7 +6,8 @@ use common::{run, takd, text};
 
 #[test]
 fn helps_of_the_commands_around_the_training() {
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 15] = [
+        &["train"],
         &["import"],
         &["export"],
         &["predict"],
