@@ -217,7 +217,7 @@ impl Common {
 
 impl Asked {
     /// The settings that are asked for: a command's own flags, then these, then the file.
-    pub(crate) fn settings(&self, own: Settings) -> Result<Settings> {
+    pub(crate) fn settings(&self, own: &Settings) -> Result<Settings> {
         let flags = own.or(&self.flags());
         Ok(match &self.config {
             Some(file) => flags.or(&settings_file(file)?),

@@ -35,6 +35,8 @@ Examples:
       λ and τ found by 20 trials, and plane2 trained afresh with the best
   takd distill plane2 --data shapes10 --epochs 5
       one network alone, on images drawn by code: seconds, nothing to download
+  takd distill plane10 plane2 --protocol paper --print-config > settings.toml
+      all settings in force, to change some; then --config settings.toml
   takd distill resnet20 resnet8 --data my-photos --size 64
       on your own photographs, my-photos/cats/*.jpg, my-photos/dogs/*.jpg, …, scaled to 64x64
 

@@ -54,7 +54,7 @@ impl Paths<'_> {
             common.no_data_dir(command, &format!("--data {data}"))?;
         }
         let own = Settings { replays: replays.and_then(NonZeroUsize::new), ..settings };
-        let mut settings = common.asked.settings(own)?;
+        let mut settings = common.asked.settings(&own)?;
         if paths.iter().all(|path| path.steps() == 0) {
             // They would be refused as lists of another length than the paths, and searched ones as given.
             (settings.lambda, settings.temperature) = (None, None);

@@ -70,7 +70,7 @@ pub(crate) struct Choice {
 impl Choice {
     pub(crate) fn changes(&self, asked: &Asked) -> Result<Changes> {
         let (lambda, temperature) = (self.lambda.clone(), self.temperature.clone());
-        let settings = asked.settings(Settings { lambda, temperature, ..Settings::default() })?;
+        let settings = asked.settings(&Settings { lambda, temperature, ..Settings::default() })?;
         let (cells, data) = (self.cells.clone(), self.data.clone());
         Ok(Changes {
             preset: self.preset,

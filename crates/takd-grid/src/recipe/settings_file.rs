@@ -39,27 +39,26 @@ impl Settings {
     /// The file of these settings, with a comment for each key: what [`parse`](Self::parse) reads as the same. What is absent
     /// here is absent there.
     pub fn to_toml(&self) -> String {
+        // Without `..`, so that no new setting is forgotten.
+        let Self { protocol, seeds, lambda, temperature, kl_reduction, epochs, limit, size, replays, top_k, training } =
+            self;
         let mut text = Text::default();
-        text.key("protocol", self.protocol.map(quoted), "where all comes from that is not given: code, paper or sound");
-        text.key("seeds", self.seeds.as_ref().map(|seeds| list(seeds.iter())), "each path is trained once for each");
+        text.key("protocol", protocol.map(quoted), "where all comes from that is not given: code, paper or sound");
+        text.key("seeds", seeds.as_ref().map(|seeds| list(seeds.iter())), "each path is trained once for each");
         text.key(
             "lambda",
-            self.lambda.as_ref().map(per_step),
+            lambda.as_ref().map(per_step),
             "λ, the teachers' share of the loss; a list: one for each step",
         );
-        text.key(
-            "temperature",
-            self.temperature.as_ref().map(per_step),
-            "τ, what logits are divided by; a list likewise",
-        );
-        text.key("kl_reduction", self.kl_reduction.map(quoted), "how the KL term is averaged: batch-mean or mean");
-        text.key("epochs", self.epochs.as_ref().map(epochs), "how often each training image is seen");
-        text.key("limit", self.limit, "so many of the training images");
-        text.key("size", self.size.map(size), "rows and columns that images are scaled to");
-        text.key("replays", self.replays, "augmented forms of each image, drawn once and seen in turn");
-        text.key("top_k", self.top_k, "classes of which the teachers' logits are kept");
+        text.key("temperature", temperature.as_ref().map(per_step), "τ, what logits are divided by; a list likewise");
+        text.key("kl_reduction", kl_reduction.map(quoted), "how the KL term is averaged: batch-mean or mean");
+        text.key("epochs", epochs.as_ref().map(epochs_text), "how often each training image is seen");
+        text.key("limit", *limit, "so many of the training images");
+        text.key("size", size.map(size_text), "rows and columns that images are scaled to");
+        text.key("replays", *replays, "augmented forms of each image, drawn once and seen in turn");
+        text.key("top_k", *top_k, "classes of which the teachers' logits are kept");
         for (family, name) in FAMILIES {
-            let changes = self.training.of(family);
+            let changes = training.of(family);
             if *changes != TrainingChanges::default() {
                 text.training(name, changes);
             }
@@ -84,14 +83,27 @@ impl Text {
     fn training(&mut self, family: &str, changes: &TrainingChanges) {
         let gap = if self.0.is_empty() { "" } else { "\n" };
         self.0 += &format!("{gap}[training.{family}]\n");
-        let TrainingChanges { weight_decay_on, augmentation, normalization, pick, hold_out, .. } = *changes;
-        self.key("batch_size", changes.batch_size, "images a step");
-        self.key("gradient_accumulation", changes.gradient_accumulation, "parts that a batch is computed in");
-        self.key("lr", changes.lr.as_ref().map(|pieces| rates(pieces)), "`from` is a share of the epochs");
-        self.key("warmup_epochs", changes.warmup_epochs.map(number), "epochs over which the learning rate rises");
-        self.key("momentum", changes.momentum.map(number), "0 to below 1");
-        self.key("nesterov", changes.nesterov, "whether momentum is applied in Nesterov's form");
-        self.key("weight_decay", changes.weight_decay.map(number), "L2 penalty");
+        let TrainingChanges {
+            batch_size,
+            gradient_accumulation,
+            lr,
+            warmup_epochs,
+            momentum,
+            nesterov,
+            weight_decay,
+            weight_decay_on,
+            augmentation,
+            normalization,
+            pick,
+            hold_out,
+        } = changes;
+        self.key("batch_size", *batch_size, "images a step");
+        self.key("gradient_accumulation", *gradient_accumulation, "parts that a batch is computed in");
+        self.key("lr", lr.as_ref().map(|pieces| rates(pieces)), "`from` is a share of the epochs");
+        self.key("warmup_epochs", warmup_epochs.map(number), "epochs over which the learning rate rises");
+        self.key("momentum", momentum.map(number), "0 to below 1");
+        self.key("nesterov", *nesterov, "whether momentum is applied in Nesterov's form");
+        self.key("weight_decay", weight_decay.map(number), "L2 penalty");
         self.key("weight_decay_on", weight_decay_on.map(quoted), "what the penalty falls on: all or weights");
         self.key("augmentation", augmentation.map(quoted), "what is done to training images");
         self.key(
@@ -125,7 +137,7 @@ fn per_step(values: &PerStep) -> String {
     }
 }
 
-fn epochs(epochs: &Epochs) -> String {
+fn epochs_text(epochs: &Epochs) -> String {
     match epochs {
         Epochs::All(epochs) => epochs.to_string(),
         Epochs::ByNetwork { networks, others } => {
@@ -136,7 +148,7 @@ fn epochs(epochs: &Epochs) -> String {
     }
 }
 
-fn size(fit: takd_datasets::Fit) -> String {
+fn size_text(fit: takd_datasets::Fit) -> String {
     let text = fit.to_string();
     if text.parse::<usize>().is_ok() { text } else { quoted(fit) }
 }
