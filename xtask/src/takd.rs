@@ -29,6 +29,7 @@ pub(crate) const PASSED: &[Passed] = &[
     Passed { name: "landscape", about: "Look at the loss around the students (Figure 7)" },
     Passed { name: "all", about: "Train everything of the paper, each run once, and print every table" },
     Passed { name: "report", about: "Print what came of recipes, from the runs that there are" },
+    Passed { name: "train", about: "Train networks, each alone" },
     Passed { name: "distill", about: "Train networks along a path, each taught by the one before it" },
     Passed { name: "import", about: "Take in a network that was trained elsewhere, and test it" },
     Passed { name: "export", about: "Make a folder to give away of a run's network" },

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         args.common.no_data_dir("all", "--preset quick")?;
     }
     let recipes = shipped().iter().map(|shipped| recipe::open(shipped.name)).collect::<Result<Vec<Recipe>>>()?;
-    let changes = args.choice.changes(&args.common.asked);
+    let changes = args.choice.changes(&args.common.asked)?;
     let experiments = |device: DeviceType| -> Result<(Vec<&str>, Vec<Experiment>), ExperimentError> {
         let (mut names, mut experiments) = (Vec::new(), Vec::new());
         for recipe in &recipes {

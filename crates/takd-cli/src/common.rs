@@ -2,15 +2,15 @@
 
 use crate::device::DeviceKind;
 use crate::exit::WrongArgument;
-use crate::{output, values};
+use crate::{output, text_file, values};
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use takd_datasets::{Augmentation, Catalog, DatasetRef, Fit, Sources};
 use takd_distill::{Protocol, Retry, Runs};
 use takd_grid::Experiment;
-use takd_grid::recipe::{Epochs, SearchSettings, Settings, TrainingByFamily, TrainingChanges, parse_seeds};
+use takd_grid::recipe::{Epochs, MAX_BYTES, SearchSettings, Settings, TrainingByFamily, TrainingChanges, parse_seeds};
 use takd_store::Start;
 
 /// The results folder, unless another is named.
@@ -36,6 +36,9 @@ pub(crate) struct Common {
     /// Train nothing: list the runs, which are done, and what the others take, by a short measurement here
     #[arg(long)]
     pub dry_run: bool,
+    /// Train nothing: print all settings in force, those of the protocol and of defaults too, as a file for --config
+    #[arg(long, conflicts_with_all = ["dry_run", "format", "json"])]
+    pub print_config: bool,
     #[command(flatten)]
     pub printed: Printed,
     /// No progress, only warnings and the result
@@ -46,6 +49,10 @@ pub(crate) struct Common {
 /// What is changed of an experiment.
 #[derive(clap::Args)]
 pub(crate) struct Asked {
+    /// A file of settings, with the keys of a recipe's `defaults`; flags win over it, and it wins over a recipe. --print-config of the
+    /// commands that train makes one
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Whose rules: `code` is what the published code does, defects included; `paper` is what the text says; `sound` is
     /// the text, but nothing is chosen by the test set [default: sound]
     #[arg(long, value_name = "code|paper|sound")]
@@ -165,6 +172,11 @@ pub(crate) fn in_pool<R: Send>(threads: Option<usize>, work: impl FnOnce() -> Re
     rayon::scope(|_| work())
 }
 
+/// Whether this is done in the pool that [`in_pool`] starts.
+pub(crate) fn is_in_pool() -> bool {
+    rayon::current_thread_index().is_some()
+}
+
 impl Common {
     pub(crate) fn in_pool<R: Send>(&self, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
         in_pool(self.threads, work)
@@ -204,8 +216,16 @@ impl Common {
 }
 
 impl Asked {
-    /// The settings that these flags give.
-    pub(crate) fn settings(&self) -> Settings {
+    /// The settings that are asked for: a command's own flags, then these, then the file.
+    pub(crate) fn settings(&self, own: &Settings) -> Result<Settings> {
+        let flags = own.or(&self.flags());
+        Ok(match &self.config {
+            Some(file) => flags.or(&settings_file(file)?),
+            None => flags,
+        })
+    }
+
+    fn flags(&self) -> Settings {
         let training = TrainingChanges { augmentation: self.augmentation, ..TrainingChanges::default() };
         Settings {
             protocol: self.protocol,
@@ -219,6 +239,14 @@ impl Asked {
     }
 }
 
+/// The settings in a file.
+fn settings_file(path: &Path) -> Result<Settings> {
+    let name = takd_store::printable_path(path).to_string();
+    let text = text_file::read(path, "a file of settings", MAX_BYTES as u64)?;
+    let text = text.with_context(|| format!("there is no file {name}; --print-config makes one"))?;
+    Ok(Settings::parse(&text, &name)?)
+}
+
 impl Place {
     pub(crate) fn runs(&self) -> Result<Runs> {
         Ok(Runs::open(&self.out.join("runs"))?)
@@ -226,6 +254,7 @@ impl Place {
 
     /// A data set, its card kept beside the runs.
     pub(crate) fn catalog_of(&self, data: &DatasetRef) -> Result<Catalog> {
+        debug_assert!(is_in_pool());
         Ok(Catalog::new(self.sources().with(data)?, self.out.join("cards")))
     }
 

@@ -3,17 +3,15 @@
 use crate::common::{Common, Searched};
 use crate::elsewhere::Expects;
 use crate::exit::WrongArgument;
-use crate::{experiment, output, values};
+use crate::paths::{Images, Paths, networks};
+use crate::{output, values};
 use anyhow::Result;
 use clap::error::ErrorKind;
 use indicatif::MultiProgress;
-use std::num::NonZeroUsize;
 use std::path::Path;
-use takd_datasets::DatasetRef;
-use takd_distill::DeviceType;
+use takd_grid::DistillationPath;
 use takd_grid::path::{PathError, PathProblem};
 use takd_grid::recipe::{PerStep, Settings};
-use takd_grid::{DistillationPath, Experiment};
 use takd_models::ModelName;
 
 /// Train networks one after the other, each taught by the one before it, and print how each does.
@@ -37,6 +35,8 @@ Examples:
       λ and τ found by 20 trials, and plane2 trained afresh with the best
   takd distill plane2 --data shapes10 --epochs 5
       one network alone, on images drawn by code: seconds, nothing to download
+  takd distill plane10 plane2 --protocol paper --print-config > settings.toml
+      all settings in force, to change some; then --config settings.toml
   takd distill resnet20 resnet8 --data my-photos --size 64
       on your own photographs, my-photos/cats/*.jpg, my-photos/dogs/*.jpg, …, scaled to 64x64
 
@@ -52,10 +52,8 @@ pub(crate) struct Args {
     /// elsewhere, such as resnet56.pth, or the folder of a model (see `takd import`)
     #[arg(required = true, value_name = "PATH")]
     path: Vec<String>,
-    /// What all of them are trained on: cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100, or the file or folder of your own images, such as
-    /// one with a folder for each class
-    #[arg(long, default_value = "cifar10", value_name = "NAME|PATH")]
-    data: DatasetRef,
+    #[command(flatten)]
+    images: Images,
     /// λ: the teacher's share of the loss, from 0 to 1; one for all steps of the path, or one for each with commas between
     /// [default: 0.5]
     #[arg(long, value_parser = values::lambda, value_name = "λ,…", allow_negative_numbers = true)]
@@ -64,10 +62,6 @@ pub(crate) struct Args {
     /// [default: 5]
     #[arg(long, value_parser = values::temperature, value_name = "τ,…", allow_negative_numbers = true)]
     temperature: Option<PerStep>,
-    /// If images are augmented, draw so many forms of each once and see them in turn, so that a teacher's logits can be kept
-    /// [default: fresh ones in every epoch, and the teacher at work in every step]
-    #[arg(long, value_name = "FORMS", value_parser = values::count, allow_negative_numbers = true)]
-    replays: Option<usize>,
     #[command(flatten)]
     expects: Expects,
     #[command(flatten)]
@@ -87,11 +81,6 @@ fn is_file(word: &str) -> bool {
     word.parse::<ModelName>().is_err() && (is_called_so || is_there)
 }
 
-/// The names of all networks.
-fn networks() -> String {
-    ModelName::all().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
-}
-
 /// The error; if it looks as if the shell took the `>` of an arrow, with what helps against that.
 fn with_hint_on_quotes(error: &PathError, words: &[String]) -> String {
     let half_arrow = error.problem == PathProblem::HalfArrow || words.iter().any(|word| word.ends_with('-'));
@@ -105,10 +94,6 @@ fn with_hint_on_quotes(error: &PathError, words: &[String]) -> String {
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
-    let Args { data, common, .. } = args;
-    if data.name.is_drawn() {
-        common.no_data_dir("distill", &format!("--data {data}"))?;
-    }
     // An arrow may be a word of its own.
     let mut words: Vec<String> = args.path.iter().filter(|word| *word != ARROW).cloned().collect();
     let from_elsewhere = match words.first_mut() {
@@ -132,23 +117,15 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     if path.steps() == 0 && (args.lambda.is_some() || args.temperature.is_some()) {
         output::note(&format!("--lambda and --temperature change nothing: {path} has no teacher"));
     }
-    // They would be refused as a list of another length than the path.
-    let taught = |values: &Option<PerStep>| if path.steps() == 0 { None } else { values.clone() };
-    let settings = Settings {
-        lambda: taught(&args.lambda),
-        temperature: taught(&args.temperature),
-        replays: args.replays.and_then(NonZeroUsize::new),
-        ..common.asked.settings()
-    };
-    // Checked here, so that a list of the wrong length is refused as an argument.
-    let search = args.searched.settings();
-    Experiment::of_path(path.clone(), data, &settings, search.as_ref(), DeviceType::Cpu)
-        .map_err(|error| WrongArgument::error("distill", ErrorKind::WrongNumberOfValues, error))?;
-    experiment::run(common, screen, |device| {
-        let mut experiment = Experiment::of_path(path, data, &settings, search.as_ref(), device)?;
-        for cell in &mut experiment.cells {
-            cell.from_elsewhere.extend(from_elsewhere.clone());
-        }
-        Ok(vec![experiment])
-    })
+    let (lambda, temperature) = (args.lambda.clone(), args.temperature.clone());
+    Paths {
+        command: "distill",
+        paths: vec![path],
+        images: &args.images,
+        settings: Settings { lambda, temperature, ..Settings::default() },
+        from_elsewhere,
+        searched: &args.searched,
+        common: &args.common,
+    }
+    .train(screen)
 }

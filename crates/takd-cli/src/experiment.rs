@@ -3,8 +3,8 @@
 use crate::common::{Common, Format};
 use crate::device::for_each_job;
 use crate::progress::{Progress, loading};
-use crate::{dry_run, elsewhere, imagenet, other_epochs, output, reports};
-use anyhow::{Context, Result, bail, ensure};
+use crate::{dry_run, elsewhere, imagenet, known_files, other_epochs, output, reports};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use indicatif::MultiProgress;
 use signal_hook::flag;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use takd_datasets::Catalog;
 use takd_distill::{DeviceType, RunResult, Runs, Session};
-use takd_grid::{Endings, Experiment, ExperimentError, Outcome, Plan, PlanEvent, PlannedRun, execute_growing};
+use takd_grid::{
+    Endings, Experiment, ExperimentError, Outcome, Plan, PlanEvent, PlannedRun, execute_growing, settings_in_force,
+};
 use takd_ops::Compute;
 use takd_report::Report;
 use takd_store::{Ending, RunId};
@@ -85,6 +87,10 @@ pub(crate) fn train_all(
     experiments: impl FnOnce(DeviceType) -> Result<Vec<Experiment>, ExperimentError>,
     mut finish: impl FnMut(&mut Report, &Workplace<'_>) -> Result<()>,
 ) -> Result<Option<TrainedExperiments>> {
+    if common.print_config {
+        print_config(&experiments(DeviceType::Cpu)?)?;
+        return Ok(None);
+    }
     common.explain_single_seed();
     if common.dry_run && common.printed.format() == Format::Html {
         bail!("--dry-run has no results for a page; it prints text, markdown, csv or json");
@@ -115,6 +121,7 @@ pub(crate) fn train_all(
     }
     let stop = stop_flag()?;
     elsewhere::take_in(common, &experiments, &plan, (&catalog, &runs, &compute), &stop, screen)?;
+    known_files::keep(&common.place.out, &experiments)?;
     let searches = experiments.iter().flat_map(|experiment| &experiment.cells).any(|cell| cell.search.is_some());
     let grow = |outcomes: &HashMap<RunId, Outcome>| {
         let ended = |id: &RunId| outcomes.get(id).map(ending);
@@ -136,6 +143,16 @@ pub(crate) fn train_all(
     let kept = made.iter().map(|report| reports::keep(&common.place, report, &runs));
     let kept = kept.collect::<Result<Vec<_>>>()?;
     Ok(Some(TrainedExperiments { reports: made, kept, runs, plan, outcomes }))
+}
+
+/// Prints the settings in force, which do not depend on the device.
+fn print_config(experiments: &[Experiment]) -> Result<()> {
+    let settings = settings_in_force(experiments);
+    let settings = settings.map_err(|error| anyhow!("{error}: name one cell with --cells"))?;
+    output::print(&format!(
+        "# The settings in force: --config takes this file, and flags win over it.\n{}",
+        settings.trim_end()
+    ))
 }
 
 /// The cards of the data sets, with a line on where each comes from and what is odd about it.
@@ -248,7 +265,7 @@ fn complete(plan: &Plan, outcomes: &HashMap<RunId, Outcome>) -> Result<()> {
 
 /// Set by Ctrl-C and by the signals with which a system or a cluster asks programs to end; the second time, the program
 /// ends at once.
-fn stop_flag() -> Result<Arc<AtomicBool>> {
+pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>> {
     #[cfg(unix)]
     use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
     use signal_hook::consts::{SIGINT, SIGTERM};

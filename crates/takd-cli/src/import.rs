@@ -2,6 +2,7 @@
 
 use crate::common::{Common, Place};
 use crate::elsewhere::Expects;
+use crate::experiment::stop_flag;
 use crate::output;
 use crate::progress::loading;
 use anyhow::Result;
@@ -9,8 +10,9 @@ use indicatif::MultiProgress;
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use takd_datasets::{DatasetRef, Normalization};
-use takd_distill::{DeviceType, Retry, Session, import};
+use takd_distill::{DeviceType, Error, Retry, Session, import};
 use takd_grid::FromElsewhere;
 
 /// Take in a network that was trained elsewhere, and test it.
@@ -28,7 +30,7 @@ Examples:
   takd distill resnet56.pth resnet20 resnet8 --data cifar10
       have it teach
 
-Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument.")]
+Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
 pub(crate) struct Args {
     /// The file, or the folder of a model that `takd export` made, which says itself what it expects
     #[arg(value_name = "FILE|DIR")]
@@ -74,12 +76,17 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let data = args.size.map_or_else(|| args.data.clone(), |size| args.data.scaled(size));
     let compute = place.device.open()?;
     let catalog = place.catalog_of(&data)?;
+    let stop = stop_flag()?;
+    let go_on = || if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress))?;
+    if go_on().is_break() {
+        return Err(Error::Stopped.into());
+    }
     let config = found.config(&loaded.card, DeviceType::of(&compute))?;
     let opened = found.open()?;
     let session = Session { compute, start: Common::start(), retry: Retry::Never };
     let runs = place.runs()?;
-    let result = import(&opened, &config, &loaded, &runs, &session, &mut |_| ControlFlow::Continue(()))?;
+    let result = import(&opened, &config, &loaded, &runs, &session, &mut |_| go_on())?;
     let FromElsewhere { model, outputs, .. } = &found;
     let Normalization { mean, std } = config.normalization(&loaded.card);
     let (run, test, origin) = (config.id(), result.test, opened.origin());

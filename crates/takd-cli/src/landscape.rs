@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let wrong = |error: &dyn std::fmt::Display| WrongArgument::error("landscape", ErrorKind::ValueValidation, error);
     plane.check().map_err(|problem| wrong(&problem))?;
     let recipe = recipe::open(RECIPE)?;
-    let changes = choice.changes(&common.asked);
+    let changes = choice.changes(&common.asked)?;
     Experiment::new(&recipe, &changes, DeviceType::Cpu).map_err(|error| match error {
         ExperimentError::Recipe(_) => error.into(),
         error => wrong(&error),

@@ -13,6 +13,7 @@ mod exit;
 mod experiment;
 mod imagenet;
 mod import;
+mod known_files;
 mod landscape;
 mod list_format;
 mod logging;
@@ -21,6 +22,7 @@ mod models;
 mod other_epochs;
 mod output;
 mod paper;
+mod paths;
 mod progress;
 mod recipe;
 mod remedy;
@@ -31,6 +33,8 @@ mod runs;
 mod sheet;
 mod shrink;
 mod study;
+mod text_file;
+mod train;
 mod values;
 mod zoo;
 
@@ -67,6 +71,7 @@ struct Cli {
 enum Command {
     Shrink(shrink::Args),
     Run(run::Args),
+    Train(train::Args),
     Distill(distill::Args),
     Import(import::Args),
     Export(zoo::ExportArgs),
@@ -148,12 +153,13 @@ fn main() -> ExitCode {
     let ended = logging::install(&screen).and_then(|()| match &command {
         Command::Shrink(args) => args.common.in_pool(|| shrink::run(args, &screen)),
         Command::Run(args) => args.common.in_pool(|| run::run(args, &screen)),
+        Command::Train(args) => args.common.in_pool(|| train::run(args, &screen)),
         Command::Distill(args) => args.common.in_pool(|| distill::run(args, &screen)),
-        Command::Import(args) => import::run(args, &screen),
-        Command::Export(args) => zoo::export(args, &screen),
-        Command::Predict(args) => zoo::predict(args, &screen),
-        Command::Evaluate(args) => zoo::evaluate(args, &screen),
-        Command::Logits(args) => zoo::logits(args, &screen),
+        Command::Import(args) => common::in_pool(None, || import::run(args, &screen)),
+        Command::Export(args) => common::in_pool(None, || zoo::export(args, &screen)),
+        Command::Predict(args) => common::in_pool(None, || zoo::predict(args, &screen)),
+        Command::Evaluate(args) => common::in_pool(None, || zoo::evaluate(args, &screen)),
+        Command::Logits(args) => common::in_pool(None, || zoo::logits(args, &screen)),
         Command::Paper(command) => command.args().common.in_pool(|| paper::run(command, &screen)),
         Command::Landscape(args) => args.common.in_pool(|| landscape::run(args, &screen)),
         Command::All(args) => args.common.in_pool(|| all::run(args, &screen)),
@@ -183,7 +189,7 @@ fn without_data(command: &Command) -> WithoutData {
     match command {
         Command::Run(args) if args.has_quick_preset() => WithoutData::QuickPreset,
         Command::Paper(_) | Command::Landscape(_) | Command::All(_) => WithoutData::QuickPreset,
-        Command::Distill(_) | Command::Shrink(_) => WithoutData::DrawnDataset,
+        Command::Train(_) | Command::Distill(_) | Command::Shrink(_) => WithoutData::DrawnDataset,
         _ => WithoutData::No,
     }
 }

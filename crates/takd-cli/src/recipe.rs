@@ -1,9 +1,9 @@
 //! `takd recipe`: the recipes that come with takd.
 
-use crate::output;
+use crate::{output, text_file};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use std::fs;
+use std::path::Path;
 use takd_grid::recipe::{MAX_BYTES, Recipe, shipped};
 
 #[derive(Subcommand)]
@@ -49,15 +49,9 @@ pub(crate) fn open(name: &str) -> Result<Recipe> {
     if let Some(recipe) = shipped().iter().find(|recipe| recipe.name == name) {
         return Ok(Recipe::parse(recipe.text, recipe.name)?);
     }
-    // The user names it, so that a link is followed.
-    let path = fs::canonicalize(name).unwrap_or_else(|_| name.into());
-    let bytes = match takd_store::read_file(&path, MAX_BYTES as u64) {
-        Err(takd_store::Error::WrongKind { found, .. }) => bail!("{name} is {found}, and a recipe is a file"),
-        bytes => bytes?,
-    };
-    let bytes =
-        bytes.with_context(|| format!("there is no file {name}, nor a recipe of that name; there are: {}", names()))?;
-    let text = String::from_utf8(bytes).with_context(|| format!("{name} is not a text"))?;
+    let text = text_file::read(Path::new(name), "a recipe", MAX_BYTES as u64)?;
+    let text =
+        text.with_context(|| format!("there is no file {name}, nor a recipe of that name; there are: {}", names()))?;
     Ok(Recipe::parse(&text, name)?)
 }
 

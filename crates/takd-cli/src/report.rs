@@ -5,7 +5,7 @@ use crate::device::DeviceKind;
 use crate::exit::WrongArgument;
 use crate::recipe::open;
 use crate::run::Choice;
-use crate::{landscape, output, reports, values};
+use crate::{known_files, landscape, output, reports, values};
 use anyhow::{Context, Result, ensure};
 use clap::error::ErrorKind;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use takd_datasets::{Catalog, Sources};
 use takd_distill::Runs;
 use takd_figures::Palette;
-use takd_grid::{Experiment, ExperimentError, Plan};
+use takd_grid::{Changes, Experiment, ExperimentError, Plan};
 use takd_report::{Figure, Report};
 use takd_store::RunId;
 
@@ -78,7 +78,7 @@ impl Finished {
         let mut made = Vec::new();
         for name in &self.recipes {
             let recipe = open(name)?;
-            let changes = self.choice.changes(&self.asked);
+            let changes = Changes { found_before: known_files::read(&self.out), ..self.choice.changes(&self.asked)? };
             let experiment =
                 Experiment::new(&recipe, &changes, self.device.device_type()).map_err(|error| match error {
                     ExperimentError::Recipe(_) => error.into(),

@@ -68,11 +68,18 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    pub(crate) fn changes(&self, asked: &Asked) -> Changes {
+    pub(crate) fn changes(&self, asked: &Asked) -> Result<Changes> {
         let (lambda, temperature) = (self.lambda.clone(), self.temperature.clone());
-        let settings = Settings { lambda, temperature, ..asked.settings() };
+        let settings = asked.settings(&Settings { lambda, temperature, ..Settings::default() })?;
         let (cells, data) = (self.cells.clone(), self.data.clone());
-        Changes { preset: self.preset, cells, settings, search: self.searched.settings(), data }
+        Ok(Changes {
+            preset: self.preset,
+            cells,
+            settings,
+            search: self.searched.settings(),
+            data,
+            ..Changes::default()
+        })
     }
 }
 
@@ -97,8 +104,8 @@ pub(crate) fn train(
     screen: &MultiProgress,
     mut finish: impl FnMut(&mut Report),
 ) -> Result<()> {
-    let mut changes = choice.changes(&common.asked);
-    if common.dry_run && changes.data.is_none() {
+    let mut changes = choice.changes(&common.asked)?;
+    if (common.dry_run || common.print_config) && changes.data.is_none() {
         changes.data = imagenet::wanted(recipe, &changes);
     }
     // Checked here, so that what does not fit the recipe is refused as an argument.

@@ -6,8 +6,9 @@ use common::{run, takd, text};
 
 #[test]
 fn helps_of_the_commands_around_the_training() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 16] = [
         &["shrink"],
+        &["train"],
         &["import"],
         &["export"],
         &["predict"],

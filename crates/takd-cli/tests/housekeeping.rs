@@ -120,6 +120,9 @@ fn run_at_work_is_left_alone_and_a_killed_one_goes_only_if_it_is_asked_for() {
     // What a kill left of a run that goes is not told apart.
     assert_eq!((kinds(&killed, "items"), kinds(&killed, "more")), (Vec::<String>::new(), vec!["stopped-run".into()]));
     assert!(run_folder.join("last.safetensors").exists());
+    // What no run wrote stays, and does not count.
+    let own = files(&run_folder).into_iter().filter(|(path, _)| !path.ends_with("mine.txt"));
+    assert_eq!(killed["more"][0]["bytes"], own.map(|(_, bytes)| bytes).sum::<u64>());
     let deleted = run(&mut runs(&["gc", "--stopped", "--yes"], out.path()), 0);
     assert!(text(&deleted.stderr).contains("left alone, because no run wrote it"), "{}", text(&deleted.stderr));
     assert_eq!(files(&run_folder), [(run_folder.join("mine.txt"), 4)]);

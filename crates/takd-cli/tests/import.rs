@@ -152,3 +152,32 @@ fn folder_of_a_model_says_itself_what_it_expects_and_teaches() {
     let refused = text(&run(command.arg(&out).arg(&model), 1).stderr);
     assert!(refused.contains("has no output for the class"), "{refused}");
 }
+
+#[test]
+fn report_of_a_recipe_does_not_need_the_file_of_a_network_that_was_taken_in() {
+    let dir = folder();
+    let (file, out) = (elsewhere(dir.path()), dir.path().join("results"));
+    let recipe = dir.path().join("mine.toml");
+    let text_of = format!(
+        "title = \"t\"\n[[cell]]\nname = \"c\"\ndata = \"shapes10\"\npaths = [\"plane4 -> plane2\"]\nepochs = 1\nlimit = 100\n\
+         import = {{ plane4 = {{ file = {:?}, mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }} }}\n",
+        file.to_str().expect("a name")
+    );
+    fs::write(&recipe, text_of).expect("a recipe");
+    let command = |name: &str| {
+        let mut command = takd(&[name]);
+        command.arg(&recipe).args(["--json", "--out"]).arg(&out);
+        command
+    };
+    let trained = json(&run(command("run").arg("--quiet"), 0).stdout);
+    fs::remove_file(&file).expect("the file goes");
+    let reported = json(&run(&mut command("report"), 0).stdout);
+    assert_eq!(common::ids(&reported), common::ids(&trained));
+    // What trains has it again.
+    let refused = text(&run(&mut command("run"), 1).stderr);
+    assert!(refused.contains("mine.toml:8:") && refused.contains("there is no such file"), "{refused}");
+    // Nobody knows what it held.
+    fs::remove_dir_all(out.join("imports")).expect("the records go");
+    let refused = text(&run(&mut command("report"), 1).stderr);
+    assert!(refused.contains("mine.toml:8:") && refused.contains("there is no such file"), "{refused}");
+}

@@ -207,3 +207,28 @@ fn files_of_the_zoo_are_those_that_are_written_today() {
         }
     }
 }
+
+#[test]
+fn few_classes_have_no_top_5() {
+    let dir = folder();
+    let (photos, out, model) = (dir.path().join("photos"), dir.path().join("results"), dir.path().join("model"));
+    for (class, grey) in [("dark", 40), ("light", 200)] {
+        fs::create_dir_all(photos.join(class)).expect("a folder");
+        for number in 0..12 {
+            let image = RgbImage::from_pixel(32, 32, image::Rgb([grey, grey + number, grey]));
+            image.save(photos.join(class).join(format!("{number}.png"))).expect("an image");
+        }
+    }
+    let data = photos.to_str().expect("a name");
+    let mut train = takd(&["train", "plane2", "--epochs", "1", "--quiet", "--data", data, "--out"]);
+    run(train.arg(&out), 0);
+    export(&common::id_of("plane2", &out), &model, &out, &["--data", data], 0);
+    let evaluate = |more: &[&str]| {
+        let mut command = takd(&["evaluate", "--quiet", "--data", data, "--model"]);
+        run(command.arg(&model).arg("--out").arg(&out).args(more), 0).stdout
+    };
+    let evaluated = json(&evaluate(&["--json"]));
+    assert!(evaluated["accuracy"].is_number() && evaluated["top5_accuracy"].is_null(), "{evaluated}");
+    let printed = text(&evaluate(&[]));
+    assert!(printed.contains("test accuracy") && !printed.contains("top-5"), "{printed}");
+}

@@ -78,7 +78,7 @@ impl NetworkFromElsewhere {
 ///
 /// # Errors
 /// If the configuration is not for this network, data and device; [`Error::NotFinite`] if its logits are no numbers;
-/// [`Error::Stopped`] if `watch` breaks off; if another process is at work on the run, or a file cannot be written.
+/// [`Error::Stopped`] if `watch` breaks off, and nothing is left of the run then; if another process is at work on the run, or a file cannot be written.
 pub fn import(
     file: &NetworkFromElsewhere,
     config: &RunConfig,
@@ -110,15 +110,19 @@ pub fn import(
         return Ok(result);
     }
     let started = Instant::now();
-    claim.write_config(config)?;
-    claim.add_start(start)?;
-    claim.clear_ending()?;
     let placed = PlacedData::new(data, compute)?;
     let (network, parameters) = file.network(&imported.outputs, &compute.device)?;
     let network = network.with_precision(compute.precision);
     let view = View { images: &placed.test, normalization: config.normalization(&data.card) };
     let all: Vec<u32> = (0..data.test.len() as u32).collect();
-    let (test, logits) = view.evaluate(&network.frozen(), &all, Pass::Test, watch)?;
+    let (test, logits) = match view.evaluate(&network.frozen(), &all, Pass::Test, watch) {
+        Ok(tested) => tested,
+        // Nothing is written yet, and nothing is left.
+        Err(error) => return Err(claim.give_up_folder().err().map_or(error, Error::from)),
+    };
+    claim.write_config(config)?;
+    claim.add_start(start)?;
+    claim.clear_ending()?;
     network_file::save(&claim, config, 0, &network, &parameters)?;
     correct::save(&claim, &correct::of(&logits, classes, data.test.labels()))?;
     let result = RunResult {

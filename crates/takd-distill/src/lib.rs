@@ -109,7 +109,7 @@ pub use runs::{Retry, Runs, Status};
 pub use spare::{Spare, SpareFile};
 pub use surroundings::landscape;
 pub use train::{Session, train};
-pub use training::{DecayOn, HoldOut, LrFrom, Pick, Scale, Training};
+pub use training::{DecayOn, HoldOut, LrFrom, Pick, RateFrom, Scale, Training};
 
 // The small runs of the integration tests serve tests of what only the crate itself sees too.
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::config::KlReduction;
 use crate::names::named;
-use crate::training::{DecayOn, HoldOut, LrFrom, Pick, Scale, Training};
+use crate::training::{DecayOn, HoldOut, LrFrom, Pick, RateFrom, Scale, Training};
 use std::num::NonZeroUsize;
 use takd_datasets::Augmentation;
 use takd_models::Family;
@@ -30,17 +30,28 @@ impl Protocol {
         }
     }
 
-    /// How networks of `family` are trained in `epochs` epochs. The learning rate falls at the same shares of the epochs as
-    /// in the full number, rounded up, so that a single epoch has the first rate.
-    pub fn training(self, family: Family, epochs: usize) -> Training {
-        let from = |share: f64, lr: f64| LrFrom::share(share, epochs, lr);
-        let lr = match (self, family) {
-            (_, Family::ImagenetResnet) => return self.imagenet_training(epochs),
+    /// The learning rates of networks of this family, each with the share of the epochs at which it begins.
+    pub fn rates(self, family: Family) -> Vec<RateFrom> {
+        let from = |from: f64, rate: f64| RateFrom { from, rate };
+        match (self, family) {
+            // After 30, 60 and 80 of 90 epochs: see `imagenet_training`.
+            (_, Family::ImagenetResnet) => [(0.0, 0.1), (30.0, 0.01), (60.0, 0.001), (80.0, 0.0001)]
+                .map(|(after, lr)| from(after / 90.0, lr))
+                .to_vec(),
             (_, Family::Plain) => vec![from(0.0, 0.01)],
             // The code's `epoch < int(epoch/2)` is never true, so that its phase at 0.1 does not exist.
             (Self::Code, Family::Resnet) => vec![from(0.0, 0.01), from(0.75, 0.001)],
             (_, Family::Resnet) => vec![from(0.0, 0.1), from(0.5, 0.01), from(0.75, 0.001)],
-        };
+        }
+    }
+
+    /// How networks of `family` are trained in `epochs` epochs. The learning rate falls at the same shares of the epochs as
+    /// in the full number, rounded up, so that a single epoch has the first rate.
+    pub fn training(self, family: Family, epochs: usize) -> Training {
+        let lr = self.rates(family).into_iter().map(|piece| piece.of_epochs(epochs)).collect();
+        if family == Family::ImagenetResnet {
+            return self.imagenet_training(epochs, lr);
+        }
         let text = self != Self::Code;
         Training {
             epochs,
@@ -62,13 +73,12 @@ impl Protocol {
 
     /// The field's usual training on ImageNet, for neither the paper nor its code tells its own: that of He et al. 2016 as torchvision's
     /// reference has it, whose rate falls to a tenth after 30, 60 and 80 of 90 epochs.
-    fn imagenet_training(self, epochs: usize) -> Training {
-        let falls = [(0.0, 0.1), (30.0, 0.01), (60.0, 0.001), (80.0, 0.0001)];
+    fn imagenet_training(self, epochs: usize, lr: Vec<LrFrom>) -> Training {
         Training {
             epochs,
             batch_size: 256,
             gradient_accumulation: NonZeroUsize::MIN,
-            lr: falls.map(|(after, lr)| LrFrom::share(after / 90.0, epochs, lr)).to_vec(),
+            lr,
             warmup_epochs: 0.0,
             momentum: 0.9,
             nesterov: false,

@@ -67,6 +67,22 @@ pub struct LrFrom {
     pub lr: f64,
 }
 
+/// A learning rate and where it begins, whatever the number of epochs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateFrom {
+    /// The share of the epochs before it, 0 to below 1.
+    pub from: f64,
+    /// The learning rate, above 0.
+    pub rate: f64,
+}
+
+impl RateFrom {
+    /// The same of so many epochs.
+    pub fn of_epochs(self, epochs: usize) -> LrFrom {
+        LrFrom::share(self.from, epochs, self.rate)
+    }
+}
+
 impl LrFrom {
     /// The rate `lr` from a share of all epochs on, rounded up.
     pub fn share(share: f64, epochs: usize, lr: f64) -> Self {

@@ -119,3 +119,17 @@ fn canonical_form_is_pinned_and_what_was_trained_elsewhere_is_not_trained_here()
     let error = NetworkFromElsewhere::read(&gone).unwrap_err().to_string();
     assert!(error.ends_with("there is no such file"), "{error}");
 }
+
+#[test]
+fn import_that_is_stopped_leaves_nothing_and_begins_anew() {
+    let data = shapes();
+    let (_folder, store) = store();
+    let (_, _, path) = elsewhere(&data, &store);
+    let file = read(&path);
+    let imported = settings(&file, &[], &data);
+    let config = RunConfig::new(imported.clone()).unwrap();
+    let stopped = import(&file, &config, &data, &store, &session(), &mut |_| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
+    assert!(!dir(&store, &imported).exists());
+    assert!(take_in(&file, &imported, &data, &store).is_ok());
+}

@@ -49,7 +49,8 @@ impl FromElsewhere {
         })
     }
 
-    /// The networks that begin paths of a recipe's cell and were trained elsewhere, as their files have them.
+    /// The networks that begin paths of a recipe's cell and were trained elsewhere, as their files have them, or as `found_before` has
+    /// those whose files are gone.
     ///
     /// # Errors
     /// If a file cannot be read or holds another network, with the line of the recipe.
@@ -57,11 +58,15 @@ impl FromElsewhere {
         recipe: &Recipe,
         cell: &RecipeCell,
         paths: &[CellPath<DistillationPath>],
+        found_before: &[Self],
     ) -> std::result::Result<BTreeMap<ModelName, Self>, Box<RecipeError>> {
         let begins = |name: &ModelName| paths.iter().any(|path| path.path.stages()[0].contains(name));
         let read = |(name, import): (&ModelName, &ImportedFile)| {
             let wrong = |problem: String| Box::new(recipe.error(import.file.at, problem));
-            let found = Self::read(Path::new(&import.file.value)).map_err(|error| wrong(error.to_string()))?;
+            let path = Path::new(&import.file.value);
+            let before = found_before.iter().find(|found| found.path == path && !path.exists());
+            let found = before.map_or_else(|| Self::read(path), |found| Ok(found.clone()));
+            let found = found.map_err(|error| wrong(error.to_string()))?;
             let (order, normalization) = (import.order.clone(), import.normalization);
             let classes = if order.is_empty() { found.outputs } else { order.len() };
             if name.spec(classes) != found.model {

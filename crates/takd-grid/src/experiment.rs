@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::{fmt, str::FromStr};
 use takd_datasets::{DatasetName, DatasetRef, Drawn, Sources};
-use takd_distill::{DeviceType, KlReduction, LrFrom, Pick, Protocol, Training};
+use takd_distill::{DeviceType, KlReduction, Pick, Protocol, RateFrom, Training};
 use takd_models::{ModelName, ModelSpec};
 
 /// An experiment whose names are resolved and whose settings are checked: what a [`Plan`](crate::Plan) is made of.
@@ -74,8 +74,8 @@ pub struct Cell {
     pub search: Option<Search>,
     /// Networks that begin its paths as they came from elsewhere, in place of being trained.
     pub from_elsewhere: BTreeMap<ModelName, FromElsewhere>,
-    epochs: Option<Epochs>,
-    replays: Option<NonZeroUsize>,
+    pub(crate) epochs: Option<Epochs>,
+    pub(crate) replays: Option<NonZeroUsize>,
     training: TrainingByFamily,
 }
 
@@ -122,6 +122,8 @@ pub struct Changes {
     pub search: Option<SearchSettings>,
     /// What the one cell that is wanted is trained on in place of its own data.
     pub data: Option<DatasetRef>,
+    /// What was found in files of networks that were trained elsewhere, for those that are gone: enough to tell which runs they are.
+    pub found_before: Vec<FromElsewhere>,
 }
 
 /// Why a recipe makes no experiment.
@@ -275,19 +277,20 @@ impl Experiment {
         })
     }
 
-    /// The experiment of a single path on a data set, trained on a device; with a search, its steps are searched.
+    /// The experiment of paths on a data set, trained on a device; with a search, their steps are searched.
     ///
     /// # Errors
-    /// If λ or τ is a list of another length than the path, or the search cannot be made.
-    pub fn of_path(
-        path: DistillationPath,
+    /// If λ or τ is a list of another length than a path, or the search cannot be made.
+    pub fn of_paths(
+        paths: Vec<DistillationPath>,
         data: &DatasetRef,
         settings: &Settings,
         search: Option<&SearchSettings>,
         device: DeviceType,
     ) -> Result<Self, ExperimentError> {
-        let title = format!("{path} on {}", scaled(data, settings).name);
-        let paths = vec![CellPath { path, paper: None, at: Span::default() }];
+        let names = paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let title = format!("{names} on {}", scaled(data, settings).name);
+        let paths = paths.into_iter().map(|path| CellPath { path, paper: None, at: Span::default() }).collect();
         let mut cell = Cell::new(data.name.as_str(), data, paths, settings.clone())?;
         cell.set_search(search, settings)?;
         Ok(Self {
@@ -438,15 +441,11 @@ impl Cell {
         let family = model.family();
         let own = self.protocol.training(family, epochs);
         let changes = self.training.of(family);
-        let lr = changes
-            .lr
-            .as_ref()
-            .map(|pieces| pieces.iter().map(|piece| LrFrom::share(piece.from, epochs, piece.rate)).collect());
         Training {
             epochs,
             batch_size: changes.batch_size.unwrap_or(own.batch_size),
             gradient_accumulation: changes.gradient_accumulation.unwrap_or(own.gradient_accumulation),
-            lr: lr.unwrap_or(own.lr),
+            lr: self.rates(model).into_iter().map(|piece| piece.of_epochs(epochs)).collect(),
             warmup_epochs: changes.warmup_epochs.unwrap_or(own.warmup_epochs),
             momentum: changes.momentum.unwrap_or(own.momentum),
             nesterov: changes.nesterov.unwrap_or(own.nesterov),
@@ -458,6 +457,12 @@ impl Cell {
             pick: changes.pick.unwrap_or(own.pick),
             hold_out: changes.hold_out.unwrap_or(own.hold_out),
         }
+    }
+
+    /// The learning rates of a network, each with the share of the epochs at which it begins.
+    pub(crate) fn rates(&self, model: ModelSpec) -> Vec<RateFrom> {
+        let family = model.family();
+        self.training.of(family).lr.clone().unwrap_or_else(|| self.protocol.rates(family))
     }
 
     /// The epochs of a network of so many classes.
@@ -537,7 +542,7 @@ fn resolve(
         from_elsewhere: if stand_in.is_some() {
             BTreeMap::new()
         } else {
-            FromElsewhere::of_cell(recipe, cell, &paths)?
+            FromElsewhere::of_cell(recipe, cell, &paths, &changes.found_before)?
         },
         ..Cell::new(&cell.name, &data, paths, settings)?
     })

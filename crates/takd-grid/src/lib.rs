@@ -45,6 +45,7 @@ mod clock;
 mod elsewhere;
 mod execute;
 mod experiment;
+mod in_force;
 pub mod path;
 mod plan;
 pub mod recipe;
@@ -55,6 +56,7 @@ pub use clock::TimeLeft;
 pub use elsewhere::FromElsewhere;
 pub use execute::{Data, Grow, Outcome, PlanEvent, Trained, execute, execute_growing};
 pub use experiment::{Cell, Changes, Experiment, ExperimentError, MissingCell, Preset, StandIn};
+pub use in_force::{DifferentSettings, settings_in_force};
 pub use path::DistillationPath;
 pub use plan::{
     Cost, Endings, Later, Looks, Plan, PlannedCell, PlannedPath, PlannedRun, PlannedStudy, PlannedTrial, SeedRun,

@@ -102,8 +102,11 @@ impl Claim {
         delete(&path)
     }
 
-    /// Deletes the claim's file, and the folder if it is empty then.
-    pub(crate) fn give_up_folder(self) -> Result<()> {
+    /// Deletes the claim's file, and the folder if it is empty then: that of a run of which nothing was written.
+    ///
+    /// # Errors
+    /// If the claim is lost, or cannot be deleted.
+    pub fn give_up_folder(self) -> Result<()> {
         self.check()?;
         delete(&self.path(CLAIM))?;
         let Self { dir, file, .. } = self;

@@ -1,7 +1,7 @@
 //! A folder of runs.
 
 use crate::file::{expect_kind, make_folder};
-use crate::names::{CONFIG, JOURNAL, STARTS, is_half_written, limits};
+use crate::names::{CONFIG, JOURNAL, STARTS, is_half_written, is_of_the_store, limits};
 use crate::removal::{self, OwnFiles, Removed};
 use crate::{
     Claim, Configuration, Ending, EndingFile, Error, Expected, Extent, FileKind, Result, RunId, Start, claim, ending,
@@ -258,10 +258,24 @@ impl<C: Configuration, O: Serialize + DeserializeOwned> Store<C, O> {
     /// # Errors
     /// If the folder cannot be read.
     pub fn size(&self, id: &RunId) -> Result<u64> {
+        self.size_of(id, |_| true)
+    }
+
+    /// How many bytes [`remove`](Self::remove) frees: those of the run's own files, and of nobody else's.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn own_size(&self, id: &RunId) -> Result<u64> {
+        self.size_of(id, |name| is_of_the_store(name) || self.is_own(name))
+    }
+
+    /// The bytes of the files in a run's folder with such names.
+    fn size_of(&self, id: &RunId, counts: impl Fn(&str) -> bool) -> Result<u64> {
         let Some(dir) = self.existing_dir(id)? else { return Ok(0) };
-        let entries = fs::read_dir(&dir).map_err(Error::io("read the folder", &dir))?;
+        let entries = fs::read_dir(&dir).map_err(Error::io("read the folder", &dir))?.flatten();
+        let counted = entries.filter(|entry| counts(&entry.file_name().to_string_lossy()));
         // Whatever is deleted meanwhile has no size.
-        let files = entries.flatten().filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file);
+        let files = counted.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file);
         Ok(files.map(|metadata| metadata.len()).sum())
     }
 

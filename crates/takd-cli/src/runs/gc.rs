@@ -175,15 +175,15 @@ fn of_run(run: &Summary, listing: &Listing, runs: &Runs) -> Result<Vec<Item>> {
         return Ok(Vec::new());
     }
     if !runs.was_begun(&run.id)? {
-        return Ok(vec![item(What::NotBegun, Vec::new(), run.bytes)]);
+        return Ok(vec![item(What::NotBegun, Vec::new(), runs.own_size(&run.id)?)]);
     }
     // `takd runs verify` calls it damaged: its configuration is gone.
     if run.path.is_none() {
         return Ok(Vec::new());
     }
     match run.state {
-        State::Diverged => return Ok(vec![item(What::FailedRun, Vec::new(), run.bytes)]),
-        State::Unfinished => return Ok(vec![item(What::StoppedRun, Vec::new(), run.bytes)]),
+        State::Diverged => return Ok(vec![item(What::FailedRun, Vec::new(), runs.own_size(&run.id)?)]),
+        State::Unfinished => return Ok(vec![item(What::StoppedRun, Vec::new(), runs.own_size(&run.id)?)]),
         _ => {}
     }
     let spare = runs.spare_files(&run.id)?;

@@ -1,4 +1,4 @@
-//! What kills left half written beside the runs: tables, cards, pixels of data sets.
+//! What kills left half written beside the runs: tables, cards, records of imported files, pixels of data sets.
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -18,7 +18,7 @@ pub(super) struct Strays {
 
 /// Those of a results folder.
 pub(super) fn find(out: &Path) -> Vec<Strays> {
-    let folders = ["tables", "cards"].map(|name| out.join(name)).into_iter().chain([out.to_owned()]);
+    let folders = ["tables", "cards", "imports"].map(|name| out.join(name)).into_iter().chain([out.to_owned()]);
     folders.map(in_folder).filter(|strays| !strays.files.is_empty()).collect()
 }
 

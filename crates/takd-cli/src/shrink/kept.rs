@@ -1,7 +1,8 @@
 //! Recipes that were made before: the measurement that a recipe stands on comes out a little different each time, and the same command
 //! must go on with the same runs.
 
-use anyhow::{Context, Result};
+use crate::text_file;
+use anyhow::Result;
 use std::path::{Path, PathBuf};
 use takd_datasets::Card;
 use takd_grid::recipe::MAX_BYTES;
@@ -19,7 +20,5 @@ pub(super) fn file(out: &Path, wanted: &Shrink<'_>, card: &Card) -> PathBuf {
 
 /// Its text, if it was made before.
 pub(super) fn read(file: &Path) -> Result<Option<String>> {
-    let Some(bytes) = takd_store::read_file(file, MAX_BYTES as u64)? else { return Ok(None) };
-    let text = String::from_utf8(bytes).with_context(|| format!("{} is not a text", file.display()))?;
-    Ok(Some(text))
+    text_file::read(file, "a recipe", MAX_BYTES as u64)
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use takd_datasets::{Card, DatasetRef};
 use takd_distill::DeviceType;
-use takd_grid::recipe::Recipe;
+use takd_grid::recipe::{Recipe, Settings};
 use takd_grid::shrink::{Shrink, ShrinkError, ShrinkTeacher, shrink};
 use takd_grid::{Changes, Experiment};
 use takd_models::ModelName;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     if data.name.is_drawn() {
         common.no_data_dir("shrink", &format!("--data {data}"))?;
     }
-    let settings = common.asked.settings();
+    let settings = common.asked.settings(&Settings::default())?;
     let sized = settings.size.map_or_else(|| data.clone(), |size| data.scaled(size));
     let catalog = common.place.catalog_of(&sized)?;
     let card = loading(common.quiet, screen, |progress| catalog.card(&sized.name, progress))?;

@@ -51,7 +51,8 @@ struct Evaluated<'a> {
     dataset: String,
     images: usize,
     accuracy: f64,
-    top5_accuracy: f64,
+    /// Nothing if five classes are all that there are, so that it would always be 1.
+    top5_accuracy: Option<f64>,
     classes: Vec<ClassAccuracy<'a>>,
 }
 
@@ -89,18 +90,15 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         dataset: loaded.card.name.to_string(),
         images: said.images.len(),
         accuracy: said.accuracy(1),
-        top5_accuracy: said.accuracy(5),
+        top5_accuracy: (config.class_names.len() > 5).then(|| said.accuracy(5)),
         classes: config.class_names.iter().map(String::as_str).enumerate().map(class).collect(),
     };
     if args.json {
         return output::print_json(&evaluated);
     }
     let Evaluated { model, dataset, images, accuracy, top5_accuracy, classes } = &evaluated;
-    let mut text = format!(
-        "{model} on {dataset}: test accuracy {:.2} %, top-5 {:.2} % of {images} images",
-        100.0 * accuracy,
-        100.0 * top5_accuracy
-    );
+    let top5 = top5_accuracy.map_or(String::new(), |share| format!(", top-5 {:.2} %", 100.0 * share));
+    let mut text = format!("{model} on {dataset}: test accuracy {:.2} %{top5} of {images} images", 100.0 * accuracy);
     for ClassAccuracy { name, images, accuracy } in classes {
         text += &format!("\n  {:>6.2} %  {name} ({images})", 100.0 * accuracy);
     }

@@ -1,5 +1,6 @@
 //! Finds a model by its folder or its name.
 
+use crate::common::is_in_pool;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use takd_zoo::Model;
@@ -32,6 +33,7 @@ fn known() -> Vec<String> {
 }
 
 pub(super) fn model(name: &Path) -> Result<Model> {
+    debug_assert!(is_in_pool());
     let folder = folder(name)?;
     Model::open(&folder).with_context(|| format!("cannot use the model {}", folder.display()))
 }

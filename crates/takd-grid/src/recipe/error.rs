@@ -127,8 +127,8 @@ pub enum RecipeProblem {
     /// It is not TOML.
     #[error("not TOML: {0}")]
     Syntax(String),
-    /// It is larger than any recipe.
-    #[error("{bytes} bytes are too many for a recipe; at most {limit}")]
+    /// It is larger than any recipe or file of settings.
+    #[error("{bytes} bytes are too many for such a file; at most {limit}")]
     TooLong {
         /// Its size.
         bytes: usize,
@@ -136,7 +136,7 @@ pub enum RecipeProblem {
         limit: usize,
     },
     /// A key that the table does not have.
-    #[error("unknown key `{key}` in {table}; {advice}")]
+    #[error("unknown key `{key}`{}; {advice}", place(table))]
     UnknownKey {
         /// The key.
         key: String,
@@ -175,4 +175,9 @@ pub enum RecipeProblem {
     /// Values that are each allowed but do not fit together.
     #[error("{0}")]
     Conflict(String),
+}
+
+/// Where a key stands, if that is not clear.
+fn place(table: &TableKind) -> String {
+    if *table == TableKind::Settings { String::new() } else { format!(" in {table}") }
 }

@@ -8,13 +8,15 @@ use std::fmt;
 pub enum TableKind {
     /// The recipe itself: what stands before the first header.
     Recipe,
+    /// A file of settings: what stands before its first header.
+    Settings,
     /// `[defaults]`.
     Defaults,
     /// A `[[cell]]`, of this name if it has one.
     Cell(Option<String>),
     /// `[quick]`.
     Quick,
-    /// The `training` table of one of these three.
+    /// The `training` table of one of these four.
     Training(Box<Self>),
     /// The table of a family in it.
     Family(Box<Self>, &'static str),
@@ -106,7 +108,7 @@ impl TableKind {
     pub(super) fn keys(&self) -> Vec<&'static str> {
         match self {
             Self::Recipe => RECIPE.to_vec(),
-            Self::Defaults => SETTINGS.to_vec(),
+            Self::Settings | Self::Defaults => SETTINGS.to_vec(),
             Self::Cell(_) => [CELL, SETTINGS].concat(),
             Self::Quick => [QUICK, SETTINGS].concat(),
             Self::Training(_) => FAMILIES.to_vec(),
@@ -138,10 +140,15 @@ impl TableKind {
     fn other_place(&self, key: &str) -> Option<String> {
         match self {
             Self::Recipe if SETTINGS.contains(&key) => Some("[defaults], [[cell]] or [quick]".to_owned()),
+            Self::Settings if [RECIPE, CELL, QUICK].iter().any(|keys| keys.contains(&key)) => {
+                Some("a recipe".to_owned())
+            }
             Self::Search if Self::Space.keys().contains(&key) => Some("[search.space]".to_owned()),
             Self::Recipe if CELL.contains(&key) => Some("[[cell]]".to_owned()),
             Self::Defaults if CELL.contains(&key) => Some("[[cell]]".to_owned()),
-            Self::Defaults | Self::Cell(_) | Self::Quick if TRAINING.contains(&key) => Some(self.training_headers()),
+            Self::Settings | Self::Defaults | Self::Cell(_) | Self::Quick if TRAINING.contains(&key) => {
+                Some(self.training_headers())
+            }
             Self::Training(inside) if TRAINING.contains(&key) => Some(inside.training_headers()),
             Self::Training(inside) | Self::Family(inside, _) if SETTINGS.contains(&key) => Some(inside.to_string()),
             _ => None,
@@ -149,8 +156,9 @@ impl TableKind {
     }
 
     /// The header of a table inside this one, such as `[defaults.training]`.
-    fn header_of(&self, inner: &str) -> String {
+    pub(super) fn header_of(&self, inner: &str) -> String {
         match self {
+            Self::Settings => format!("[{inner}]"),
             Self::Cell(_) => format!("[cell.{inner}]"),
             Self::Quick => format!("[quick.{inner}]"),
             _ => format!("[defaults.{inner}]"),
@@ -167,6 +175,7 @@ impl fmt::Display for TableKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Recipe => f.write_str("the recipe"),
+            Self::Settings => f.write_str("the file, above its first header"),
             Self::Defaults => f.write_str("[defaults]"),
             Self::Cell(None) => f.write_str("[[cell]]"),
             Self::Cell(Some(name)) => write!(f, "[[cell]] `{name}`"),

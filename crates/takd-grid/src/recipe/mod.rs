@@ -83,6 +83,9 @@
 //! | `seeds` | those of the trials' runs: none of the experiment's |
 //! | `seed` | the study's own |
 //!
+//! A file of settings ([`Settings::parse`]) has the settings alone: those keys at its top, and `[training.plain]`, `[training.resnet]`
+//! and `[training.imagenet-resnet]`.
+//!
 //! `[quick]` also has `data` (data sets in place of others), `networks` (networks in place of others, all at once) and
 //! `drawn` (how many images built-in data sets have, as in `{ train = 2500, test = 1000 }`).
 //!
@@ -115,6 +118,7 @@ mod read;
 mod search;
 mod seeds;
 mod settings;
+mod settings_file;
 mod shipped;
 mod table;
 
@@ -124,5 +128,7 @@ pub use keys::{Advice, TableKind};
 pub use read::MAX_BYTES;
 pub use search::SearchSettings;
 pub use seeds::{MAX_SEED, MAX_SEEDS, SeedsError, parse_seeds};
-pub use settings::{Epochs, PerStep, RateFrom, Settings, TrainingByFamily, TrainingChanges};
+pub(crate) use settings::FAMILIES;
+pub use settings::{Epochs, PerStep, Settings, TrainingByFamily, TrainingChanges};
 pub use shipped::{Shipped, shipped};
+pub use takd_distill::RateFrom;

@@ -14,7 +14,7 @@ use takd_datasets::Normalization;
 use takd_models::ModelName;
 use toml::de::DeTable;
 
-/// The largest recipe.
+/// The largest recipe or file of settings, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
 
 impl Recipe {
@@ -60,7 +60,8 @@ impl Recipe {
     }
 }
 
-fn parse_toml(source: Source<'_>) -> Result<DeTable<'_>> {
+/// The table of a TOML text of at most [`MAX_BYTES`].
+pub(super) fn parse_toml(source: Source<'_>) -> Result<DeTable<'_>> {
     if source.text.len() > MAX_BYTES {
         let problem = RecipeProblem::TooLong { bytes: source.text.len(), limit: MAX_BYTES };
         return Err(source.error(Span::default(), problem));

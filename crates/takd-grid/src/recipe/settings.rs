@@ -7,8 +7,12 @@ use super::table::{Entry, Item, Result, Table};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use takd_datasets::{Augmentation, Fit};
-use takd_distill::{DecayOn, HoldOut, KlReduction, Pick, Protocol, Scale};
+use takd_distill::{DecayOn, HoldOut, KlReduction, Pick, Protocol, RateFrom, Scale};
 use takd_models::{Family, ModelName, ModelSpec};
+
+/// The families of networks, as the tables of their training are called.
+pub(crate) const FAMILIES: [(Family, &str); 3] =
+    [(Family::Plain, "plain"), (Family::Resnet, "resnet"), (Family::ImagenetResnet, "imagenet-resnet")];
 
 /// The largest count in a recipe: of epochs, of images.
 const MOST: u64 = 1_000_000_000;
@@ -119,15 +123,6 @@ pub struct TrainingChanges {
     pub hold_out: Option<HoldOut>,
 }
 
-/// A learning rate and where it begins.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RateFrom {
-    /// The share of the epochs before it, 0 to below 1.
-    pub from: f64,
-    /// The learning rate, above 0.
-    pub rate: f64,
-}
-
 impl PerStep {
     /// The value for a step, counted from 0; `None` if there is none for it.
     pub fn at(&self, step: usize) -> Option<f64> {
@@ -145,6 +140,15 @@ impl TrainingByFamily {
             Family::Plain => &self.plain,
             Family::Resnet => &self.resnet,
             Family::ImagenetResnet => &self.imagenet_resnet,
+        }
+    }
+
+    /// Those of a family, to be changed.
+    pub(crate) fn of_mut(&mut self, family: Family) -> &mut TrainingChanges {
+        match family {
+            Family::Plain => &mut self.plain,
+            Family::Resnet => &mut self.resnet,
+            Family::ImagenetResnet => &mut self.imagenet_resnet,
         }
     }
 }
@@ -290,7 +294,8 @@ pub(super) fn seeds(item: &Item<'_>) -> Result<Vec<u64>> {
 
 fn training(item: &Item<'_>, inside: &TableKind) -> Result<TrainingByFamily> {
     let kind = TableKind::Training(Box::new(inside.clone()));
-    let families = item.table(kind, "a table for each family of networks, as in [defaults.training.plain]")?;
+    let expected = format!("a table for each family of networks, as in {}", inside.header_of("training.plain"));
+    let families = item.table(kind, &expected)?;
     let changes = |family: &'static str| match families.get(family) {
         None => Ok(TrainingChanges::default()),
         Some(item) => {

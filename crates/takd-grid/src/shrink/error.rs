@@ -1,6 +1,7 @@
 //! Why no experiment can be made for a student within a budget.
 
 use crate::experiment::ExperimentError;
+use crate::in_force::DifferentSettings;
 use crate::recipe::RecipeError;
 use std::time::Duration;
 use takd_distill::Protocol;
@@ -43,6 +44,9 @@ pub enum ShrinkError {
     /// Settings that do not fit.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
+    /// Settings that no file can say.
+    #[error(transparent)]
+    Settings(#[from] DifferentSettings),
     /// The recipe that would be made cannot be read.
     #[error(transparent)]
     Recipe(#[from] Box<RecipeError>),

@@ -25,6 +25,7 @@ pub use error::ShrinkError;
 
 use crate::elsewhere::FromElsewhere;
 use crate::experiment::{Changes, Experiment};
+use crate::in_force::settings_in_force;
 use crate::plan::{Plan, PlannedRun};
 use crate::recipe::{Epochs, RateFrom, Recipe, Settings, TrainingChanges};
 use std::collections::BTreeMap;
@@ -142,7 +143,7 @@ pub fn shrink(
     }
     let takes = Duration::from_secs_f64(chooser.seconds(&chosen)?);
     Ok(ShrinkPlan {
-        recipe: text::recipe(wanted, &chooser.settings(&chosen), &chosen, &chooser.about(&chosen, takes)?),
+        recipe: chooser.recipe(&chosen, takes)?,
         enough: chooser.is_enough(&chosen),
         epochs: wanted.settings.epochs.is_none().then_some(chosen.epochs),
         teacher: chosen.teacher,
@@ -245,7 +246,8 @@ impl<'a> Chooser<'a> {
         let given = wanted.settings;
         let full = Protocol::Sound.epochs(wanted.student.family());
         let images = given.limit.map_or(card.train, |limit| limit.min(card.train)).max(1);
-        let mut settings = Settings { protocol: Some(Protocol::Sound), ..given.clone() };
+        let size = given.size.or(wanted.data.name.fit());
+        let mut settings = Settings { protocol: Some(Protocol::Sound), size, ..given.clone() };
         for (family, changes) in [
             (Family::Resnet, &mut settings.training.resnet),
             (Family::ImagenetResnet, &mut settings.training.imagenet_resnet),
@@ -295,17 +297,28 @@ impl<'a> Chooser<'a> {
         Settings { epochs: Some(epochs), ..self.settings.clone() }
     }
 
-    /// What all runs of a choice take here, one after the other.
-    fn seconds(&mut self, candidate: &Candidate) -> Result<f64, ShrinkError> {
-        let settings = self.settings(candidate);
+    /// The experiment of a choice.
+    fn experiment(&self, candidate: &Candidate) -> Result<Experiment, ShrinkError> {
+        let settings = self.settings(candidate).to_toml();
         let recipe = text::recipe(self.wanted, &settings, candidate, &About::default());
-        let recipe = Recipe::parse(&recipe, "shrink").map_err(Box::new)?;
+        let recipe = Recipe::parse(&recipe, "the recipe").map_err(Box::new)?;
         let mut experiment = Experiment::new(&recipe, &Changes::default(), self.wanted.device)?;
         if let ShrinkTeacher::Elsewhere(name, found) = &self.wanted.teacher {
-            experiment.cells.iter_mut().for_each(|cell| {
-                cell.from_elsewhere.insert(*name, (**found).clone());
-            });
+            let teachers = experiment.cells.iter_mut().map(|cell| &mut cell.from_elsewhere);
+            teachers.for_each(|teachers| drop(teachers.insert(*name, (**found).clone())));
         }
+        Ok(experiment)
+    }
+
+    /// The recipe of a choice, with every setting that is in force.
+    fn recipe(&self, chosen: &Candidate, takes: Duration) -> Result<String, ShrinkError> {
+        let settings = settings_in_force(&[self.experiment(chosen)?])?;
+        Ok(text::recipe(self.wanted, &settings, chosen, &self.about(chosen, takes)?))
+    }
+
+    /// What all runs of a choice take here, one after the other.
+    fn seconds(&mut self, candidate: &Candidate) -> Result<f64, ShrinkError> {
+        let experiment = self.experiment(candidate)?;
         let plan = Plan::new(&experiment, &self.cards, &|_| None)?;
         let mut sum = 0.0;
         for (run, shares_logits) in plan.runs.iter().zip(plan.shares_logits()) {

@@ -45,7 +45,8 @@ pub fn plan(path: &str, epochs: usize, seeds: &[u64]) -> Plan {
         ..Settings::default()
     };
     let path = path.parse().unwrap();
-    let experiment = Experiment::of_path(path, &Known::Shapes10.into(), &settings, None, DeviceType::Cpu).unwrap();
+    let experiment =
+        Experiment::of_paths(vec![path], &Known::Shapes10.into(), &settings, None, DeviceType::Cpu).unwrap();
     Plan::new(&experiment, &cards(), &|_| None).unwrap()
 }
 
