@@ -48,7 +48,7 @@ fn advance(store: &Store<Pi, f64>, pi: &Pi, at_most: usize) -> Result<usize, Box
         None => (Journal::begin(&claim)?, Vec::new()),
     };
     for block in (records.len() as u64..pi.blocks).take(at_most) {
-        let term = |k: u64| if k.is_multiple_of(2) { 4.0 } else { -4.0 } / (2 * k + 1) as f64;
+        let term = |k: u64| (if k.is_multiple_of(2) { 4.0 } else { -4.0 }) / (2 * k + 1) as f64;
         checkpoint.sum += (block * BLOCK..(block + 1) * BLOCK).map(term).sum::<f64>();
         journal.add(&checkpoint.sum)?;
         checkpoint.journal = journal.extent()?;

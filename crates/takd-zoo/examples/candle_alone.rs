@@ -47,7 +47,7 @@ fn three(folder: &Path, key: &str) -> Result<Tensor> {
         serde_json::from_slice(&std::fs::read(folder.join("config.json"))?).map_err(candle_core::Error::wrap)?;
     let numbers = config["input"][key].as_array().into_iter().flatten();
     let numbers: Vec<f32> = numbers.filter_map(|number| Some(number.as_f64()? as f32)).collect();
-    Tensor::new(numbers, &Device::Cpu)?.reshape((1, 3, 1, 1))
+    Tensor::from_vec(numbers, (1, 3, 1, 1), &Device::Cpu)
 }
 
 fn main() -> Result<()> {

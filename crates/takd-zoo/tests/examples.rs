@@ -28,7 +28,7 @@ fn plane2() -> PathBuf {
 /// A grey image as a file, and its pixels.
 fn grey(folder: &Path) -> (PathBuf, Vec<u8>) {
     let (path, pixels) = (folder.join("grey.bmp"), vec![128; 3 * 32 * 32]);
-    write_bmp(&path, 32, 32, &pixels);
+    write_bmp(&path, 32, 32, &pixels).expect("the image is written");
     (path, pixels)
 }
 
