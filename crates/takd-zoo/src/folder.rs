@@ -47,13 +47,12 @@ pub(crate) fn read_weights(path: &Path) -> Result<Vec<u8>> {
 pub(crate) fn read_all(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let read = |name: &'static str| {
         let path = folder.join(name);
-        match name {
+        let bytes = match name {
             CONFIG => read_config(&path).map(Some),
             WEIGHTS => read_weights(&path).map(Some),
-            _ => Ok(read_file(&path, MAX_OTHER)?),
-        }
-        .map(|bytes| Some((name, bytes?)))
-        .transpose()
+            _ => read_file(&path, MAX_OTHER).map_err(Error::from),
+        };
+        bytes.map(|bytes| Some((name, bytes?))).transpose()
     };
     ALL.into_iter().filter_map(read).collect()
 }
