@@ -6,12 +6,14 @@ use common::{run, takd, text};
 
 #[test]
 fn helps_of_the_commands_around_the_training() {
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 16] = [
         &["import"],
         &["export"],
         &["predict"],
         &["evaluate"],
         &["logits"],
+        &["hub"],
+        &["hub", "push"],
         &["models"],
         &["doctor"],
         &["completions"],
