@@ -36,6 +36,7 @@ pub(crate) const PASSED: &[Passed] = &[
     Passed { name: "predict", about: "Say what is on images, by a model that was exported" },
     Passed { name: "evaluate", about: "Test a model that was exported" },
     Passed { name: "logits", about: "Write what a model says of every image of a data set" },
+    Passed { name: "hub", about: "Push a model that was exported to the Hugging Face hub" },
     Passed { name: "study", about: "Look at searches: every trial, and what is best" },
     Passed { name: "runs", about: "List, show, compare, verify or delete what was trained" },
     Passed { name: "models", about: "List the networks: parameters, multiply-adds, memory, images a second here" },

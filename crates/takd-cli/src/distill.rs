@@ -3,6 +3,7 @@
 use crate::common::{Common, Searched};
 use crate::elsewhere::Expects;
 use crate::exit::WrongArgument;
+use crate::found::{self, Reach};
 use crate::paths::{Images, Paths, networks};
 use crate::{output, values};
 use anyhow::Result;
@@ -49,7 +50,7 @@ Exit status: 0 if every network is trained, 1 on an error or if a run diverged, 
 ))]
 pub(crate) struct Args {
     /// The networks, the first alone, each other one taught by the one before it; the first may be a file with one that was trained
-    /// elsewhere, such as resnet56.pth, or the folder of a model (see `takd import`)
+    /// elsewhere, such as resnet56.pth, the folder of a model, or a model of the hub, such as timm/resnet50.a1_in1k (see `takd import`)
     #[arg(required = true, value_name = "PATH")]
     path: Vec<String>,
     #[command(flatten)]
@@ -73,7 +74,7 @@ pub(crate) struct Args {
 /// What the program puts in place of an argument `->`, which would look like a flag.
 pub(crate) const ARROW: &str = "→";
 
-/// Whether the first word of a path is a file with a network.
+/// Whether the first word of a path is a file with a network, or a model of the hub.
 fn is_file(word: &str) -> bool {
     const ENDINGS: [&str; 5] = [".pth", ".pt", ".th", ".tar", ".safetensors"];
     let is_called_so = word.contains(['/', '\\']) || ENDINGS.iter().any(|ending| word.ends_with(ending));
@@ -98,7 +99,9 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let mut words: Vec<String> = args.path.iter().filter(|word| *word != ARROW).cloned().collect();
     let from_elsewhere = match words.first_mut() {
         Some(first) if is_file(first) => {
-            let found = args.expects.read(Path::new(first))?;
+            let Common { place, quiet, .. } = &args.common;
+            let reach = Reach { offline: place.offline, quiet: *quiet, screen };
+            let found = args.expects.read(&found::find(Path::new(first), &reach)?)?;
             let name = found.model.name(if found.order.is_empty() { found.outputs } else { found.order.len() });
             *first = name.to_string();
             Some((name, found))

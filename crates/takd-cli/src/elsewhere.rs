@@ -1,13 +1,14 @@
 //! Networks that were trained elsewhere: the flags that say what they expect, and how they are taken in before they teach.
 
 use crate::common::Common;
+use crate::foreign_config::ForeignConfig;
+use crate::found::Found;
 use crate::output;
 use crate::progress::loading;
 use crate::values::{self, Three};
 use anyhow::{Context, Result, ensure};
 use indicatif::MultiProgress;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -39,23 +40,39 @@ impl Expects {
         self.mean.is_some() || !self.order.is_empty()
     }
 
-    /// The network of a file or of a model folder, with what it expects.
-    pub(crate) fn read(&self, path: &Path) -> Result<FromElsewhere> {
+    /// The network of a file, of a model folder, or of a model of the hub, with what it expects.
+    pub(crate) fn read(&self, found: &Found) -> Result<FromElsewhere> {
+        let read = self.read_files(found);
+        match found {
+            // Its files have other names here.
+            Found::Hub { name, .. } => read.with_context(|| format!("cannot take in {name}")),
+            Found::File(_) | Found::Folder(_) => read,
+        }
+    }
+
+    fn read_files(&self, found: &Found) -> Result<FromElsewhere> {
         let said = self.mean.zip(self.std).map(|(Three(mean), Three(std))| Normalization { mean, std });
         let order = self.order.clone();
-        if !path.is_dir() {
-            return Ok(FromElsewhere { normalization: said, order, ..FromElsewhere::read(path)? });
+        let (weights, config) = found.files();
+        let Some(config) = config else {
+            return Ok(FromElsewhere { normalization: said, order, ..FromElsewhere::read(&weights)? });
+        };
+        if let Some(ForeignConfig { normalization, class_names }) = ForeignConfig::read(&config) {
+            let network = FromElsewhere::read(&weights)?;
+            // Names of other classes than it has outputs say nothing of these.
+            let class_names = if class_names.len() == network.outputs { class_names } else { Vec::new() };
+            return Ok(FromElsewhere { normalization: said.or(normalization), order, class_names, ..network });
         }
-        // A model folder says itself what it expects.
-        let config = Model::open(path)?.config().clone();
+        // A model of takd's says itself what it expects.
+        let config = Model::open_files(&config, &weights)?.config().clone();
         ensure!(
             config.weights != WeightPrecision::Int8,
             "{} has 8-bit weights, which are not imported: export it with --precision f16 or f32",
-            takd_store::printable_path(path)
+            found.name()
         );
-        let found = FromElsewhere::read(&path.join("model.safetensors"))?;
+        let network = FromElsewhere::read(&weights)?;
         let normalization = said.or(Some(config.input.normalization()));
-        Ok(FromElsewhere { normalization, order, class_names: config.class_names, ..found })
+        Ok(FromElsewhere { normalization, order, class_names: config.class_names, ..network })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::common::{Common, Place};
 use crate::elsewhere::Expects;
 use crate::experiment::stop_flag;
+use crate::found::{self, Reach};
 use crate::output;
 use crate::progress::loading;
 use anyhow::Result;
@@ -18,7 +19,7 @@ use takd_grid::FromElsewhere;
 /// Take in a network that was trained elsewhere, and test it.
 ///
 /// The file may be one of PyTorch (`.pth`, `.pth.tar`, `.th`), with epochs and optimisers beside the weights or not, or a
-/// safetensors file; nothing in it is executed. The network is recognised by the names and shapes of its tensors. It becomes a
+/// safetensors file; nothing in it is executed. A model of the hub is downloaded into the hub's cache. The network is recognised by the names and shapes of its tensors. It becomes a
 /// run like any other, that can teach: give the same file, with the same --mean, --std and --order, to `takd distill`.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -27,13 +28,15 @@ Examples:
       what it is, and its accuracy on the test images
   takd import resnet50.safetensors --data my-photos --size 224of256 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
       with the mean and deviation that it was trained with
+  takd import timm/resnet50.a1_in1k --data my-imagenet --size 224of256
+      a model of the hub, which says itself with which mean and deviation it was trained
   takd distill resnet56.pth resnet20 resnet8 --data cifar10
       have it teach
 
 Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
 pub(crate) struct Args {
-    /// The file, or the folder of a model that `takd export` made, which says itself what it expects
-    #[arg(value_name = "FILE|DIR")]
+    /// The file, the folder of a model that `takd export` made, which says itself what it expects, or a model of the hub
+    #[arg(value_name = "FILE|DIR|USER/NAME")]
     file: PathBuf,
     /// What it is tested on: a known name, or the file or folder of your own images
     #[arg(long, default_value = "cifar10", value_name = "NAME|PATH")]
@@ -72,7 +75,8 @@ struct Imported<'a> {
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let Args { file, expects, place, .. } = args;
-    let found = expects.read(file)?;
+    let reach = Reach { offline: place.offline, quiet: args.quiet, screen };
+    let found = expects.read(&found::find(file, &reach)?)?;
     let data = args.size.map_or_else(|| args.data.clone(), |size| args.data.scaled(size));
     let compute = place.device.open()?;
     let catalog = place.catalog_of(&data)?;

@@ -11,6 +11,9 @@ mod dry_run;
 mod elsewhere;
 mod exit;
 mod experiment;
+mod foreign_config;
+mod found;
+mod hub;
 mod imagenet;
 mod import;
 mod known_files;
@@ -78,6 +81,18 @@ enum Command {
     Predict(zoo::PredictArgs),
     Evaluate(zoo::EvaluateArgs),
     Logits(zoo::LogitsArgs),
+    /// Give models away on the Hugging Face hub
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  takd hub push my-model me/my-model
+      the folder my-model, which `takd export` made
+  takd hub push models/plane2-cifar10-takd me/plane2 --private
+
+Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument."
+    )]
+    Hub(hub::Command),
     #[command(flatten)]
     Paper(paper::Command),
     Landscape(landscape::Args),
@@ -160,6 +175,7 @@ fn main() -> ExitCode {
         Command::Predict(args) => common::in_pool(None, || zoo::predict(args, &screen)),
         Command::Evaluate(args) => common::in_pool(None, || zoo::evaluate(args, &screen)),
         Command::Logits(args) => common::in_pool(None, || zoo::logits(args, &screen)),
+        Command::Hub(command) => hub::run(command, &screen),
         Command::Paper(command) => command.args().common.in_pool(|| paper::run(command, &screen)),
         Command::Landscape(args) => args.common.in_pool(|| landscape::run(args, &screen)),
         Command::All(args) => args.common.in_pool(|| all::run(args, &screen)),

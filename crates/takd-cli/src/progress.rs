@@ -21,25 +21,66 @@ pub(crate) fn loading<T>(
     screen: &MultiProgress,
     load: impl FnOnce(&mut dyn FnMut(takd_datasets::Progress<'_>)) -> T,
 ) -> T {
-    let bar = if quiet || !has_bars() { ProgressBar::hidden() } else { screen.add(ProgressBar::new(0)) };
+    one_bar(quiet, screen, |show| {
+        load(&mut |progress| {
+            let (verb, style) = match progress.stage {
+                Stage::Download => DOWNLOADING,
+                Stage::Wait => WAITING,
+                Stage::Decode => ("decoding", COUNTED),
+                Stage::Draw => ("drawing", COUNTED),
+                Stage::Check => ("looking at", COUNTED),
+            };
+            show(&Shown { verb, style, what: progress.what, done: progress.done, total: progress.total });
+        })
+    })
+}
+
+/// Moves files to or from the hub while its progress is shown.
+pub(crate) fn transferring<T>(
+    quiet: bool,
+    screen: &MultiProgress,
+    transfer: impl FnOnce(&mut dyn FnMut(takd_hub::Progress<'_>)) -> T,
+) -> T {
+    one_bar(quiet, screen, |show| {
+        transfer(&mut |progress| {
+            let (verb, style) = match progress.stage {
+                takd_hub::Stage::Download => DOWNLOADING,
+                takd_hub::Stage::Wait => WAITING,
+                takd_hub::Stage::Upload => ("uploading", BYTES),
+            };
+            show(&Shown { verb, style, what: progress.what, done: progress.done, total: progress.total });
+        })
+    })
+}
+
+const BYTES: &str = "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left";
+const COUNTED: &str = "{msg} {wide_bar} {pos}/{len}, {eta} left";
+const DOWNLOADING: (&str, &str) = ("downloading", BYTES);
+const WAITING: (&str, &str) = ("waiting for another program that downloads", "{msg}");
+
+/// What a bar shows.
+struct Shown<'a> {
+    verb: &'a str,
+    style: &'a str,
+    what: &'a str,
+    done: u64,
+    total: u64,
+}
+
+/// Does something that shows one thing after the other on one bar.
+fn one_bar<T>(quiet: bool, screen: &MultiProgress, work: impl FnOnce(&mut dyn FnMut(&Shown<'_>)) -> T) -> T {
     let bars = has_bars();
-    let result = load(&mut |progress| {
-        let (verb, style) = match progress.stage {
-            Stage::Download => ("downloading", "{msg} {wide_bar} {bytes}/{total_bytes}, {eta} left"),
-            Stage::Wait => ("waiting for another program that downloads", "{msg}"),
-            Stage::Decode => ("decoding", "{msg} {wide_bar} {pos}/{len}, {eta} left"),
-            Stage::Draw => ("drawing", "{msg} {wide_bar} {pos}/{len}, {eta} left"),
-            Stage::Check => ("looking at", "{msg} {wide_bar} {pos}/{len}, {eta} left"),
-        };
-        if progress.done == 0 {
+    let bar = if quiet || !bars { ProgressBar::hidden() } else { screen.add(ProgressBar::new(0)) };
+    let result = work(&mut |Shown { verb, style, what, done, total }| {
+        if *done == 0 {
             bar.set_style(style_of(style));
-            bar.set_message(format!("{verb} {}", progress.what));
+            bar.set_message(format!("{verb} {what}"));
             if !bars && !quiet {
-                note(&format!("{verb} {}", progress.what));
+                note(&format!("{verb} {what}"));
             }
         }
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.set_length(*total);
+        bar.set_position(*done);
     });
     bar.finish_and_clear();
     result

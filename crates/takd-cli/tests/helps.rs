@@ -6,7 +6,7 @@ use common::{run, takd, text};
 
 #[test]
 fn helps_of_the_commands_around_the_training() {
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 18] = [
         &["shrink"],
         &["train"],
         &["import"],
@@ -14,6 +14,8 @@ fn helps_of_the_commands_around_the_training() {
         &["predict"],
         &["evaluate"],
         &["logits"],
+        &["hub"],
+        &["hub", "push"],
         &["models"],
         &["doctor"],
         &["completions"],

@@ -1,6 +1,8 @@
 //! Every field that `--json` prints is described.
 
 mod common;
+#[path = "../../takd-hub/tests/stub/mod.rs"]
+mod stub;
 
 use common::{distill, folder, json, run, runs, takd};
 use serde_json::Value;
@@ -60,8 +62,12 @@ fn every_field_of_lists_and_findings_is_described_in_the_docs() {
     image::RgbImage::new(8, 8).save(&image).expect("an image");
     let mut shrink = takd(&["shrink", "--json", "--data", "shapes10", "--student", "plane2", "--teacher", "plane4"]);
     shrink.args(["--limit", "100", "--epochs", "1", "--out"]).arg(out.path());
+    let hub = stub::StubHub::start();
+    let mut push = takd(&["hub", "push", "--json"]);
+    push.arg(&folder).arg("me/my-model").env("HF_ENDPOINT", &hub.endpoint).env("HF_TOKEN", stub::TOKEN);
     let mut commands = vec![
         ("export", exported),
+        ("hub-push", printed(&mut push)),
         ("models", printed(&mut takd(&["models", "plane2", "--json"]))),
         ("doctor", printed(takd(&["doctor", "--json", "--out"]).arg(out.path()))),
         ("ls", printed(&mut runs(&["ls", "--json"], out.path()))),

@@ -1,8 +1,7 @@
 //! Cards without decoding, and each data set decoded once.
 
 use crate::{
-    Card, Dataset, DatasetName, Error, Progress, Result, Sources,
-    hub::Hub,
+    Card, Dataset, DatasetName, Error, Progress, Result, Sources, hub,
     kept_cards::{self, KeptIn},
     sources::{Loaded, Source},
 };
@@ -11,6 +10,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use takd_hub::Hub;
 
 /// Cards and data of the data sets of some [`Sources`].
 ///
@@ -61,7 +61,7 @@ struct Entry {
 impl Catalog {
     /// The data sets of these sources, their cards kept in the folder `kept`, which is made when the first one is.
     pub fn new(sources: Sources, kept: PathBuf) -> Self {
-        Self { sources, hub: Hub::from_env(), kept, entries: Mutex::default() }
+        Self { sources, hub: hub::from_env(), kept, entries: Mutex::default() }
     }
 
     /// The data set's card: the kept one if it is valid, else that of the data, which are loaded for it. The same one each time.

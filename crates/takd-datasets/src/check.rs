@@ -1,8 +1,7 @@
 //! A look at every image of a data set: which cannot be decoded, and which are there more than once.
 
 use crate::{
-    DatasetName, Progress, Result, Sources, Split, Stage,
-    hub::Hub,
+    DatasetName, Progress, Result, Sources, Split, Stage, hub,
     picture::Opened,
     source::Bytes,
     sources::Source,
@@ -73,7 +72,7 @@ struct Sight {
 /// As [`load`](crate::load), but for images that cannot be decoded, which are told in [`CheckedSplit::bad`]. A drawn data set has
 /// no files.
 pub fn check(name: &DatasetName, sources: &Sources, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Checked> {
-    let found = Source::of(name, sources, &Hub::from_env()).locate(name, progress)?;
+    let found = Source::of(name, sources, &hub::from_env()).locate(name, progress)?;
     let opened = found.open(name.known(), Bytes::Read)?;
     let mut sights: HashMap<[u8; 32], Vec<Sight>> = HashMap::new();
     let mut splits = vec![look(opened.train, Split::Train, &mut sights, progress)?];

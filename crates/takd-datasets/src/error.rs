@@ -2,6 +2,7 @@
 
 use crate::{BadAugmentation, BadFit, BadName, DatasetName, Split, UnknownDataset};
 use std::path::PathBuf;
+use takd_hub::Looked;
 
 /// A result whose error is this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -314,13 +315,16 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
-/// A place where a data set was looked for in vain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Looked {
-    /// The folder or hub repository.
-    pub place: String,
-    /// What was there instead.
-    pub found: String,
+impl From<takd_hub::Error> for Error {
+    fn from(error: takd_hub::Error) -> Self {
+        use takd_hub::Error as HubError;
+        match error {
+            HubError::Io { path, source } => Self::Io { path, source },
+            HubError::NotAFile { path, kind } => Self::NotAFile { path, kind },
+            HubError::TooLarge { path, found, limit } => Self::TooLarge { path, found, limit },
+            HubError::Hub { repo, problem } => Self::Hub { repo, problem },
+        }
+    }
 }
 
 fn not_found(name: &DatasetName, folder: Option<&PathBuf>, looked: &[Looked]) -> String {

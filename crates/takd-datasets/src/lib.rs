@@ -94,7 +94,7 @@ pub use catalog::Catalog;
 pub use check::{Checked, CheckedSplit, Copies, check};
 pub use dataset::Dataset;
 pub use drawn::Drawn;
-pub use error::{Error, Looked, Result};
+pub use error::{Error, Result};
 pub use fit::{BadFit, Fit, MAX_SIDE};
 pub use image_file::{decode_image, read_image};
 pub use images::Images;
@@ -105,6 +105,7 @@ pub use progress::{Progress, Stage};
 pub use reference::{DatasetRef, UnknownDataset};
 pub use sources::{Sources, hub_cache, is_here, load};
 pub use split::Split;
+pub use takd_hub::Looked;
 
 /// Its example is a test too.
 #[cfg(doctest)]

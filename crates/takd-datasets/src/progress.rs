@@ -13,6 +13,17 @@ pub struct Progress<'a> {
     pub total: u64,
 }
 
+impl<'a> From<takd_hub::Progress<'a>> for Progress<'a> {
+    fn from(takd_hub::Progress { stage, what, done, total }: takd_hub::Progress<'a>) -> Self {
+        let stage = match stage {
+            takd_hub::Stage::Wait => Stage::Wait,
+            // Nothing of a data set is uploaded.
+            takd_hub::Stage::Download | takd_hub::Stage::Upload => Stage::Download,
+        };
+        Self { stage, what, done, total }
+    }
+}
+
 /// What a [`load`](crate::load) is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {

@@ -6,27 +6,27 @@
 
 use crate::{Error, Result};
 use std::{
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, Metadata},
     io::{Read, Seek, SeekFrom},
     path::Path,
     time::SystemTime,
 };
 
+pub(crate) use takd_hub::regular_file::is_missing;
+
 /// Opens a regular file of at most `limit` bytes.
 pub(crate) fn open(path: &Path, limit: u64) -> Result<File> {
-    let io = |source| Error::Io { path: path.into(), source };
-    check(path, &fs::metadata(path).map_err(io)?, limit)?;
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // Between the two looks the file may become a pipe; opening one then returns at once.
-        options.custom_flags(libc::O_NONBLOCK);
-    }
-    let file = options.open(path).map_err(io)?;
-    check(path, &file.metadata().map_err(io)?, limit)?;
-    Ok(file)
+    Ok(takd_hub::regular_file::open(path, limit)?)
+}
+
+/// The bytes of a regular file of at most `limit` of them; `None` if there is no such file.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    Ok(takd_hub::regular_file::read(path, limit)?)
+}
+
+/// Refuses what is no regular file of at most `limit` bytes.
+pub(crate) fn check(path: &Path, metadata: &Metadata, limit: u64) -> Result<()> {
+    Ok(takd_hub::regular_file::check(path, metadata, limit)?)
 }
 
 /// How a file looks from outside.
@@ -70,22 +70,6 @@ fn check_unchanged(path: &Path, file: &File, stamp: Option<Stamp>) -> Result<()>
     }
 }
 
-/// The bytes of a regular file of at most `limit` of them; `None` if there is no such file.
-pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
-    let file = match open(path, limit) {
-        Ok(file) => file,
-        Err(Error::Io { source, .. }) if is_missing(&source) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = Vec::new();
-    // One byte more shows that the file has grown since.
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|source| Error::Io { path: path.into(), source })?;
-    if bytes.len() as u64 > limit {
-        return Err(Error::TooLarge { path: path.into(), found: bytes.len() as u64, limit });
-    }
-    Ok(Some(bytes))
-}
-
 /// So many bytes, from an offset, of a file that looked like this when its data set was listed.
 pub(crate) fn read_part(path: &Path, stamp: Option<Stamp>, offset: u64, bytes: u64) -> Result<Vec<u8>> {
     let io = |source| Error::Io { path: path.into(), source };
@@ -100,40 +84,6 @@ pub(crate) fn read_part(path: &Path, stamp: Option<Stamp>, offset: u64, bytes: u
         return Err(Error::Truncated { path: path.into(), found: offset + part.len() as u64, expected });
     }
     Ok(part)
-}
-
-/// Refuses what is no regular file of at most `limit` bytes.
-pub(crate) fn check(path: &Path, metadata: &Metadata, limit: u64) -> Result<()> {
-    if !metadata.is_file() {
-        return Err(Error::NotAFile { path: path.into(), kind: kind(metadata) });
-    }
-    if metadata.len() > limit {
-        return Err(Error::TooLarge { path: path.into(), found: metadata.len(), limit });
-    }
-    Ok(())
-}
-
-/// Whether the error says that there is no such file.
-pub(crate) fn is_missing(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
-}
-
-fn kind(metadata: &Metadata) -> &'static str {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::FileTypeExt;
-        let file_type = metadata.file_type();
-        if file_type.is_fifo() {
-            return "a named pipe";
-        }
-        if file_type.is_socket() {
-            return "a socket";
-        }
-        if file_type.is_char_device() || file_type.is_block_device() {
-            return "a device";
-        }
-    }
-    if metadata.is_dir() { "a folder" } else { "something else" }
 }
 
 #[cfg(all(test, unix))]

@@ -4,13 +4,13 @@ use crate::{
     Card, Dataset, DatasetName, DatasetRef, Drawn, Error, Fit, Images, Known, Progress, Result, Split,
     decode::{Bad, Decoded, LeftOut, USUAL_MEMORY, USUAL_SIDE, decode},
     decode_one::{Seen, Size},
-    drawn,
-    hub::Hub,
+    drawn, hub,
     images::{StoredImages, holdout},
     source::{self, Bytes, Found, Lookup, Opened, Stamps},
     stored::{Reader, Stored},
 };
 use std::{collections::BTreeMap, path::PathBuf};
+use takd_hub::Hub;
 
 /// Where [`load`] and [`Catalog`](crate::Catalog) take data sets from.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +59,7 @@ impl Sources {
 /// [`Error::NotFound`] at once, with every place that was looked into, if there is neither data nor network. A file that is
 /// there but damaged is an error that names it; no other source is tried then.
 pub fn load(name: &DatasetName, sources: &Sources, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
-    let loaded = Source::of(name, sources, &Hub::from_env()).load(name, None, &Nothing, progress)?;
+    let loaded = Source::of(name, sources, &hub::from_env()).load(name, None, &Nothing, progress)?;
     Ok(loaded.data)
 }
 
@@ -68,14 +68,14 @@ pub fn load(name: &DatasetName, sources: &Sources, progress: &mut dyn FnMut(Prog
 /// # Errors
 /// If a place that is there cannot be read.
 pub fn is_here(name: &DatasetName, sources: &Sources) -> Result<bool> {
-    let source = Source::of(name, sources, &Hub::from_env());
+    let source = Source::of(name, sources, &hub::from_env());
     Ok(source.present(name)? != Present::Gone)
 }
 
 /// The folder in which downloads from the hub are kept: where `HF_HUB_CACHE`, `HF_HOME` or `XDG_CACHE_HOME` put it. Nothing if there
 /// is no home folder for it.
 pub fn hub_cache() -> Option<PathBuf> {
-    Hub::from_env().cache
+    hub::from_env().cache
 }
 
 /// Where one data set comes from.
@@ -166,7 +166,7 @@ impl Source {
     pub(crate) fn present(&self, name: &DatasetName) -> Result<Present> {
         let lookup = match (self, name.known()) {
             (Self::Drawn(_), _) => return Ok(Present::Files(Stamps::default())),
-            (Self::Hub(hub), Some(known)) => hub.find_in_cache(known)?,
+            (Self::Hub(hub), Some(known)) => hub::find_in_cache(hub, known)?,
             _ => self.find(name)?,
         };
         let stamps = match lookup {
@@ -195,7 +195,7 @@ impl Source {
     /// Finds the files, downloads them if they are the hub's.
     pub(crate) fn locate(&self, name: &DatasetName, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Found> {
         let lookup = match (self, name.known()) {
-            (Self::Hub(hub), Some(known)) => hub.find(known, progress)?,
+            (Self::Hub(hub), Some(known)) => hub::find(hub, known, progress)?,
             (Self::Drawn(_), _) => return Err(Error::Drawn(name.clone())),
             _ => self.find(name)?,
         };
@@ -349,7 +349,7 @@ impl Source {
     fn origin(&self, known: Option<Known>, found: &Found) -> String {
         let folder = found.place.display();
         match (self, known) {
-            (Self::Hub(hub), Some(known)) => format!("{folder}, downloaded from {}", hub.address(known)),
+            (Self::Hub(hub), Some(known)) => format!("{folder}, downloaded from {}", hub::address(hub, known)),
             _ => folder.to_string(),
         }
     }

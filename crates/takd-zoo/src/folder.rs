@@ -27,19 +27,38 @@ pub enum Existing {
     Replace,
 }
 
+/// The most bytes of the other files: an ONNX file has the weights in 32-bit floats.
+const MAX_OTHER: u64 = 4 << 30;
+
+/// All files of a model; the first two make it one.
+const ALL: [&str; 6] = [CONFIG, WEIGHTS, CARD, ONNX, MODEL_PY, EXAMPLE_PY];
+
 /// The bytes of `config.json`.
-pub(crate) fn read_config(folder: &Path) -> Result<Vec<u8>> {
-    read(folder, CONFIG, MAX_CONFIG)
+pub(crate) fn read_config(path: &Path) -> Result<Vec<u8>> {
+    read(path, MAX_CONFIG)
 }
 
 /// The bytes of `model.safetensors`.
-pub(crate) fn read_weights(folder: &Path) -> Result<Vec<u8>> {
-    read(folder, WEIGHTS, MAX_WEIGHTS)
+pub(crate) fn read_weights(path: &Path) -> Result<Vec<u8>> {
+    read(path, MAX_WEIGHTS)
 }
 
-fn read(folder: &Path, name: &str, limit: u64) -> Result<Vec<u8>> {
-    let path = folder.join(name);
-    read_file(&path, limit)?.ok_or(Error::Missing { path })
+/// Those of a model's files that are in the folder.
+pub(crate) fn read_all(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let read = |name: &'static str| {
+        let path = folder.join(name);
+        let bytes = match name {
+            CONFIG => read_config(&path).map(Some),
+            WEIGHTS => read_weights(&path).map(Some),
+            _ => read_file(&path, MAX_OTHER).map_err(Error::from),
+        };
+        bytes.map(|bytes| Some((name, bytes?))).transpose()
+    };
+    ALL.into_iter().filter_map(read).collect()
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    read_file(path, limit)?.ok_or_else(|| Error::Missing { path: path.into() })
 }
 
 /// Writes a model's files, whole or not at all. A folder is replaced only if it is a model and nothing else is in it.
@@ -58,7 +77,7 @@ pub(crate) fn write(folder: &Path, files: &[(&'static str, Vec<u8>)], existing: 
     if folder.is_dir() && !is_empty {
         // Its configuration says whether it is one; of which version does not matter.
         let config_path = folder.join(CONFIG);
-        match read_config(folder).and_then(|bytes| config_file::parse(&bytes, &config_path)) {
+        match read_config(&config_path).and_then(|bytes| config_file::parse(&bytes, &config_path)) {
             Ok(_) | Err(Error::Version { .. }) => {}
             Err(error) => return Err(Error::NotAModel { path: folder.into(), reason: error.to_string() }),
         }
@@ -72,5 +91,5 @@ pub(crate) fn write(folder: &Path, files: &[(&'static str, Vec<u8>)], existing: 
 
 /// Whether a file of this name is part of a model.
 fn is_own(name: &str) -> bool {
-    [CONFIG, WEIGHTS, CARD, ONNX, MODEL_PY, EXAMPLE_PY].contains(&name)
+    ALL.contains(&name)
 }

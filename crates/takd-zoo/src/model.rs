@@ -22,7 +22,7 @@ impl Model {
     pub fn new(config: Config, parameters: &Parameters) -> Result<Self> {
         let layers = config.architecture.layers(config.classes);
         let weights = Weights::of(parameters)?.rounded_to(config.weights, &layers);
-        Self { config, weights }.checked(Path::new(""))
+        Self { config, weights }.checked_in_memory()
     }
 
     /// The model in a folder. Links in place of its files are not followed.
@@ -31,16 +31,38 @@ impl Model {
     /// If the folder lacks `config.json` or `model.safetensors`, or either of them is no regular file, too large, damaged, of another
     /// version, not consistent in itself or with the other.
     pub fn open(folder: &Path) -> Result<Self> {
-        let config = config_file::parse(&folder::read_config(folder)?, &folder.join(folder::CONFIG))?;
-        let weights = Weights::parse(&folder::read_weights(folder)?, &folder.join(folder::WEIGHTS))?;
-        Self { config, weights }.checked(folder)
+        Self::open_files(&folder.join(folder::CONFIG), &folder.join(folder::WEIGHTS))
     }
 
-    fn checked(self, folder: &Path) -> Result<Self> {
+    /// The model of a `config.json` and a `model.safetensors` that lie anywhere, under any names, as in the cache of the hub. Links in their
+    /// place are not followed.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn open_files(config_path: &Path, weights_path: &Path) -> Result<Self> {
+        let config = config_file::parse(&folder::read_config(config_path)?, config_path)?;
+        let weights = Weights::parse(&folder::read_weights(weights_path)?, weights_path)?;
+        Self { config, weights }.checked(config_path, weights_path)
+    }
+
+    /// The bytes of the files of a model's folder as they are there, by their names. What else is in the folder is none of it.
+    ///
+    /// # Errors
+    /// If something else than a regular file, such as a link, is in the place of one, or it cannot be read.
+    pub fn files_in(folder: &Path) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        folder::read_all(folder)
+    }
+
+    fn checked(self, config_path: &Path, weights_path: &Path) -> Result<Self> {
         let Config { architecture, classes, weights, .. } = self.config;
-        config_file::check(&self.config, &folder.join(folder::CONFIG))?;
-        self.weights.check(architecture, classes, weights, &folder.join(folder::WEIGHTS))?;
+        config_file::check(&self.config, config_path)?;
+        self.weights.check(architecture, classes, weights, weights_path)?;
         Ok(self)
+    }
+
+    /// The same for a model that has no files yet.
+    fn checked_in_memory(self) -> Result<Self> {
+        self.checked(Path::new(folder::CONFIG), Path::new(folder::WEIGHTS))
     }
 
     /// What the model says of itself.
@@ -53,7 +75,7 @@ impl Model {
     /// # Errors
     /// If it contradicts itself or the weights.
     pub fn with_config(self, config: Config) -> Result<Self> {
-        Self { config, ..self }.checked(Path::new(""))
+        Self { config, ..self }.checked_in_memory()
     }
 
     /// The same model with weights stored in this precision. What is lost is lost: [`Model::network`] is the network as it will be read
@@ -65,7 +87,7 @@ impl Model {
         let Config { architecture, classes, .. } = self.config;
         let config = Config { weights: precision, ..self.config.clone() };
         let weights = self.weights.rounded_to(precision, &architecture.layers(classes));
-        Self { config, weights }.checked(Path::new(""))
+        Self { config, weights }.checked_in_memory()
     }
 
     /// Bytes of `model.safetensors`; the accuracy is the caller's to measure.

@@ -328,6 +328,36 @@ fn links_pipes_and_folders_in_place_of_files_are_refused_at_once() -> Outcome {
 }
 
 #[test]
+fn model_is_opened_by_its_two_files_wherever_they_lie() -> Outcome {
+    let folder = written("plane2", WeightPrecision::F16)?;
+    let model = Model::open(&model_in(&folder))?;
+    let [config, weights] = ["6f3a", "9c1b"].map(|name| folder.path().join(name));
+    fs::rename(model_in(&folder).join("config.json"), &config)?;
+    fs::rename(model_in(&folder).join(WEIGHTS), &weights)?;
+    assert_eq!(Model::open_files(&config, &weights)?, model);
+    fs::write(&weights, "no weights")?;
+    let error = Model::open_files(&config, &weights).unwrap_err().to_string();
+    assert!(error.contains("9c1b"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn files_of_a_folder_are_a_models_own_as_they_are_there() -> Outcome {
+    let folder = written("plane2", WeightPrecision::F32)?;
+    let path = model_in(&folder);
+    fs::write(path.join("README.md"), "changed")?;
+    fs::write(path.join("letter.txt"), "dear")?;
+    let found = Model::files_in(&path)?;
+    for (name, bytes) in &found {
+        assert_eq!(*bytes, fs::read(path.join(name))?, "{name}");
+    }
+    assert!(found.iter().any(|(name, _)| *name == "README.md") && found.iter().all(|(name, _)| *name != "letter.txt"));
+    fs::remove_file(path.join("config.json"))?;
+    assert!(matches!(Model::files_in(&path), Err(Error::Missing { .. })));
+    Ok(())
+}
+
+#[test]
 fn model_is_replaced_only_if_that_is_asked_for() -> Outcome {
     let folder = written("plane2", WeightPrecision::F32)?;
     let path = model_in(&folder);

@@ -9,6 +9,7 @@ use crate::common::{Common, Format};
 use crate::dry_run::Paces;
 use crate::elsewhere::Expects;
 use crate::exit::WrongArgument;
+use crate::found::{self, Reach};
 use crate::progress::loading;
 use crate::{experiment, output, values};
 use anyhow::{Context, Result};
@@ -48,9 +49,9 @@ pub(crate) struct Args {
     /// The small network; `takd models` lists them all with parameters and speed
     #[arg(long, value_name = "NETWORK")]
     student: ModelName,
-    /// Who teaches: a network, which is trained first, or a file or model folder with one that was trained elsewhere [default: the
-    /// largest of the student's family that the budget allows enough training with]
-    #[arg(long, value_name = "NETWORK|FILE|DIR")]
+    /// Who teaches: a network, which is trained first, or a file, a model folder or a model of the hub with one that was trained elsewhere
+    /// [default: the largest of the student's family that the budget allows enough training with]
+    #[arg(long, value_name = "NETWORK|FILE|DIR|USER/NAME")]
     teacher: Option<String>,
     /// What all training together may take here, one run after the other
     #[arg(long, value_name = "TIME", value_parser = values::budget, default_value = "2h")]
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let to = deploy::folder(args, &card)?;
     let wanted = Shrink {
         student: args.student,
-        teacher: teacher(args)?,
+        teacher: teacher(args, screen)?,
         data,
         settings: &settings,
         budget: args.budget,
@@ -110,7 +111,8 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     trained.check_complete()
 }
 
-fn teacher(args: &Args) -> Result<ShrinkTeacher> {
+fn teacher(args: &Args, screen: &MultiProgress) -> Result<ShrinkTeacher> {
+    let common = &args.common;
     let says = args.expects.says_something();
     match args.teacher.as_deref() {
         None | Some("") if says => {}
@@ -118,12 +120,13 @@ fn teacher(args: &Args) -> Result<ShrinkTeacher> {
         Some(name) => match name.parse::<ModelName>() {
             Ok(_) if says => {}
             Ok(name) => return Ok(ShrinkTeacher::Named(name)),
-            Err(unknown) if !Path::new(name).exists() => {
+            Err(unknown) if !name.contains('/') && !Path::new(name).exists() => {
                 let message = format!("{unknown}; and there is no file or folder {name}");
                 return Err(WrongArgument::error("shrink", ErrorKind::ValueValidation, message));
             }
             Err(_) => {
-                let found = args.expects.read(Path::new(name))?;
+                let reach = Reach { offline: common.place.offline, quiet: common.quiet, screen };
+                let found = args.expects.read(&found::find(Path::new(name), &reach)?)?;
                 let outputs = if found.order.is_empty() { found.outputs } else { found.order.len() };
                 return Ok(ShrinkTeacher::Elsewhere(found.model.name(outputs), Box::new(found)));
             }

@@ -3,6 +3,7 @@
 use super::accuracy::{Said, in_size_of};
 use super::open;
 use crate::common::Place;
+use crate::found::Reach;
 use crate::output;
 use crate::progress::{counting, loading};
 use crate::sheet::{self, Row};
@@ -26,8 +27,8 @@ Examples:
 
 Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument.")]
 pub(crate) struct Args {
-    /// The folder of a model that `takd export` made, or its name in `models`
-    #[arg(long, value_name = "DIR|NAME")]
+    /// The folder of a model that `takd export` made, its name in `models`, or such a model of the hub
+    #[arg(long, value_name = "DIR|NAME|USER/NAME")]
     model: PathBuf,
     /// What it is tested on: a known name, or the file or folder of your own images [default: what it was trained on]
     #[arg(long, value_name = "NAME|PATH")]
@@ -64,7 +65,7 @@ struct ClassAccuracy<'a> {
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
-    let model = open::model(&args.model)?;
+    let model = open::model(&args.model, &Reach { offline: args.place.offline, quiet: args.quiet, screen })?;
     let config = model.config();
     let data = match (&args.data, &config.data) {
         (Some(data), _) => data.clone(),

@@ -2,6 +2,7 @@
 
 use super::{accuracy, open};
 use crate::common::Place;
+use crate::found::Reach;
 use crate::output;
 use crate::progress::{counting, loading};
 use anyhow::{Context, Result};
@@ -30,8 +31,8 @@ pub(crate) struct Args {
     /// The file to write
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The folder of a model that `takd export` made, or its name in `models`
-    #[arg(long, value_name = "DIR|NAME")]
+    /// The folder of a model that `takd export` made, its name in `models`, or such a model of the hub
+    #[arg(long, value_name = "DIR|NAME|USER/NAME")]
     model: PathBuf,
     /// The images: a known name, or the file or folder of your own
     #[arg(long, value_name = "NAME|PATH")]
@@ -52,7 +53,7 @@ fn split(text: &str) -> Result<Split, String> {
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
-    let model = open::model(&args.model)?;
+    let model = open::model(&args.model, &Reach { offline: args.place.offline, quiet: args.quiet, screen })?;
     let data = accuracy::in_size_of(&model, &args.data);
     let catalog = args.place.catalog_of(&data)?;
     let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress))?;

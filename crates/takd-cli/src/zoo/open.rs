@@ -1,22 +1,28 @@
 //! Finds a model by its folder or its name.
 
 use crate::common::is_in_pool;
+use crate::foreign_config::ForeignConfig;
+use crate::found::{self, Found, Reach};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
+use takd_hub::Repository;
 use takd_zoo::Model;
 
 /// Where models are that come with takd's sources.
 const ZOO: &str = "models";
 
-/// The folder of a model: what was named, or of that name in `models`.
-pub(super) fn folder(name: &Path) -> Result<PathBuf> {
+/// What was named, a model of that name in `models`, or one of the hub.
+fn find(name: &Path, reach: &Reach<'_>) -> Result<Found> {
     let in_zoo = Path::new(ZOO).join(name);
-    let places = [name.to_owned(), in_zoo];
+    let places: [PathBuf; 2] = [name.to_owned(), in_zoo];
     if let Some(found) = places.iter().find(|place| place.join("config.json").exists()) {
-        return Ok(found.clone());
+        return Ok(Found::Folder(found.clone()));
     }
     if name.exists() {
         bail!("{} is no model: it has no config.json; `takd export RUN DIR` makes one of a run", name.display());
+    }
+    if name.to_str().is_some_and(|name| Repository::model(name).is_ok()) {
+        return found::find(name, reach);
     }
     let known = known();
     let known = if known.is_empty() { String::new() } else { format!("; {ZOO} has: {}", known.join(", ")) };
@@ -32,8 +38,17 @@ fn known() -> Vec<String> {
     names
 }
 
-pub(super) fn model(name: &Path) -> Result<Model> {
+/// The model of that name.
+pub(super) fn model(name: &Path, reach: &Reach<'_>) -> Result<Model> {
     debug_assert!(is_in_pool());
-    let folder = folder(name)?;
-    Model::open(&folder).with_context(|| format!("cannot use the model {}", folder.display()))
+    let found = find(name, reach)?;
+    let (weights, config) = found.files();
+    let is_foreign = config.as_ref().is_none_or(|config| ForeignConfig::read(config).is_some());
+    if let (Found::Hub { name, .. }, true) = (&found, is_foreign) {
+        bail!(
+            "{name} is no model of takd's, which says itself how it is used; `takd import {name}` takes it in as a teacher"
+        );
+    }
+    let opened = Model::open_files(&config.unwrap_or_default(), &weights);
+    opened.with_context(|| format!("cannot use the model {}", found.name()))
 }

@@ -1,6 +1,7 @@
 //! `takd predict`.
 
 use super::{images, open};
+use crate::found::Reach;
 use crate::output;
 use crate::progress::counting;
 use crate::values;
@@ -24,14 +25,16 @@ Examples:
   takd predict --model my-model cat.png
   takd predict --model plane2-cifar10-takd holiday/ --top 1 --format csv > holiday.csv
       every image in a folder, by a model of the folder `models`, a row an image
+  takd predict --model me/my-model cat.png
+      by a model of the hub
 
 Exit status: 0 if every image has an answer, 1 if not or on an error, 2 on a wrong argument.")]
 pub(crate) struct Args {
     /// Images, and folders of images
     #[arg(required = true, value_name = "IMAGE|FOLDER")]
     images: Vec<PathBuf>,
-    /// The folder of a model that `takd export` made, or its name in `models`
-    #[arg(long, value_name = "DIR|NAME")]
+    /// The folder of a model that `takd export` made, its name in `models`, or such a model of the hub
+    #[arg(long, value_name = "DIR|NAME|USER/NAME")]
     model: PathBuf,
     /// So many classes for each image, the likeliest first
     #[arg(long, value_parser = values::count, value_name = "CLASSES", default_value = "3", allow_negative_numbers = true)]
@@ -42,6 +45,9 @@ pub(crate) struct Args {
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// Stay off the network; what the hub's cache holds is used
+    #[arg(long)]
+    offline: bool,
     /// No progress
     #[arg(long)]
     quiet: bool,
@@ -62,7 +68,7 @@ struct Answer {
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
-    let model = open::model(&args.model)?;
+    let model = open::model(&args.model, &Reach { offline: args.offline, quiet: args.quiet, screen })?;
     let classifier = Classifier::new(&model, &Device::Cpu)?;
     let files = images::found(&args.images)?;
     let (mut answers, mut bad) = (Vec::new(), 0);

@@ -5,14 +5,18 @@ use crate::Stage;
 use crate::source::Found;
 use sha2::{Digest, Sha256};
 use std::{
+    fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
+use takd_hub::Token;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const TRAIN: &str = "plain_text/train-00000-of-00001.parquet";
@@ -198,7 +202,7 @@ fn download_reports_its_progress_and_the_cache_serves_the_next_load_without_the_
     let server = TestHub::start(&files());
     let endpoint = server.endpoint.clone();
     let mut last: Vec<(String, u64, u64)> = Vec::new();
-    let lookup = hub(&endpoint, cache.path(), false).find(Known::Cifar10, &mut |progress| {
+    let lookup = find(&hub(&endpoint, cache.path(), false), Known::Cifar10, &mut |progress| {
         assert_eq!(progress.stage, Stage::Download);
         assert!(progress.done <= progress.total);
         last.retain(|(what, ..)| what != progress.what);
@@ -211,7 +215,7 @@ fn download_reports_its_progress_and_the_cache_serves_the_next_load_without_the_
     assert!(server.requests().iter().all(|path| !path.contains("README")), "{:?}", server.requests());
 
     drop(server);
-    let again = hub(&endpoint, cache.path(), false).find(Known::Cifar10, &mut |_| panic!("a download")).unwrap();
+    let again = find(&hub(&endpoint, cache.path(), false), Known::Cifar10, &mut |_| panic!("a download")).unwrap();
     assert_eq!(found(again), first);
 }
 
@@ -220,7 +224,7 @@ fn cache_is_read_offline() {
     let cache = tempfile::tempdir().unwrap();
     keep(cache.path(), TRAIN);
     keep(cache.path(), TEST);
-    let files = found(hub("http://127.0.0.1:9", cache.path(), true).find(Known::Cifar10, &mut |_| {}).unwrap());
+    let files = found(find(&hub("http://127.0.0.1:9", cache.path(), true), Known::Cifar10, &mut |_| {}).unwrap());
     assert!(files.files().unwrap()[0].ends_with(TRAIN) && files.files().unwrap()[1].ends_with(TEST));
 }
 
@@ -231,7 +235,7 @@ fn download_that_was_broken_off_between_two_files_goes_on() {
     keep(cache.path(), "plain_text/train-00000-of-00002.parquet");
     let shards = ["plain_text/train-00000-of-00002.parquet", "plain_text/train-00001-of-00002.parquet"];
     let server = TestHub::start(&[(TEST, vec![1; 10]), (shards[0], vec![2; 10]), (shards[1], vec![3; 10])]);
-    let files = found(hub(&server.endpoint, cache.path(), false).find(Known::Cifar10, &mut |_| {}).unwrap());
+    let files = found(find(&hub(&server.endpoint, cache.path(), false), Known::Cifar10, &mut |_| {}).unwrap());
     assert_eq!(files.files().unwrap().len(), 3);
 }
 
@@ -240,7 +244,7 @@ fn hub_out_of_reach_is_one_of_the_places_that_were_looked_into() {
     let cache = tempfile::tempdir().unwrap();
     let closed = TestHub::start(&[]).endpoint.clone();
     for (offline, reason) in [(false, "not reached ("), (true, "not asked (offline)")] {
-        let lookup = hub(&closed, cache.path(), offline).find(Known::Cifar10, &mut |_| {}).unwrap();
+        let lookup = find(&hub(&closed, cache.path(), offline), Known::Cifar10, &mut |_| {}).unwrap();
         let Lookup::Missing(looked) = lookup else { panic!("{lookup:?}") };
         assert_eq!(looked.len(), 2);
         assert!(looked[0].place.contains("datasets--uoft-cs--cifar10"), "{looked:?}");
@@ -254,7 +258,7 @@ fn hub_out_of_reach_is_one_of_the_places_that_were_looked_into() {
 fn hub_without_the_files_is_named_with_what_it_lacks() {
     let cache = tempfile::tempdir().unwrap();
     let server = TestHub::start(&[("README.md", vec![1; 10])]);
-    let error = hub(&server.endpoint, cache.path(), false).find(Known::Cifar10, &mut |_| {}).unwrap_err();
+    let error = find(&hub(&server.endpoint, cache.path(), false), Known::Cifar10, &mut |_| {}).unwrap_err();
     assert_eq!(error.to_string(), "the hub's `uoft-cs/cifar10`: it lists no plain_text/*.parquet");
 }
 
@@ -268,12 +272,12 @@ fn ref_that_is_no_regular_file_or_too_large_is_refused_without_waiting_for_it() 
     fs::remove_file(&main).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &main).unwrap();
     let hub = hub("http://127.0.0.1:9", cache.path(), true);
-    let error = hub.find(Known::Cifar10, &mut |_| {}).unwrap_err();
+    let error = find(&hub, Known::Cifar10, &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::NotAFile { kind: "a device", .. }), "{error}");
 
     fs::remove_file(&main).unwrap();
     fs::write(&main, "0".repeat(5000)).unwrap();
-    let error = hub.find(Known::Cifar10, &mut |_| {}).unwrap_err();
+    let error = find(&hub, Known::Cifar10, &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::TooLarge { found: 5000, .. }), "{error}");
     assert!(error.to_string().contains("refs/main"), "{error}");
 }
@@ -282,7 +286,7 @@ fn ref_that_is_no_regular_file_or_too_large_is_refused_without_waiting_for_it() 
 fn message_of_a_failed_search_names_every_place_and_what_a_folder_must_hold() {
     let cache = tempfile::tempdir().unwrap();
     let hub = hub("http://127.0.0.1:9", cache.path(), true);
-    let lookup = hub.find(Known::Cifar10, &mut |_| {}).unwrap();
+    let lookup = find(&hub, Known::Cifar10, &mut |_| {}).unwrap();
     let Lookup::Missing(looked) = lookup else { panic!("{lookup:?}") };
     let message = Error::NotFound { name: Known::Cifar10.into(), folder: None, looked }.to_string();
     for part in [
@@ -301,7 +305,7 @@ fn downloaded(mode: Mode, token: Option<Token>) -> (tempfile::TempDir, Result<Lo
     let cache = tempfile::tempdir().unwrap();
     let server = TestHub::start_as(&files(), mode);
     let hub = Hub { token, ..hub(&server.endpoint, &cache.path().join("hub"), false) };
-    let found = hub.find(Known::Cifar10, &mut |_| {});
+    let found = find(&hub, Known::Cifar10, &mut |_| {});
     (cache, found)
 }
 
@@ -337,7 +341,7 @@ fn hubs_that_are_broken_or_hostile_end_in_a_message_and_leave_nothing_that_looks
 fn file_whose_name_leads_elsewhere_is_refused() {
     let cache = tempfile::tempdir().unwrap();
     let server = TestHub::start(&[("plain_text/train/../../../../x.parquet", vec![1; 10])]);
-    let error = hub(&server.endpoint, cache.path(), false).find(Known::Cifar10, &mut |_| {}).unwrap_err();
+    let error = find(&hub(&server.endpoint, cache.path(), false), Known::Cifar10, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("whose name leads elsewhere"), "{error}");
 }
 
@@ -362,7 +366,7 @@ fn part_of_a_file_is_gone_on_with_or_begun_anew() {
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join(format!("{}.part", hash(train))), part).unwrap();
             let server = TestHub::start_as(&files(), mode);
-            let found = found(hub(&server.endpoint, cache.path(), false).find(Known::Cifar10, &mut |_| {}).unwrap());
+            let found = found(find(&hub(&server.endpoint, cache.path(), false), Known::Cifar10, &mut |_| {}).unwrap());
             let paths = found.files().unwrap();
             assert!(fs::read(&paths[0]).unwrap() == *train && fs::read(&paths[1]).unwrap() == *test);
         }
@@ -375,8 +379,9 @@ fn two_programs_at_once_both_get_the_files() {
     let server = TestHub::start(&files());
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope
-                .spawn(|| found(hub(&server.endpoint, cache.path(), false).find(Known::Cifar10, &mut |_| {}).unwrap()));
+            scope.spawn(|| {
+                found(find(&hub(&server.endpoint, cache.path(), false), Known::Cifar10, &mut |_| {}).unwrap())
+            });
         }
     });
 }
@@ -386,7 +391,7 @@ fn two_programs_at_once_both_get_the_files() {
 fn link_that_leads_nowhere_is_downloaded_again_and_said_offline() {
     let cache = tempfile::tempdir().unwrap();
     let server = TestHub::start(&files());
-    let find = |offline| hub(&server.endpoint, cache.path(), offline).find(Known::Cifar10, &mut |_| {}).unwrap();
+    let find = |offline| find(&hub(&server.endpoint, cache.path(), offline), Known::Cifar10, &mut |_| {}).unwrap();
     let first = found(find(false));
     let train = first.files().unwrap()[0].clone();
     fs::remove_file(fs::canonicalize(&train).unwrap()).unwrap();
@@ -403,5 +408,5 @@ fn cache_without_refs_is_read_by_its_whole_snapshot() {
     keep(cache.path(), TEST);
     fs::remove_dir_all(cache.path().join("datasets--uoft-cs--cifar10/refs")).unwrap();
     fs::create_dir_all(cache.path().join("datasets--uoft-cs--cifar10/snapshots").join("f".repeat(40))).unwrap();
-    found(hub("http://127.0.0.1:9", cache.path(), true).find(Known::Cifar10, &mut |_| {}).unwrap());
+    found(find(&hub("http://127.0.0.1:9", cache.path(), true), Known::Cifar10, &mut |_| {}).unwrap());
 }

@@ -1,4 +1,4 @@
-//! Downloading a file of the hub into its cache, with nothing believed that the hub says.
+//! Downloading files of the hub into its cache, with nothing believed that the hub says.
 //!
 //! hf-hub gives the layout of the cache and of the addresses. The transfer is done here, because that crate takes a file's length,
 //! contents and name as they come:
@@ -10,8 +10,8 @@
 //! One program at a time downloads a file; others wait for it. A transfer that was broken off goes on from where it was, if the
 //! hub can do that, and begins anew if not.
 
-use super::Hub;
-use crate::{Error, Known, Progress, Result, Stage, layout, regular_file};
+use crate::agent::{Broken, TRIES, agent, pause_before};
+use crate::{Error, Hub, Looked, Lookup, Progress, Repository, Result, Stage, regular_file};
 use hf_hub::{Cache, Repo};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -19,33 +19,33 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Component, Path, PathBuf},
-    time::Duration,
 };
 use ureq::{
     Agent, Body,
     http::{Response, StatusCode, header},
-    tls::{RootCerts, TlsConfig},
 };
-
-/// How long the hub may take to be reached.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// How often it may send elsewhere.
 const MAX_REDIRECTS: u32 = 10;
 
-/// How often a transfer is begun.
-const TRIES: u32 = 3;
-
 /// The most bytes of the list of a repository's files.
 const MAX_LIST: u64 = 16 << 20;
 
-/// The most bytes of a file.
-const MAX_FILE: u64 = 4 << 30;
+/// What a repository has, and the way to it.
+pub struct Listing<'a> {
+    /// The names of its files.
+    pub files: Vec<String>,
+    /// The commit that was listed, if the hub says one.
+    pub commit: Option<String>,
+    client: Client<'a>,
+}
 
-/// What the hub knows of a repository.
+/// What the hub says of a repository.
 #[derive(Deserialize)]
-struct Listing {
+struct Listed {
     siblings: Vec<Sibling>,
+    #[serde(default)]
+    sha: Option<String>,
 }
 
 /// One of its files.
@@ -62,82 +62,129 @@ struct Told {
     bytes: u64,
 }
 
-/// Why a transfer ended early.
-enum Broken {
-    /// It may go better the next time.
-    Now(String),
-    /// It will not.
-    ForGood(String),
-}
-
 /// A connection to the hub.
-pub(super) struct Client<'a> {
+struct Client<'a> {
     hub: &'a Hub,
-    known: Known,
+    repository: &'a Repository,
+    /// `main`, or the commit that files are to be of.
+    revision: String,
     agent: Agent,
     /// Whether the token is still sent.
     token: Option<&'a str>,
 }
 
-impl<'a> Client<'a> {
-    pub(super) fn new(hub: &'a Hub, known: Known) -> Self {
-        // The system's roots, among them those of a company's proxy.
-        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .user_agent(format!("takd/{}", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(CONNECT))
-            .timeout_recv_response(Some(hub.patience))
-            .timeout_per_read(Some(hub.patience))
-            .http_status_as_error(false)
-            .max_redirects_will_error(false)
-            .build();
-        Self { hub, known, agent: config.into(), token: hub.token.as_ref().map(|token| token.text.as_str()) }
-    }
-
-    fn error(&self, problem: String) -> Error {
-        Error::Hub { repo: layout::repository(self.known), problem }
-    }
-
-    fn repo(&self) -> Repo {
-        Repo::dataset(layout::repository(self.known))
-    }
-
-    /// The names of the repository's files; else why the hub is out of reach.
-    pub(super) fn list(&mut self) -> Result<Result<Vec<String>, String>> {
-        let address = format!("{}/api/{}", self.hub.endpoint, self.repo().api_url());
-        let mut response = match self.get(&address, None, true) {
+impl Hub {
+    /// Asks for the names of the repository's files; where it was looked for in vain, if the hub is out of reach.
+    ///
+    /// # Errors
+    /// If the hub's answer makes no sense.
+    pub fn list<'a>(&'a self, repository: &'a Repository) -> Result<Lookup<Listing<'a>>> {
+        let place = format!("the hub, {}", self.address(repository));
+        let missing = |found: String| Ok(Lookup::Missing(vec![Looked { place, found }]));
+        if self.offline {
+            return missing("not asked (offline)".into());
+        }
+        let mut client = Client::new(self, repository);
+        let address = format!("{}/api/{}", self.endpoint, repository.repo().api_url());
+        let mut response = match client.get(&address, None, true) {
             Ok(response) => response,
-            Err(problem) => return Ok(Err(format!("not reached ({problem})"))),
+            Err(problem) => return missing(format!("not reached ({problem})")),
         };
         if !response.status().is_success() {
-            let advice = self.advice(response.status());
-            return Ok(Err(format!("not reached ({address}: status code {}{advice})", response.status().as_u16())));
+            let advice = client.advice(response.status());
+            return missing(format!("not reached ({address}: status code {}{advice})", response.status().as_u16()));
         }
         let read = response.body_mut().with_config().limit(MAX_LIST).read_to_vec();
         let read = read.map_err(|error| error.to_string());
-        let listing = read.and_then(|list| serde_json::from_slice::<Listing>(&list).map_err(|error| error.to_string()));
-        match listing {
-            Ok(listing) => Ok(Ok(listing.siblings.into_iter().map(|file| file.rfilename).collect())),
-            Err(problem) => Err(self.error(format!("its list of files cannot be read: {problem}"))),
+        let listed = read.and_then(|list| serde_json::from_slice::<Listed>(&list).map_err(|error| error.to_string()));
+        match listed {
+            Ok(Listed { siblings, sha }) => {
+                let files = siblings.into_iter().map(|file| file.rfilename).collect();
+                Ok(Lookup::Found(Listing { files, commit: sha.filter(|sha| is_commit(sha)), client }))
+            }
+            Err(problem) => Err(client.error(format!("its list of files cannot be read: {problem}"))),
+        }
+    }
+}
+
+impl Listing<'_> {
+    /// From now on files are downloaded as the listed commit has them, so that a push between two of them does not mix two versions.
+    pub(crate) fn pin(&mut self) {
+        if let Some(commit) = &self.commit {
+            self.client.revision.clone_from(commit);
         }
     }
 
-    /// Brings a file into the cache.
-    pub(super) fn download(&mut self, cache: &Path, file: &str, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
+    /// Whether it has a file of this name.
+    pub fn has(&self, file: &str) -> bool {
+        self.files.iter().any(|listed| listed == file)
+    }
+
+    /// What is wrong with the repository, as an error.
+    pub fn error(&self, problem: String) -> Error {
+        self.client.error(problem)
+    }
+
+    /// Brings files into the cache, each with the most bytes that it may have. When all are there, the cache names their commit as that of
+    /// `main`.
+    ///
+    /// # Errors
+    /// If there is no cache, a file cannot be had whole and verified, or the cache cannot be written.
+    pub fn download<'f>(
+        &mut self,
+        files: impl IntoIterator<Item = (&'f str, u64)>,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<()> {
+        let Some(cache) = &self.client.hub.cache else {
+            return Err(self.error("there is no home folder to keep its files in: set HF_HOME".into()));
+        };
+        let mut commit = None;
+        for (file, limit) in files {
+            commit = Some(self.client.download(cache, file, limit, progress)?);
+        }
+        let Some(commit) = commit else { return Ok(()) };
+        let refs = cache.join(self.client.repository.repo().folder_name()).join("refs");
+        let write =
+            takd_store::make_folder(&refs).and_then(|()| takd_store::write_file(&refs.join("main"), commit.as_bytes()));
+        write.map_err(|error| self.error(error.to_string()))
+    }
+}
+
+impl<'a> Client<'a> {
+    fn new(hub: &'a Hub, repository: &'a Repository) -> Self {
+        let token = hub.token.as_ref().map(|token| token.text.as_str());
+        Self { hub, repository, revision: "main".into(), agent: agent(hub), token }
+    }
+
+    fn error(&self, problem: String) -> Error {
+        Error::Hub { repo: self.repository.id().to_owned(), problem }
+    }
+
+    fn repo(&self) -> Repo {
+        self.repository.at(&self.revision)
+    }
+
+    /// Brings a file into the cache; the commit that it is of.
+    fn download(
+        &mut self,
+        cache: &Path,
+        file: &str,
+        limit: u64,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<String> {
         if !is_below(file) {
             return Err(self.error(format!("it lists a file `{}`, whose name leads elsewhere", file.escape_debug())));
         }
         let mut told = None;
         let mut last = String::new();
         for attempt in 0..TRIES {
-            std::thread::sleep(Duration::from_millis(300) * attempt);
+            pause_before(attempt);
             let tried = match &told {
                 Some(told) => Ok(told),
-                None => self.ask(file).map(|new| &*told.insert(new)),
+                None => self.ask(file, limit).map(|new| &*told.insert(new)),
             };
-            match tried.and_then(|told| self.transfer(cache, file, told, progress)) {
-                Ok(()) => return Ok(()),
+            match tried.and_then(|told| self.transfer(cache, file, told, progress).map(|()| told.commit.clone())) {
+                Ok(commit) => return Ok(commit),
                 Err(Broken::ForGood(problem)) => return Err(self.error(format!("{file}: {problem}"))),
                 Err(Broken::Now(problem)) => last = problem,
             }
@@ -146,7 +193,7 @@ impl<'a> Client<'a> {
     }
 
     /// Asks for a file's name by its contents, the commit and the length, and believes none of it.
-    fn ask(&mut self, file: &str) -> Result<Told, Broken> {
+    fn ask(&mut self, file: &str, limit: u64) -> Result<Told, Broken> {
         let mut address = self.address(file);
         let mut response = self.get(&address, Some(0), false).map_err(Broken::Now)?;
         for _ in 0..MAX_REDIRECTS {
@@ -180,10 +227,16 @@ impl<'a> Client<'a> {
             }
         }
         let range = text("content-range").and_then(|range| range.rsplit_once('/')).map(|(_, all)| all);
+        if self.revision != "main" && commit != self.revision {
+            return Err(Broken::ForGood(format!(
+                "the hub sends it as of {commit}, and {} was asked for",
+                self.revision
+            )));
+        }
         let bytes = text("x-linked-size").or(range).or(text("content-length")).and_then(|bytes| bytes.parse().ok());
         match bytes {
-            Some(bytes) if bytes <= MAX_FILE => Ok(Told { etag, commit, bytes }),
-            Some(bytes) => Err(Broken::ForGood(format!("it has {bytes} bytes, and at most {MAX_FILE} are downloaded"))),
+            Some(bytes) if bytes <= limit => Ok(Told { etag, commit, bytes }),
+            Some(bytes) => Err(Broken::ForGood(format!("it has {bytes} bytes, and at most {limit} are downloaded"))),
             None => Err(Broken::ForGood("the hub does not say how long it is".into())),
         }
     }
@@ -225,11 +278,7 @@ impl<'a> Client<'a> {
             fs::rename(&part, &blob).map_err(local("rename", &part))?;
         }
         let snapshot = cached.pointer_path(&told.commit).join(file);
-        link(&blob, &snapshot, file).map_err(local("make", &snapshot))?;
-        let refs = folder.with_file_name("refs");
-        let write = takd_store::make_folder(&refs)
-            .and_then(|()| takd_store::write_file(&refs.join("main"), told.commit.as_bytes()));
-        write.map_err(|error| Broken::ForGood(error.to_string()))
+        link(&blob, &snapshot, file).map_err(local("make", &snapshot))
     }
 
     /// Brings all of a file into `part`.
@@ -300,7 +349,7 @@ impl<'a> Client<'a> {
     }
 
     fn address(&self, file: &str) -> String {
-        format!("{}/{}/resolve/main/{file}", self.hub.endpoint, self.repo().url())
+        format!("{}/{}/resolve/{}/{file}", self.hub.endpoint, self.repo().url(), self.revision)
     }
 
     /// What is at an address, from a byte on; where the hub sends elsewhere it is followed or not.
@@ -342,6 +391,11 @@ impl<'a> Client<'a> {
             _ => String::new(),
         }
     }
+}
+
+/// Whether a text is the name of a commit.
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// Whether a name stays below the folder that it is joined to.

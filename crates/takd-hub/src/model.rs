@@ -1,0 +1,109 @@
+//! The files of a model: its weights, and what it says of itself.
+
+use crate::{Hub, Looked, Lookup, Progress, Repository, Result};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What files of weights are called, the best first.
+const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// What a model says of itself.
+const CONFIG: &str = "config.json";
+
+/// The most bytes of weights.
+const MAX_WEIGHTS: u64 = 4 << 30;
+
+/// The most bytes of `config.json`.
+const MAX_CONFIG: u64 = 1 << 20;
+
+/// The files of a model in the cache; no links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// `model.safetensors`, or else `pytorch_model.bin`.
+    pub weights: PathBuf,
+    /// `config.json`, if the model has one.
+    pub config: Option<PathBuf>,
+}
+
+/// A model as a snapshot has it.
+struct Cached {
+    files: ModelFiles,
+    /// The snapshot's name.
+    commit: String,
+}
+
+impl Hub {
+    /// The model's files as they are at `main`: downloaded, unless the cache has them as they are there. If the hub is out of reach, those of
+    /// the cache.
+    ///
+    /// # Errors
+    /// If the repository has no weights, they are larger than 4 GiB, `config.json` is larger than 1 MiB, or a file cannot be had whole and
+    /// verified.
+    pub fn find_model(
+        &self,
+        repository: &Repository,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Lookup<ModelFiles>> {
+        let cached = self.model_in_cache(repository)?;
+        let mut listing = match (self.list(repository)?, cached) {
+            (Lookup::Found(listing), Lookup::Found(cached)) => {
+                let is_whole = cached.files.config.is_some() || !listing.has(CONFIG);
+                if listing.commit.as_ref() == Some(&cached.commit) && is_whole {
+                    return Ok(Lookup::Found(cached.files));
+                }
+                listing
+            }
+            (Lookup::Found(listing), Lookup::Missing(_)) => listing,
+            (Lookup::Missing(_), Lookup::Found(cached)) => return Ok(Lookup::Found(cached.files)),
+            (Lookup::Missing(hub), Lookup::Missing(mut looked)) => {
+                looked.extend(hub);
+                return Ok(Lookup::Missing(looked));
+            }
+        };
+        let Some(weights) = WEIGHTS.into_iter().find(|name| listing.has(name)) else {
+            return Err(listing.error(format!("it lists no {}", WEIGHTS.join(" and no "))));
+        };
+        listing.pin();
+        // Weights that are there without it would be taken for a model that says nothing of itself.
+        let config = listing.has(CONFIG).then_some((CONFIG, MAX_CONFIG));
+        listing.download(config.into_iter().chain([(weights, MAX_WEIGHTS)]), progress)?;
+        match self.model_in_cache(repository)? {
+            Lookup::Found(cached) => Ok(Lookup::Found(cached.files)),
+            Lookup::Missing(looked) => {
+                let found: Vec<String> = looked.into_iter().map(|looked| looked.found).collect();
+                Err(listing.error(format!("after the download its cache holds {}", found.join(", "))))
+            }
+        }
+    }
+
+    /// The model's files as an earlier download left them. Asks nothing of the network.
+    fn model_in_cache(&self, repository: &Repository) -> Result<Lookup<Cached>> {
+        let snapshots = match self.snapshots(repository)? {
+            Lookup::Found(snapshots) => snapshots,
+            Lookup::Missing(looked) => return Ok(Lookup::Missing(looked)),
+        };
+        let mut found = Vec::new();
+        for snapshot in snapshots {
+            let weights = WEIGHTS.into_iter().find_map(|name| Some((name, real(&snapshot.join(name))?)));
+            let config = real(&snapshot.join(CONFIG));
+            match (weights, config) {
+                (None, _) => found.push(format!("no {}", WEIGHTS.join(" and no "))),
+                (Some((name, Err(_))), _) => found.push(format!("{} leads nowhere", snapshot.join(name).display())),
+                (_, Some(Err(_))) => found.push(format!("{} leads nowhere", snapshot.join(CONFIG).display())),
+                (Some((_, Ok(weights))), config) => {
+                    let commit = snapshot.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    let files = ModelFiles { weights, config: config.and_then(io::Result::ok) };
+                    return Ok(Lookup::Found(Cached { files, commit }));
+                }
+            }
+        }
+        Ok(Lookup::Missing(vec![Looked { place: self.cache_place(repository), found: found.join(", ") }]))
+    }
+}
+
+/// The file that a link of the cache leads to; nothing if nothing of that name is there.
+fn real(path: &Path) -> Option<io::Result<PathBuf>> {
+    fs::symlink_metadata(path).is_ok().then(|| fs::canonicalize(path))
+}
