@@ -4,16 +4,17 @@ use crate::common::{Common, Searched};
 use crate::elsewhere::Expects;
 use crate::exit::WrongArgument;
 use crate::{experiment, output, values};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::error::ErrorKind;
 use indicatif::MultiProgress;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use takd_datasets::DatasetRef;
 use takd_distill::DeviceType;
 use takd_grid::path::{PathError, PathProblem};
 use takd_grid::recipe::{PerStep, Settings};
-use takd_grid::{DistillationPath, Experiment};
+use takd_grid::{DistillationPath, Experiment, FromElsewhere};
 use takd_models::ModelName;
 
 /// Train networks one after the other, each taught by the one before it, and print how each does.
@@ -37,6 +38,8 @@ Examples:
       λ and τ found by 20 trials, and plane2 trained afresh with the best
   takd distill plane2 --data shapes10 --epochs 5
       one network alone, on images drawn by code: seconds, nothing to download
+  takd distill logits.safetensors resnet8 --augmentation none
+      resnet8 taught by the logits of a teacher that is not known otherwise, as `takd logits` writes them
   takd distill resnet20 resnet8 --data my-photos --size 64
       on your own photographs, my-photos/cats/*.jpg, my-photos/dogs/*.jpg, …, scaled to 64x64
 
@@ -49,7 +52,7 @@ Exit status: 0 if every network is trained, 1 on an error or if a run diverged, 
 ))]
 pub(crate) struct Args {
     /// The networks, the first alone, each other one taught by the one before it; the first may be a file with one that was trained
-    /// elsewhere, such as resnet56.pth, or the folder of a model (see `takd import`)
+    /// elsewhere, such as resnet56.pth, or with its logits, or the folder of a model (see `takd import`)
     #[arg(required = true, value_name = "PATH")]
     path: Vec<String>,
     /// What all of them are trained on: cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100, or the file or folder of your own images, such as
@@ -87,6 +90,26 @@ fn is_file(word: &str) -> bool {
     word.parse::<ModelName>().is_err() && (is_called_so || is_there)
 }
 
+/// Reads the files among those that teach together in the first word of a path, and puts the names of their networks in their places.
+fn read_files(first: &mut String, expects: &Expects) -> Result<BTreeMap<ModelName, FromElsewhere>> {
+    let mut found = BTreeMap::new();
+    // A file may have a plus in its name.
+    let are_several = first.contains('+') && !Path::new(first.as_str()).exists();
+    let mut names: Vec<String> =
+        if are_several { first.split('+').map(|name| name.trim().to_owned()).collect() } else { vec![first.clone()] };
+    for name in names.iter_mut().filter(|name| is_file(name)) {
+        let file = expects.read(Path::new(name))?;
+        let network = file.model.name(if file.order.is_empty() { file.outputs } else { file.order.len() });
+        ensure!(!found.contains_key(&network), "{first}: two files of {network} cannot teach in one path");
+        *name = network.to_string();
+        found.insert(network, file);
+    }
+    if !found.is_empty() {
+        *first = names.join(" + ");
+    }
+    Ok(found)
+}
+
 /// The names of all networks.
 fn networks() -> String {
     ModelName::all().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
@@ -112,19 +135,13 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     // An arrow may be a word of its own.
     let mut words: Vec<String> = args.path.iter().filter(|word| *word != ARROW).cloned().collect();
     let from_elsewhere = match words.first_mut() {
-        Some(first) if is_file(first) => {
-            let found = args.expects.read(Path::new(first))?;
-            let name = found.model.name(if found.order.is_empty() { found.outputs } else { found.order.len() });
-            *first = name.to_string();
-            Some((name, found))
-        }
-        _ if args.expects.says_something() => {
-            let message =
-                "--mean, --std and --order are what a network from a file expects, and the path begins with none";
-            return Err(WrongArgument::error("distill", ErrorKind::ArgumentConflict, message));
-        }
-        _ => None,
+        Some(first) => read_files(first, &args.expects)?,
+        None => BTreeMap::new(),
     };
+    if from_elsewhere.is_empty() && args.expects.says_something() {
+        let message = "--mean, --std and --order are what a network from a file expects, and the path begins with none";
+        return Err(WrongArgument::error("distill", ErrorKind::ArgumentConflict, message));
+    }
     let path = words.join(" -> ").parse();
     let path: DistillationPath = path.map_err(|error| {
         WrongArgument::error("distill", ErrorKind::ValueValidation, with_hint_on_quotes(&error, &args.path))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use takd_datasets::{Card, DatasetName};
 use takd_distill::{Pace, PaceOf, Runs, Status, measure};
 use takd_grid::{Cost, DistillationPath, Later, Looks, Plan, PlannedRun};
-use takd_models::ModelSpec;
+use takd_models::{Family, ModelSpec};
 use takd_ops::Compute;
 
 /// How long each kind of network is measured.
@@ -121,7 +121,10 @@ fn seconds(
     paces: &mut BTreeMap<PaceOf, Pace>,
 ) -> Result<Cost> {
     let classes = card.classes();
-    let mut pace = |model| -> Result<Pace> {
+    let mut pace = |model: ModelSpec| -> Result<Pace> {
+        if model.family() == Family::Logits {
+            return Ok(Pace { train_s: 0.0, forward_s: 0.0 });
+        }
         let of = PaceOf { model, classes, side: card.height, batch_size };
         if let Some(pace) = paces.get(&of) {
             return Ok(*pace);

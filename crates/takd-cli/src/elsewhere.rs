@@ -2,7 +2,7 @@
 
 use crate::common::Common;
 use crate::output;
-use crate::progress::loading;
+use crate::progress::{loading, tested};
 use crate::values::{self, Three};
 use anyhow::{Context, Result, ensure};
 use indicatif::MultiProgress;
@@ -39,7 +39,7 @@ impl Expects {
         self.mean.is_some() || !self.order.is_empty()
     }
 
-    /// The network of a file or of a model folder, with what it expects.
+    /// The network of a file or of a model folder, with what it expects; or the logits of a file.
     pub(crate) fn read(&self, path: &Path) -> Result<FromElsewhere> {
         let said = self.mean.zip(self.std).map(|(Three(mean), Three(std))| Normalization { mean, std });
         let order = self.order.clone();
@@ -96,10 +96,10 @@ pub(crate) fn take_in(
         };
         if !common.quiet {
             output::note(&format!(
-                "{path} comes from {} ({}): test accuracy {:.2} %",
+                "{path} comes from {} ({}): {}",
                 takd_store::printable_path(&found.path),
                 file.origin(),
-                100.0 * result.test.accuracy
+                tested(&result)
             ));
         }
     }

@@ -139,10 +139,10 @@ impl PerStep {
 }
 
 impl TrainingByFamily {
-    /// Those of a family.
+    /// Those of a family. (Logits are not trained: for them it does not matter.)
     pub fn of(&self, family: Family) -> &TrainingChanges {
         match family {
-            Family::Plain => &self.plain,
+            Family::Plain | Family::Logits => &self.plain,
             Family::Resnet => &self.resnet,
             Family::ImagenetResnet => &self.imagenet_resnet,
         }
