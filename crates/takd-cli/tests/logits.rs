@@ -102,7 +102,7 @@ fn logits_that_takd_writes_are_imported_teach_and_are_kept_like_any_run() {
             .count()
     };
     assert!(kept() > 0);
-    run(&mut runs(&["gc", "--kept-logits", "--yes"], &out), 0);
+    run(&mut runs(&["gc", "--yes"], &out), 0);
     assert_eq!(kept(), 0);
     run(&mut common::distill(&[path, "plane2"], &out, &["--epochs", "1", "--seeds", "5", "--quiet"]), 0);
     run(&mut runs(&["verify"], &out), 0);

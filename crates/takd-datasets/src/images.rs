@@ -211,7 +211,7 @@ impl Images {
     }
 
     /// The same images as all of a split, from which others are chosen.
-    pub(crate) fn as_split(self) -> Self {
+    pub(crate) fn into_split(self) -> Self {
         Self { chosen: None, ..self }
     }
 
