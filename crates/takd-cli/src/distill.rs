@@ -6,11 +6,13 @@ use crate::exit::WrongArgument;
 use crate::found::{self, Reach};
 use crate::paths::{Images, Paths, networks};
 use crate::{output, values};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::error::ErrorKind;
 use indicatif::MultiProgress;
+use std::collections::BTreeMap;
 use std::path::Path;
 use takd_grid::DistillationPath;
+use takd_grid::FromElsewhere;
 use takd_grid::path::{PathError, PathProblem};
 use takd_grid::recipe::{PerStep, Settings};
 use takd_models::ModelName;
@@ -38,6 +40,8 @@ Examples:
       one network alone, on images drawn by code: seconds, nothing to download
   takd distill plane10 plane2 --protocol paper --print-config > settings.toml
       all settings in force, to change some; then --config settings.toml
+  takd distill logits.safetensors resnet8 --augmentation none
+      resnet8 taught by the logits of a teacher that is not known otherwise, as `takd logits` writes them
   takd distill resnet20 resnet8 --data my-photos --size 64
       on your own photographs, my-photos/cats/*.jpg, my-photos/dogs/*.jpg, …, scaled to 64x64
 
@@ -50,7 +54,8 @@ Exit status: 0 if every network is trained, 1 on an error or if a run diverged, 
 ))]
 pub(crate) struct Args {
     /// The networks, the first alone, each other one taught by the one before it; the first may be a file with one that was trained
-    /// elsewhere, such as resnet56.pth, the folder of a model, or a model of the hub, such as timm/resnet50.a1_in1k (see `takd import`)
+    /// elsewhere, such as resnet56.pth, or with its logits, the folder of a model, or a model of the hub, such as timm/resnet50.a1_in1k
+    /// (see `takd import`)
     #[arg(required = true, value_name = "PATH")]
     path: Vec<String>,
     #[command(flatten)]
@@ -82,6 +87,27 @@ fn is_file(word: &str) -> bool {
     word.parse::<ModelName>().is_err() && (is_called_so || is_there)
 }
 
+/// Reads the files among those that teach together in the first word of a path, and puts the names of their networks in their places.
+fn read_files(first: &mut String, args: &Args, screen: &MultiProgress) -> Result<BTreeMap<ModelName, FromElsewhere>> {
+    let reach = Reach { offline: args.common.place.offline, quiet: args.common.quiet, screen };
+    let mut files = BTreeMap::new();
+    // A file may have a plus in its name.
+    let are_several = first.contains('+') && !Path::new(first.as_str()).exists();
+    let mut names: Vec<String> =
+        if are_several { first.split('+').map(|name| name.trim().to_owned()).collect() } else { vec![first.clone()] };
+    for name in names.iter_mut().filter(|name| is_file(name)) {
+        let file = args.expects.read(&found::find(Path::new(name), &reach)?)?;
+        let network = file.model.name(if file.order.is_empty() { file.outputs } else { file.order.len() });
+        ensure!(!files.contains_key(&network), "{first}: two files of {network} cannot teach in one path");
+        *name = network.to_string();
+        files.insert(network, file);
+    }
+    if !files.is_empty() {
+        *first = names.join(" + ");
+    }
+    Ok(files)
+}
+
 /// The error; if it looks as if the shell took the `>` of an arrow, with what helps against that.
 fn with_hint_on_quotes(error: &PathError, words: &[String]) -> String {
     let half_arrow = error.problem == PathProblem::HalfArrow || words.iter().any(|word| word.ends_with('-'));
@@ -98,21 +124,13 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     // An arrow may be a word of its own.
     let mut words: Vec<String> = args.path.iter().filter(|word| *word != ARROW).cloned().collect();
     let from_elsewhere = match words.first_mut() {
-        Some(first) if is_file(first) => {
-            let Common { place, quiet, .. } = &args.common;
-            let reach = Reach { offline: place.offline, quiet: *quiet, screen };
-            let found = args.expects.read(&found::find(Path::new(first), &reach)?)?;
-            let name = found.model.name(if found.order.is_empty() { found.outputs } else { found.order.len() });
-            *first = name.to_string();
-            Some((name, found))
-        }
-        _ if args.expects.says_something() => {
-            let message =
-                "--mean, --std and --order are what a network from a file expects, and the path begins with none";
-            return Err(WrongArgument::error("distill", ErrorKind::ArgumentConflict, message));
-        }
-        _ => None,
+        Some(first) => read_files(first, args, screen)?,
+        None => BTreeMap::new(),
     };
+    if from_elsewhere.is_empty() && args.expects.says_something() {
+        let message = "--mean, --std and --order are what a network from a file expects, and the path begins with none";
+        return Err(WrongArgument::error("distill", ErrorKind::ArgumentConflict, message));
+    }
     let path = words.join(" -> ").parse();
     let path: DistillationPath = path.map_err(|error| {
         WrongArgument::error("distill", ErrorKind::ValueValidation, with_hint_on_quotes(&error, &args.path))

@@ -4,7 +4,7 @@ use crate::common::Common;
 use crate::foreign_config::ForeignConfig;
 use crate::found::Found;
 use crate::output;
-use crate::progress::loading;
+use crate::progress::{loading, tested};
 use crate::values::{self, Three};
 use anyhow::{Context, Result, ensure};
 use indicatif::MultiProgress;
@@ -40,7 +40,7 @@ impl Expects {
         self.mean.is_some() || !self.order.is_empty()
     }
 
-    /// The network of a file, of a model folder, or of a model of the hub, with what it expects.
+    /// The network of a file, of a model folder, or of a model of the hub, with what it expects; or the logits of a file.
     pub(crate) fn read(&self, found: &Found) -> Result<FromElsewhere> {
         let read = self.read_files(found);
         match found {
@@ -113,10 +113,10 @@ pub(crate) fn take_in(
         };
         if !common.quiet {
             output::note(&format!(
-                "{path} comes from {} ({}): test accuracy {:.2} %",
+                "{path} comes from {} ({}): {}",
                 takd_store::printable_path(&found.path),
                 file.origin(),
-                100.0 * result.test.accuracy
+                tested(&result)
             ));
         }
     }

@@ -5,7 +5,7 @@ use crate::elsewhere::Expects;
 use crate::experiment::stop_flag;
 use crate::found::{self, Reach};
 use crate::output;
-use crate::progress::loading;
+use crate::progress::{loading, tested};
 use anyhow::Result;
 use indicatif::MultiProgress;
 use serde::Serialize;
@@ -16,11 +16,15 @@ use takd_datasets::{DatasetRef, Normalization};
 use takd_distill::{DeviceType, Error, Retry, Session, import};
 use takd_grid::FromElsewhere;
 
-/// Take in a network that was trained elsewhere, and test it.
+/// Take in a network that was trained elsewhere, or a teacher's logits, and test it.
 ///
 /// The file may be one of PyTorch (`.pth`, `.pth.tar`, `.th`), with epochs and optimisers beside the weights or not, or a
 /// safetensors file; nothing in it is executed. A model of the hub is downloaded into the hub's cache. The network is recognised by the names and shapes of its tensors. It becomes a
 /// run like any other, that can teach: give the same file, with the same --mean, --std and --order, to `takd distill`.
+///
+/// A safetensors file with the tensors `train` and, if it has them, `test`, a row an image in the data's order and a column a class, holds
+/// a teacher's logits. Its metadata have the data's `checksum`, as `takd logits` writes it and `takd data show` prints it, and may have
+/// `class_names`, by which its columns are put in order.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,6 +36,8 @@ Examples:
       a model of the hub, which says itself with which mean and deviation it was trained
   takd distill resnet56.pth resnet20 resnet8 --data cifar10
       have it teach
+  takd import logits.safetensors --data cifar10
+      the logits of a teacher that is not known otherwise: whether they are those of these images, and its accuracy
 
 Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
 pub(crate) struct Args {
@@ -64,13 +70,14 @@ struct Imported<'a> {
     outputs: usize,
     origin: String,
     dataset: String,
-    mean: [f32; 3],
-    std: [f32; 3],
+    /// Of a network.
+    mean: Option<[f32; 3]>,
+    std: Option<[f32; 3]>,
     run: &'a str,
-    test_accuracy: f64,
-    test_top5_accuracy: f64,
-    test_loss: f64,
-    test_images: usize,
+    test_accuracy: Option<f64>,
+    test_top5_accuracy: Option<f64>,
+    test_loss: Option<f64>,
+    test_images: Option<usize>,
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
@@ -94,6 +101,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let FromElsewhere { model, outputs, .. } = &found;
     let Normalization { mean, std } = config.normalization(&loaded.card);
     let (run, test, origin) = (config.id(), result.test, opened.origin());
+    let is_network = found.logits.is_none();
     if args.json {
         return output::print_json(&Imported {
             file: file.display().to_string(),
@@ -101,25 +109,33 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
             outputs: *outputs,
             origin: origin.to_string(),
             dataset: loaded.card.name.to_string(),
-            mean,
-            std,
+            mean: is_network.then_some(mean),
+            std: is_network.then_some(std),
             run: run.as_str(),
-            test_accuracy: test.accuracy,
-            test_top5_accuracy: test.top5_accuracy,
-            test_loss: test.loss,
-            test_images: test.images,
+            test_accuracy: test.map(|test| test.accuracy),
+            test_top5_accuracy: test.map(|test| test.top5_accuracy),
+            test_loss: test.map(|test| test.loss),
+            test_images: test.map(|test| test.images),
         });
     }
+    let tested = test.map_or_else(
+        || tested(&result),
+        |test| {
+            format!(
+                "test accuracy {:.2} %, top-5 {:.2} %, loss {:.4} on {} images",
+                100.0 * test.accuracy,
+                100.0 * test.top5_accuracy,
+                test.loss,
+                test.images
+            )
+        },
+    );
     output::print(&format!(
-        "{}: {model} with {outputs} outputs ({origin})\n{}: test accuracy {:.2} %, top-5 {:.2} %, loss {:.4} on {} images\nrun {run}",
+        "{}: {model} with {outputs} outputs ({origin})\n{}: {tested}\nrun {run}",
         file.display(),
-        loaded.card.name,
-        100.0 * test.accuracy,
-        100.0 * test.top5_accuracy,
-        test.loss,
-        test.images
+        loaded.card.name
     ))?;
-    if found.normalization.is_none() && !args.quiet {
+    if is_network && found.normalization.is_none() && !args.quiet {
         let three = |numbers: [f32; 3]| numbers.map(|number| format!("{number:.4}")).join(",");
         output::note(&format!(
             "pixels were scaled by the mean {} and deviation {} of {}; if it was trained with others, say so with --mean and --std",

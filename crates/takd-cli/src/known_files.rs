@@ -27,7 +27,9 @@ struct Record {
 pub(crate) fn keep(out: &Path, experiments: &[Experiment]) -> Result<()> {
     let folder = out.join("imports");
     let cells = experiments.iter().flat_map(|experiment| &experiment.cells);
-    for FromElsewhere { path, model, outputs, hash, .. } in cells.flat_map(|cell| cell.from_elsewhere.values()) {
+    let files = cells.flat_map(|cell| cell.from_elsewhere.values());
+    // Of logits more has to be known: whose images' they are.
+    for FromElsewhere { path, model, outputs, hash, .. } in files.filter(|file| file.logits.is_none()) {
         // A name that JSON cannot hold is looked for as a file every time.
         let Some(name) = path.to_str() else { continue };
         let record = Record { file: path.clone(), network: model.to_string(), outputs: *outputs, blake3: hash.clone() };
@@ -51,6 +53,7 @@ pub(crate) fn read(out: &Path) -> Vec<FromElsewhere> {
             normalization: None,
             order: Vec::new(),
             class_names: Vec::new(),
+            logits: None,
         })
     };
     files.filter_map(|file| record(&file.path())).collect()

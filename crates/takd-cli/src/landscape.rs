@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use takd_distill::{DeviceType, Plane, landscape};
 use takd_grid::{Experiment, ExperimentError, Preset};
+use takd_models::Family;
 use takd_report::Report;
 
 /// The recipe whose networks are looked at.
@@ -103,7 +104,8 @@ pub(crate) fn add(
     let paths = report.cells.iter().flat_map(|cell| cell.paths.iter().filter(|path| path.requested));
     let finished = paths.flat_map(|path| path.runs.iter().filter(|run| run.state.measurements().is_some()));
     for run in finished {
-        let Some(planned) = place.plan.run(&run.run) else { continue };
+        let planned = place.plan.run(&run.run).filter(|planned| planned.config.model.family() != Family::Logits);
+        let Some(planned) = planned else { continue };
         if place.runs.kept_landscape(&planned.config, plane).is_ok_and(|kept| kept.is_some()) {
             continue;
         }

@@ -104,7 +104,7 @@ struct Wanted {
 fn wanted(args: &Args) -> Result<Vec<Wanted>> {
     let all = |name: ModelName| {
         let (usual_classes, usual_side) = match name.family() {
-            Family::Plain | Family::Resnet => (10, 32),
+            Family::Plain | Family::Resnet | Family::Logits => (10, 32),
             Family::ImagenetResnet => (1000, 224),
         };
         Wanted { name, classes: args.classes.unwrap_or(usual_classes), side: args.size.unwrap_or(usual_side) }
@@ -112,6 +112,10 @@ fn wanted(args: &Args) -> Result<Vec<Wanted>> {
     let takes = |wanted: &Wanted| wanted.name.spec(wanted.classes).takes(wanted.side);
     if args.networks.is_empty() {
         return Ok(ModelName::all().map(all).filter(takes).collect());
+    }
+    if args.networks.contains(&ModelName::LOGITS) {
+        let message = "`logits` is a teacher that is known by a file of its logits, and no network";
+        return Err(WrongArgument::error("models", ErrorKind::ValueValidation, message));
     }
     let named: Vec<Wanted> = args.networks.iter().copied().map(all).collect();
     match named.iter().find(|wanted| !takes(wanted)) {
@@ -130,6 +134,7 @@ fn sizes(family: Family) -> &'static str {
         Family::Plain => "32x32 alone",
         Family::Resnet => "8x8 and larger",
         Family::ImagenetResnet => "32x32 and larger",
+        Family::Logits => "none",
     }
 }
 
@@ -139,6 +144,7 @@ fn model(Wanted { name, classes, side }: Wanted) -> Model {
         Family::Plain => "plain",
         Family::Resnet => "resnet",
         Family::ImagenetResnet => "imagenet-resnet",
+        Family::Logits => "logits",
     };
     let parameters = spec.parameter_count(classes);
     Model {

@@ -6,6 +6,7 @@ use crate::{experiment, values};
 use anyhow::Result;
 use clap::error::ErrorKind;
 use indicatif::MultiProgress;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use takd_datasets::DatasetRef;
 use takd_distill::DeviceType;
@@ -34,8 +35,8 @@ pub(crate) struct Paths<'a> {
     pub images: &'a Images,
     /// The settings of the command's own flags.
     pub settings: Settings,
-    /// The network that begins them, if it was trained elsewhere.
-    pub from_elsewhere: Option<(ModelName, FromElsewhere)>,
+    /// Networks that begin them and were trained elsewhere.
+    pub from_elsewhere: BTreeMap<ModelName, FromElsewhere>,
     pub searched: &'a Searched,
     pub common: &'a Common,
 }

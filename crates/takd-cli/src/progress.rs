@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet, btree_map::Entry};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use takd_datasets::Stage;
-use takd_distill::{EpochRecord, Evaluation, Event, Losses, Pass};
+use takd_distill::{EpochRecord, Evaluation, Event, Losses, Pass, RunResult};
 use takd_grid::{Outcome, Plan, PlanEvent, PlannedRun, PlannedStudy, Trained};
 
 /// Without a terminal, how often a line is written within an epoch.
@@ -376,18 +376,24 @@ fn epoch(run: &PlannedRun, record: &EpochRecord) -> String {
     )
 }
 
+/// How the network of a run does on the test images.
+pub(crate) fn tested(result: &RunResult) -> String {
+    result.test.map_or_else(
+        || "not tested, for its file has no logits of the test images".into(),
+        |test| format!("test accuracy {:.2} %", 100.0 * test.accuracy),
+    )
+}
+
 fn ended(run: &PlannedRun, outcome: &Outcome, trained: Trained) -> String {
     match outcome {
-        Outcome::Finished(result) if run.config.imported.is_some() => {
-            format!("trained elsewhere, test accuracy {:.2} %", 100.0 * result.test.accuracy)
-        }
+        Outcome::Finished(result) if run.config.imported.is_some() => format!("trained elsewhere, {}", tested(result)),
         Outcome::Finished(result) => format!(
-            "{}, test accuracy {:.2} % (epoch {} of {}), {:.0} s",
+            "{}, {} (epoch {} of {}), {:.0} s",
             match trained {
                 Trained::Now => "trained",
                 Trained::Before => "already trained",
             },
-            100.0 * result.test.accuracy,
+            tested(result),
             result.epoch,
             run.config.training.epochs,
             result.seconds

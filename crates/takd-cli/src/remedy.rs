@@ -32,6 +32,9 @@ fn remedy(error: &anyhow::Error, without_data: WithoutData) -> Option<String> {
     if let Some(error) = find::<DataError>(error) {
         return of_data(error, without_data);
     }
+    if let Some(TrainError::Augmented { .. }) = error.chain().find_map(|cause| cause.downcast_ref()) {
+        return Some("--augmentation none leaves the images as they are".into());
+    }
     match find::<StoreError>(error)? {
         StoreError::Damaged { .. } => {
             Some("`takd runs verify` lists what is damaged, and the command that trains it again".into())

@@ -6,6 +6,7 @@ use crate::paths::{Images, Paths, networks};
 use anyhow::Result;
 use clap::error::ErrorKind;
 use indicatif::MultiProgress;
+use std::collections::BTreeMap;
 use takd_grid::DistillationPath;
 use takd_grid::recipe::Settings;
 use takd_models::{ModelName, UnknownModel};
@@ -71,7 +72,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         paths: alone(&args.networks)?,
         images: &args.images,
         settings: Settings::default(),
-        from_elsewhere: None,
+        from_elsewhere: BTreeMap::new(),
         searched: &args.searched,
         common: &args.common,
     }

@@ -52,7 +52,7 @@ impl Dataset {
             checksum: test.hashed(train.hashed(blake3::Hasher::new())?)?.finalize().to_hex().to_string(),
             notes: known.map_or_else(Vec::new, |known| differences::between(known, &train, &test, &normalization)),
         };
-        Ok(Self { card, train, test })
+        Ok(Self { card, train: train.into_split(), test: test.into_split() })
     }
 
     /// This data set with at most `train` training images, the classes in their proportions: always the same ones, and those of

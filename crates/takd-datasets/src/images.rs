@@ -13,6 +13,8 @@ pub struct Images {
     pixels: Option<Vec<u8>>,
     /// How they came, if they are not in memory or were scaled.
     stored: Option<StoredImages>,
+    /// Which of the images they are that they were chosen from, if they were.
+    chosen: Option<Vec<u32>>,
     labels: Vec<u32>,
     height: usize,
     width: usize,
@@ -106,13 +108,13 @@ impl Images {
         if bytes != Some(pixels.len()) || height == 0 || width == 0 {
             return Err(Error::Shape { pixels: pixels.len(), labels: labels.len(), height, width });
         }
-        Ok(Self { pixels: Some(pixels), stored: None, labels, height, width })
+        Ok(Self { pixels: Some(pixels), stored: None, chosen: None, labels, height, width })
     }
 
     /// Images that lie in files, a label for each.
     pub(crate) fn stored(images: StoredImages, labels: Vec<u32>) -> Self {
         let side = images.fit.side();
-        Self { pixels: None, stored: Some(images), labels, height: side, width: side }
+        Self { pixels: None, stored: Some(images), chosen: None, labels, height: side, width: side }
     }
 
     /// The same images, which were scaled from these.
@@ -208,6 +210,19 @@ impl Images {
         }
     }
 
+    /// The same images as all of a split, from which others are chosen.
+    pub(crate) fn into_split(self) -> Self {
+        Self { chosen: None, ..self }
+    }
+
+    /// The index of image `index` among all images of its split, from which these may have been chosen.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn place(&self, index: usize) -> usize {
+        self.chosen.as_ref().map_or(index, |chosen| chosen[index] as usize)
+    }
+
     /// The images named by `indices`, in that order.
     ///
     /// # Panics
@@ -225,7 +240,8 @@ impl Images {
             let chosen = indices.iter().map(|&index| images.chosen[index]).collect();
             StoredImages { all: Arc::clone(&images.all), chosen, fit: images.fit, measured: None }
         });
-        Self { pixels, stored, labels: indices.iter().map(|&index| self.labels[index]).collect(), ..*self }
+        let chosen = Some(indices.iter().map(|&index| self.place(index) as u32).collect());
+        Self { pixels, stored, chosen, labels: indices.iter().map(|&index| self.labels[index]).collect(), ..*self }
     }
 
     /// The same images, each scaled.

@@ -81,6 +81,9 @@ fn subset_takes_pixels_and_labels_in_the_order_asked_for() {
     let taken = images(vec![5, 4, 3, 2]).subset(&[3, 0, 0]);
     assert_eq!(places(&taken), [3, 0, 0]);
     assert_eq!(taken.labels(), [2, 5, 5]);
+    assert_eq!([0, 1, 2].map(|index| taken.place(index)), [3, 0, 0]);
+    let twice = taken.subset(&[1, 0]);
+    assert_eq!([0, 1].map(|index| twice.place(index)), [0, 3]);
 }
 
 #[test]

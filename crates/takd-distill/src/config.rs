@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use takd_datasets::{Card, DatasetName, Normalization};
-use takd_models::ModelSpec;
+use takd_models::{Family, ModelSpec};
 use takd_store::{Canonical, CanonicalError, Configuration, ConfigurationError, RunId};
 
 /// Version of the arithmetic: raised whenever equal configurations would no longer end in equal bits, so that their
@@ -160,7 +160,11 @@ impl RunConfig {
     pub fn new(mut settings: RunSettings) -> Result<Self> {
         let too_large = || format!("its seed {} is above {}", settings.seed, i64::MAX);
         let problem = i64::try_from(settings.seed).err().map(|_| too_large());
+        let is_logits = settings.model.family() == Family::Logits;
         let problem = problem.or_else(|| match &settings.imported {
+            None if is_logits => {
+                Some("logits are those of a teacher that is not trained here: import their file".into())
+            }
             None => settings.training.problem(),
             Some(_) if settings.training != Training::NONE || settings.distillation.is_some() => {
                 Some("it was trained elsewhere, and is to be trained here".into())
@@ -178,6 +182,11 @@ impl RunConfig {
         if settings.imported.is_some() {
             // No stream of random numbers is asked for.
             settings.seed = 0;
+            if is_logits {
+                // Nor is an image looked at.
+                settings.imported =
+                    settings.imported.map(|imported| Imported { mean: [0.0; 3], std: [1.0; 3], ..imported });
+            }
         } else {
             settings.training = settings.training.simplified();
         }

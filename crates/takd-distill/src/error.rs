@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use takd_datasets::Augmentation;
+use takd_models::ModelSpec;
 use takd_store::RunId;
 
 /// A result whose error is this crate's [`Error`].
@@ -47,6 +49,20 @@ pub enum Error {
     /// A run whose network was trained elsewhere is not there, so that it cannot be had by training.
     #[error("the run {0} was trained elsewhere, and its files are gone or damaged: import its file again")]
     NotImported(RunId),
+    /// A network is asked for of a run that has none.
+    #[error("the run {0} is a teacher that is known by the logits in a file: it has no network")]
+    NoNetwork(RunId),
+    /// A teacher that is known by its logits is to teach on images that it has not seen so.
+    #[error(
+        "{student} is to be taught by logits from a file, which are those of the images as they are, and its images are augmented \
+         ({augmentation}): train it on images that are not (`augmentation = \"none\"`)"
+    )]
+    Augmented {
+        /// The student.
+        student: ModelSpec,
+        /// What is done to its images.
+        augmentation: Augmentation,
+    },
     /// A file holds no known network.
     #[error(transparent)]
     Checkpoint(#[from] takd_models::CheckpointError),

@@ -1,4 +1,4 @@
-//! A network that was trained elsewhere and came in a file.
+//! A network that was trained elsewhere and came in a file, or a teacher of which only its logits did.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -11,11 +11,12 @@ use takd_store::Canonical;
 pub struct Imported {
     /// The BLAKE3 hash of the file, 64 hexadecimal digits.
     pub file: String,
-    /// The mean that it expects pixels to be scaled by; see [`Normalization`].
+    /// The mean that it expects pixels to be scaled by; see [`Normalization`]. Of logits, for which no image is looked at, it is 0, and
+    /// the deviation 1.
     pub mean: [f32; 3],
     /// The standard deviation, likewise.
     pub std: [f32; 3],
-    /// For each class of the data, the number of the file's output that is its; empty if they are the same in the same order.
+    /// For each class of the data, the number of the file's output (of logits, the column) that is its; empty if they are the same in the same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<usize>,
 }

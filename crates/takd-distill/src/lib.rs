@@ -50,7 +50,7 @@
 //! let student = RunConfig::new(RunSettings { distillation: Some(distillation), ..alone("plane2")? })?;
 //! for run in [&teacher, &student] {
 //!     let result = train(run, &data, &runs, &session, &mut |_| ControlFlow::Continue(()))?;
-//!     println!("{}: test accuracy {:.1} %", run.model, 100.0 * result.test.accuracy);
+//!     println!("{}: test accuracy {:.1} %", run.model, 100.0 * result.test.map_or(0.0, |test| test.accuracy));
 //! }
 //! # Ok(())
 //! # }
@@ -67,6 +67,7 @@ mod device;
 mod error;
 mod evaluation;
 mod event;
+mod given_logits;
 mod import;
 mod imported;
 mod kept_logits;
@@ -74,6 +75,7 @@ mod landscape;
 mod logits;
 mod logits_file;
 mod logits_key;
+mod logits_source;
 mod metrics;
 mod names;
 mod network_file;
@@ -97,6 +99,7 @@ pub use device::DeviceType;
 pub use error::{Divergence, Error, Result};
 pub use evaluation::{Evaluation, TeacherComparison};
 pub use event::{Event, Pass};
+pub use given_logits::LogitsAbout;
 pub use import::{NetworkFromElsewhere, import};
 pub use imported::Imported;
 pub use landscape::{Landscape, Plane};

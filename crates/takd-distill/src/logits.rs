@@ -1,15 +1,15 @@
 //! A teacher's logits, computed once and kept in its run's folder for all that it teaches.
 
-use crate::event::{Event, Pass, Watch};
+use crate::event::{Event, Watch};
 use crate::kept_logits::KeptLogits;
 use crate::logits_file::{Expected, HeldIn, LogitsFile, Rows};
 use crate::logits_key::LogitsKey;
+use crate::logits_source::LogitsSource;
 use crate::runs::Runs;
 use crate::view::BATCH;
 use crate::{Error, Result};
 use std::ops::Range;
 use std::time::Duration;
-use takd_models::Network;
 use takd_store::{Claim, RunId};
 
 /// How often another process's claim is looked at.
@@ -18,14 +18,14 @@ const POLL_EVERY: Duration = Duration::from_millis(200);
 /// Images whose logits are all in memory before what is kept of them is chosen.
 const PIECE: usize = 16 * BATCH;
 
-/// The kept logits of the network of run `teacher`; those of files that are not there or damaged are computed with
-/// `network()`, file by file, so that a pass that is broken off goes on with the file at which it was.
+/// The kept logits of run `teacher`; those of files that are not there or damaged are computed with
+/// `source()`, file by file, so that a pass that is broken off goes on with the file at which it was.
 pub(crate) fn open_or_compute(
     runs: &Runs,
     teacher: &RunId,
     key: LogitsKey<'_>,
     held_in: HeldIn,
-    network: &mut dyn FnMut() -> Result<Network>,
+    source: &mut dyn FnMut() -> Result<LogitsSource>,
     watch: &mut Watch<'_>,
 ) -> Result<KeptLogits> {
     let open = |images: &Range<usize>| {
@@ -37,10 +37,10 @@ pub(crate) fn open_or_compute(
         key.files().map(|images| (images.clone(), open(&images).ok().flatten())).collect();
     if files.iter().any(|(_, file)| file.is_none()) {
         // Before there is a claim, which would make a folder for a run that was deleted; and below again.
-        runs.model(teacher)?;
+        runs.check_finished(teacher)?;
         let claim = claim(runs, teacher, watch)?;
         // While we waited it may have been damaged or deleted, and its network be that of an epoch on the way.
-        runs.model(teacher)?;
+        runs.check_finished(teacher)?;
         for (images, file) in files.iter_mut().filter(|(_, file)| file.is_none()) {
             *file = match open(images) {
                 Err(error) if error.is_damage() => {
@@ -51,19 +51,19 @@ pub(crate) fn open_or_compute(
             };
         }
         let missing: usize = files.iter().filter(|(_, file)| file.is_none()).map(|(images, _)| images.len()).sum();
-        let mut computed = None;
+        let mut opened = None;
         let mut done = 0;
         for (images, file) in files.iter_mut().filter(|(_, file)| file.is_none()) {
-            let network = match &mut computed {
-                Some(network) => network,
-                none => none.insert(network()?),
+            let source = match &mut opened {
+                Some(source) => source,
+                none => none.insert(source()?),
             };
             // Of all files that are computed.
             let mut watch = |event: Event<'_>| match event {
                 Event::Pass { pass, done: own, .. } => watch(Event::Pass { pass, done: done + own, total: missing }),
                 event => watch(event),
             };
-            compute(&claim, &key, images, network, &mut watch)?;
+            compute(&claim, &key, images, source, &mut watch)?;
             done += images.len();
             *file = open(images)?;
         }
@@ -90,7 +90,7 @@ fn compute(
     claim: &Claim,
     key: &LogitsKey<'_>,
     images: &Range<usize>,
-    network: &Network,
+    source: &LogitsSource,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
     let mut rows = Rows::new(key.keep);
@@ -101,7 +101,7 @@ fn compute(
             Event::Pass { pass, done, .. } => watch(Event::Pass { pass, done: before + done, total: images.len() }),
             event => watch(event),
         };
-        let values = key.view.logits(network, &piece, key.form, Pass::TeacherLogits, &mut watch)?;
+        let values = source.logits(key, &piece, &mut watch)?;
         if let Some(at) = values.iter().position(|logit| !logit.is_finite()) {
             let (teacher, image, value) = (claim.id(), first + at / key.classes, values[at]);
             return Err(Error::NotFinite(format!(

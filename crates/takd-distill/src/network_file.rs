@@ -1,9 +1,9 @@
-//! `model.safetensors`: the network of the epoch that counts.
+//! `model.safetensors`: the network of the epoch that counts; of a teacher that is known by its logits alone, these.
 
 use crate::config::RunConfig;
 use crate::records::{EpochRecord, picked_epoch};
 use crate::{Error, Result};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use takd_models::{Checkpoint, ModelSpec, Network, Parameters};
@@ -27,8 +27,19 @@ struct Header {
 
 /// Keeps the network of an epoch, counted from 1.
 pub(crate) fn save(claim: &Claim, config: &RunConfig, epoch: usize, network: &Network, of: &Parameters) -> Result<()> {
-    let header = Header { run: config.id(), model: config.model.to_string(), classes: network.classes(), epoch };
     let tensors = of.all().into_iter().map(|(name, var)| (name, var.into_inner()));
+    save_tensors(claim, config, epoch, network.classes(), tensors)
+}
+
+/// The same of tensors that need not be a network's.
+pub(crate) fn save_tensors(
+    claim: &Claim,
+    config: &RunConfig,
+    epoch: usize,
+    classes: usize,
+    tensors: impl IntoIterator<Item = (String, Tensor)>,
+) -> Result<()> {
+    let header = Header { run: config.id(), model: config.model.to_string(), classes, epoch };
     Ok(claim.write(MODEL, &seal::to_safetensors(tensors, &header)?)?)
 }
 

@@ -26,7 +26,8 @@ impl Protocol {
             // Published nowhere; the field's usual number, under every protocol.
             (_, Family::ImagenetResnet) => 90,
             (Self::Code, _) | (_, Family::Resnet) => 160,
-            (_, Family::Plain) => 150,
+            // Logits are not trained: nothing comes of what stands here for them, and below.
+            (_, Family::Plain | Family::Logits) => 150,
         }
     }
 
@@ -38,7 +39,7 @@ impl Protocol {
             (_, Family::ImagenetResnet) => [(0.0, 0.1), (30.0, 0.01), (60.0, 0.001), (80.0, 0.0001)]
                 .map(|(after, lr)| from(after / 90.0, lr))
                 .to_vec(),
-            (_, Family::Plain) => vec![from(0.0, 0.01)],
+            (_, Family::Plain | Family::Logits) => vec![from(0.0, 0.01)],
             // The code's `epoch < int(epoch/2)` is never true, so that its phase at 0.1 does not exist.
             (Self::Code, Family::Resnet) => vec![from(0.0, 0.01), from(0.75, 0.001)],
             (_, Family::Resnet) => vec![from(0.0, 0.1), from(0.5, 0.01), from(0.75, 0.001)],

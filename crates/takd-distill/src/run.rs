@@ -403,10 +403,10 @@ impl<'a> Run<'a> {
         let network = NetworkFile { path: &path, run: &self.id, epoch, model, classes }.load(self.placed.compute)?;
         let (test, logits) = self.test(&network, last, watch)?;
         let teachers = teaching.map(|teaching| teaching.compare(&logits, self.placed, runs, watch)).transpose();
-        let teachers = teachers.map_err(|error| self.diverged(error, last))?;
+        let teachers = teachers.map_err(|error| self.diverged(error, last))?.flatten();
         let result = RunResult {
             epoch,
-            test,
+            test: Some(test),
             held_out: record.and_then(|record| record.held_out),
             teachers,
             parameters: self.config.model.parameter_count(classes),

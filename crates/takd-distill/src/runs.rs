@@ -12,6 +12,7 @@ use crate::{Error, Result, landscape, logits_file, logits_key};
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use takd_models::Family;
 use takd_store::{Ending, EndingFile, Finding, Findings, RunId, Store};
 
 /// The folder that holds the runs' folders: a [`Store`] of [`RunConfig`] and [`RunResult`], and what training knows of its files.
@@ -23,7 +24,7 @@ use takd_store::{Ending, EndingFile, Finding, Findings, RunId, Store};
 ///                 starts.jsonl                   which command, version and host trained it, and when
 ///                 last.safetensors               everything needed to go on, also for more epochs
 ///                 previous.safetensors           the one before, in case the last is damaged; gone when the run is finished
-///                 model.safetensors              the network of the epoch that counts
+///                 model.safetensors              the network of the epoch that counts; or the logits that a teacher is known by
 ///                 correct.json                   which test images that network gets right
 ///                 landscape-<plane>.json         the loss around that network, if it was asked for
 ///                 ending.json                    how the run ended: finished with a result, diverged, or stopped
@@ -136,12 +137,18 @@ impl Runs {
     /// The file of the network that a finished run ended with.
     ///
     /// # Errors
-    /// [`Error::Unfinished`] if the run is not finished; if a file is damaged.
+    /// [`Error::Unfinished`] if the run is not finished; [`Error::NoNetwork`] if it is logits from a file; if a file is damaged.
     pub fn model(&self, id: &RunId) -> Result<PathBuf> {
-        match self.finished(id)? {
-            Some(_) => Ok(self.dir(id).join(MODEL)),
-            None => Err(Error::unfinished(id, self.dir(id))),
+        self.check_finished(id)?;
+        match self.config(id)? {
+            Some(config) if config.model.family() == Family::Logits => Err(Error::NoNetwork(id.clone())),
+            _ => Ok(self.dir(id).join(MODEL)),
         }
+    }
+
+    /// Fails unless the run is finished and whole.
+    pub(crate) fn check_finished(&self, id: &RunId) -> Result<()> {
+        self.finished(id)?.map(drop).ok_or_else(|| Error::unfinished(id, self.dir(id)))
     }
 
     /// How far a run has come, by its small files alone.

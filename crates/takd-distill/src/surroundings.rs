@@ -14,6 +14,7 @@ use candle_core::{Device, Tensor, Var};
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::ControlFlow;
 use takd_datasets::Dataset;
+use takd_models::Family;
 use takd_ops::Compute;
 use takd_rng::Streams;
 
@@ -26,6 +27,7 @@ use takd_rng::Streams;
 ///
 /// # Errors
 /// [`Error::Config`] if the plane makes no sense or `data` is not the run's; [`Error::Unfinished`] if the run is not finished;
+/// [`Error::NoNetwork`] if it is logits from a file;
 /// [`Error::Stopped`] if `watch` breaks off; if a file cannot be read or written.
 pub fn landscape(
     config: &RunConfig,
@@ -39,6 +41,9 @@ pub fn landscape(
     check(config, data, compute)?;
     let plane = plane.within(data.train.len());
     let id = config.id();
+    if config.model.family() == Family::Logits {
+        return Err(Error::NoNetwork(id));
+    }
     let path = runs.dir(&id).join(landscape::file(&plane));
     let result = runs.finished(&id)?.ok_or_else(|| Error::unfinished(&id, runs.dir(&id)))?;
     if let Some(kept) = repaired(landscape::read(&path, &id))?.flatten().filter(|kept| kept.plane == plane) {

@@ -4,10 +4,12 @@ use crate::config::RunConfig;
 use crate::device::DeviceType;
 use crate::evaluation::TeacherComparison;
 use crate::event::Watch;
+use crate::given_logits::GivenLogits;
 use crate::kept_logits::{BatchLogits, KeptLogits, PlacedLogits};
 use crate::logits;
 use crate::logits_file::HeldIn;
 use crate::logits_key::{Keep, Limits, LogitsKey};
+use crate::logits_source::LogitsSource;
 use crate::network_file::{MODEL, NetworkFile};
 use crate::runs::Runs;
 use crate::steps::KlWeight;
@@ -16,9 +18,9 @@ use crate::{Error, KlReduction, Result};
 use candle_core::{Device, Tensor};
 use candle_nn::ModuleT;
 use std::path::PathBuf;
-use takd_datasets::{Batch, Mixed, Normalization, Split};
+use takd_datasets::{Augmentation, Batch, Mixed, Normalization, Split};
 use takd_loss::{BadRows, DistillationLoss, KdLoss, MultiTeacherKd, TopK};
-use takd_models::Network;
+use takd_models::{Family, Network};
 use takd_ops::Compute;
 use takd_store::RunId;
 use takd_store::names::CONFIG;
@@ -137,6 +139,8 @@ struct Teacher {
     /// The epoch whose network counts, and its file.
     epoch: usize,
     path: PathBuf,
+    /// Whether its logits for the test images can be had.
+    knows_test: bool,
 }
 
 impl Teacher {
@@ -152,11 +156,23 @@ impl Teacher {
             )));
         }
         let (epoch, path) = (result.epoch, runs.dir(id).join(MODEL));
-        Ok(Self { id: id.clone(), config, epoch, path })
+        Ok(Self { id: id.clone(), config, epoch, path, knows_test: result.test.is_some() })
+    }
+
+    /// Whether it is known by its logits alone.
+    fn is_logits(&self) -> bool {
+        self.config.model.family() == Family::Logits
+    }
+
+    fn source(&self, classes: usize, compute: &Compute) -> Result<LogitsSource> {
+        if self.is_logits() {
+            return Ok(LogitsSource::Given(GivenLogits::load(&self.path, &self.id)?));
+        }
+        Ok(LogitsSource::Network(self.network(classes, compute)?))
     }
 
     fn network(&self, classes: usize, compute: &Compute) -> Result<Network> {
-        let Self { id, config, epoch, path } = self;
+        let Self { id, config, epoch, path, .. } = self;
         NetworkFile { path, run: id, epoch: *epoch, model: config.model, classes }.load(compute)
     }
 
@@ -186,8 +202,8 @@ impl Teacher {
         runs: &Runs,
         watch: &mut Watch<'_>,
     ) -> Result<KeptLogits> {
-        let mut network = || self.network(placed.classes(), placed.compute);
-        logits::open_or_compute(runs, &self.id, key, held_in, &mut network, watch)
+        let mut source = || self.source(placed.classes(), placed.compute);
+        logits::open_or_compute(runs, &self.id, key, held_in, &mut source, watch)
     }
 }
 
@@ -203,6 +219,10 @@ impl Teaching {
         let Some(kd) = &config.distillation else { return Ok(None) };
         let training = &config.training;
         let teachers = kd.teachers.iter().map(|id| Teacher::of(id, config, runs)).collect::<Result<Vec<_>>>()?;
+        let augmentation = training.augmentation;
+        if kd.lambda > 0.0 && augmentation != Augmentation::NONE && teachers.iter().any(Teacher::is_logits) {
+            return Err(Error::Augmented { student: config.model, augmentation });
+        }
         let logits = match training.forms() {
             _ if kd.lambda == 0.0 => TeacherLogits::Unused,
             Some(forms) => TeacherLogits::Kept(keep_forms(forms, &teachers, config, placed, runs, limits, watch)?),
@@ -279,20 +299,23 @@ impl Teaching {
         })
     }
 
-    /// How the student stands to them on the test images, by its logits for those.
+    /// How the student stands to them on the test images, by its logits for those; nothing if one's are not known.
     pub(crate) fn compare(
         &self,
         student_logits: &[f32],
         placed: &PlacedData<'_>,
         runs: &Runs,
         watch: &mut Watch<'_>,
-    ) -> Result<TeacherComparison> {
+    ) -> Result<Option<TeacherComparison>> {
+        if !self.teachers.iter().all(|teacher| teacher.knows_test) {
+            return Ok(None);
+        }
         let mut logits = Vec::new();
         for teacher in &self.teachers {
             let key = teacher.logits_key(Split::Test, Form::AS_IT_IS, Keep::All, placed, self.limits);
             logits.push(teacher.kept(key, HeldIn::Memory, placed, runs, watch)?.values()?);
         }
-        TeacherComparison::of(student_logits, &logits, placed.classes(), self.loss.kd.temperature)
+        TeacherComparison::of(student_logits, &logits, placed.classes(), self.loss.kd.temperature).map(Some)
     }
 }
 

@@ -65,7 +65,7 @@ fn outputs_are_put_into_the_order_of_the_classes() {
     let backwards: Vec<usize> = (0..10).rev().collect();
     let once = settings(&file, &backwards, &data);
     let wrong = take_in(&file, &once, &data, &store).unwrap();
-    assert!(wrong.test.accuracy < result.test.accuracy);
+    assert!(wrong.test.unwrap().accuracy < result.test.unwrap().accuracy);
     // Turned once more they are those of the classes again.
     let turned = read(&dir(&store, &once).join("model.safetensors"));
     let twice = take_in(&turned, &settings(&turned, &backwards, &data), &data, &store).unwrap();

@@ -49,8 +49,8 @@ fn reported_accuracies_are_those_of_the_network_in_the_runs_file() {
     for (model, protocol) in [("plane2", Protocol::Code), ("plane4", Protocol::Sound), ("resnet8", Protocol::Paper)] {
         let config = alone(model, protocol, 3, &data);
         let result = run(&config, &data, &store).unwrap();
-        assert_eq!(result.test.images, 100);
-        assert_eq!(result.test.accuracy, accuracy(&store, &config, &data, &data.test, &test), "{model}");
+        assert_eq!(result.test.unwrap().images, 100);
+        assert_eq!(result.test.unwrap().accuracy, accuracy(&store, &config, &data, &data.test, &test), "{model}");
         if protocol == Protocol::Sound {
             let (_, held_out) = data.train.stratified_holdout(20, 0);
             let held_out: Vec<u32> = held_out.into_iter().map(|index| index as u32).collect();
@@ -75,14 +75,14 @@ fn best_epoch_is_the_first_with_the_greatest_test_accuracy_and_the_last_epoch_is
         assert_eq!(accuracies.len(), 4);
         let greatest = accuracies.iter().copied().fold(0.0, f64::max);
         let first = accuracies.iter().position(|&accuracy| accuracy == greatest).unwrap();
-        assert_eq!((result.epoch, result.test.accuracy), (first + 1, greatest), "{accuracies:?}");
-        assert_eq!(result.test, epochs(&store, &best)[first].test.unwrap());
+        assert_eq!((result.epoch, result.test.unwrap().accuracy), (first + 1, greatest), "{accuracies:?}");
+        assert_eq!(result.test, epochs(&store, &best)[first].test);
         earlier_than_the_last += usize::from(result.epoch < 4);
 
         let last = RunSettings { training: Training { pick: Pick::LastEpoch, ..best.training.clone() }, ..best };
         let result = run(&last, &data, &store).unwrap();
         // The training is the same; only what is looked at and kept differs.
-        assert_eq!((result.epoch, result.test.accuracy), (4, accuracies[3]));
+        assert_eq!((result.epoch, result.test.unwrap().accuracy), (4, accuracies[3]));
         assert!(epochs(&store, &last).iter().all(|epoch| epoch.test.is_none()));
     }
     assert!(earlier_than_the_last > 0, "no run tells the best epoch from the last");
@@ -115,10 +115,10 @@ fn finished_run_knows_which_test_images_it_gets_right() {
     assert_eq!(store.correct(&config.id()).unwrap(), None);
     let result = run(&config, &data, &store).unwrap();
     let correct = store.correct(&config.id()).unwrap().unwrap();
-    assert_eq!(correct.len(), result.test.images);
+    assert_eq!(correct.len(), result.test.unwrap().images);
     let hits = correct.iter().filter(|&&correct| correct).count();
     assert!(hits > 0 && hits < correct.len());
-    assert_eq!(hits as f64 / correct.len() as f64, result.test.accuracy);
+    assert_eq!(hits as f64 / correct.len() as f64, result.test.unwrap().accuracy);
     // That is known for as long as the file is there, whatever becomes of the network.
     std::fs::remove_file(store.model(&config.id()).unwrap()).unwrap();
     assert_eq!(store.correct(&config.id()).unwrap(), Some(correct));

@@ -112,7 +112,7 @@ fn teacher_whose_share_is_nothing_changes_nothing() {
     let unheard = run(&with_lambda(0.0), &data, &store).unwrap();
     let heard = run(&with_lambda(1.0), &data, &store).unwrap();
     assert_eq!(unheard.test, alone.test);
-    assert_ne!(heard.test.loss, alone.test.loss);
+    assert_ne!(heard.test.unwrap().loss, alone.test.unwrap().loss);
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn teacher_named_twice_teaches_what_it_teaches_alone() {
     assert_ne!(once.id(), twice.id());
     let [once, twice] = [once, twice].map(|config| run(&config, &data, &store).unwrap());
     let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
-    close(twice.test.loss, once.test.loss);
+    close(twice.test.unwrap().loss, once.test.unwrap().loss);
     let (once, twice) = (once.teachers.unwrap(), twice.teachers.unwrap());
     close(twice.kl, once.kl);
     close(twice.soft_target_entropy, once.soft_target_entropy);
@@ -40,7 +40,10 @@ fn teachers_of_two_families_teach_together_and_the_run_resumes_bit_for_bit() {
     assert_eq!(work.teacher_passes, 4);
     // Neither is the only one that is heard.
     for teacher in [&plain, &residual] {
-        assert_ne!(run(&student(&[teacher]), &data, &unbroken).unwrap().test.loss, together.test.loss);
+        assert_ne!(
+            run(&student(&[teacher]), &data, &unbroken).unwrap().test.unwrap().loss,
+            together.test.unwrap().loss
+        );
     }
     for _ in 0..2 {
         assert!(matches!(run_for(5, &both, &data, &broken), Err(Error::Stopped)));

@@ -9,7 +9,7 @@ use crate::plan::{
 };
 use crate::study::{Point, Progress, Search, Setting, Study, Value};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use takd_datasets::{Card, DatasetName};
+use takd_datasets::{Augmentation, Card, DatasetName};
 use takd_distill::{
     DataConfig, Distillation, Error, LrFrom, NUMERICS, Result, RunConfig, RunResult, RunSettings, Training,
 };
@@ -105,6 +105,19 @@ impl Builder {
                     card.name, card.width
                 )));
             }
+        }
+        let unknown = |path: &&DistillationPath| {
+            let is_known = cell.from_elsewhere.contains_key(&ModelName::LOGITS);
+            let stages = path.stages().iter().enumerate();
+            stages
+                .filter(|(stage, _)| *stage > 0 || !is_known)
+                .any(|(_, networks)| networks.contains(&ModelName::LOGITS))
+        };
+        if let Some(path) = cell.paths.iter().map(|path| &path.path).find(unknown) {
+            return Err(Error::Config(format!(
+                "the path {path}: `logits` is a teacher that is known by a file of its logits, which begins a path and is not \
+                 trained: give the file (in a recipe `import = {{ logits = \"FILE\" }}`)"
+            )));
         }
         if let Some(k) = cell.top_k.filter(|k| k.get() > card.classes()) {
             let (name, classes) = (&card.name, card.classes());
@@ -391,6 +404,13 @@ impl Context<'_> {
         for (setting, value) in point.into_iter().flat_map(Point::values) {
             set(*setting, value, &mut training, distillation.as_mut());
         }
+        let augmentation = training.augmentation;
+        if augmentation != Augmentation::NONE
+            && distillation.as_ref().is_some_and(|kd| kd.lambda > 0.0)
+            && path.teachers().contains(&ModelName::LOGITS)
+        {
+            return Err(Error::Augmented { student: model, augmentation });
+        }
         RunConfig::new(RunSettings {
             numerics: NUMERICS,
             device: self.experiment.device,
@@ -444,7 +464,7 @@ fn searched_seed(point: &Point) -> Option<u64> {
 fn score(search: &Search, configs: &[RunConfig], ended: &Endings<'_>) -> Option<f64> {
     let one = |config: &RunConfig| match ended(&config.id())? {
         Ending::Finished(RunResult { held_out: Some(held_out), .. }) => Some(search.objective.score(&held_out)),
-        Ending::Finished(RunResult { test, .. }) if config.training.evaluates_test_each_epoch() => {
+        Ending::Finished(RunResult { test: Some(test), .. }) if config.training.evaluates_test_each_epoch() => {
             Some(search.objective.score(&test))
         }
         Ending::Finished(_) | Ending::Failed(_) => Some(f64::NAN),

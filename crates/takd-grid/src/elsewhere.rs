@@ -1,4 +1,4 @@
-//! Networks that were trained elsewhere and take part in an experiment as they came.
+//! Networks that were trained elsewhere, or their logits, that take part in an experiment as they came.
 
 use crate::path::DistillationPath;
 use crate::recipe::{CellPath, ImportedFile, Recipe, RecipeCell, RecipeError};
@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use takd_datasets::{Card, Normalization};
 use takd_distill::{
-    DataConfig, DeviceType, Error, Imported, NUMERICS, NetworkFromElsewhere, Result, RunConfig, RunSettings, Training,
+    DataConfig, DeviceType, Error, Imported, LogitsAbout, NUMERICS, NetworkFromElsewhere, Result, RunConfig,
+    RunSettings, Training,
 };
 use takd_models::{ModelName, ModelSpec};
 use takd_store::{printable, printable_path};
@@ -29,13 +30,15 @@ pub struct FromElsewhere {
     pub order: Vec<usize>,
     /// What its outputs are called, if that is known.
     pub class_names: Vec<String>,
+    /// Whose images' logits it holds, if it holds no network.
+    pub logits: Option<LogitsAbout>,
 }
 
 impl FromElsewhere {
-    /// Reads a file with a network, whichever it holds.
+    /// Reads a file with a network, whichever it holds, or with a teacher's logits.
     ///
     /// # Errors
-    /// If the file cannot be read or holds no known network.
+    /// If the file cannot be read or holds no known network and no logits.
     pub fn read(path: &Path) -> Result<Self> {
         let file = NetworkFromElsewhere::read(path)?;
         Ok(Self {
@@ -45,7 +48,8 @@ impl FromElsewhere {
             hash: file.hash().to_owned(),
             normalization: None,
             order: Vec::new(),
-            class_names: Vec::new(),
+            class_names: file.logits().map_or_else(Vec::new, |logits| logits.class_names.clone()),
+            logits: file.logits().cloned(),
         })
     }
 
@@ -80,8 +84,17 @@ impl FromElsewhere {
     /// The run that it is on data with this card.
     ///
     /// # Errors
-    /// If what it expects of pixels or classes makes no sense, or its outputs are not those of the data's classes.
+    /// If what it expects of pixels or classes makes no sense, its outputs are not those of the data's classes, or its logits not those of
+    /// the data's images.
     pub fn config(&self, card: &Card, device: DeviceType) -> Result<RunConfig> {
+        if let Some(logits) = &self.logits {
+            logits.check(&self.path, card)?;
+            if self.normalization.is_some() {
+                let reason =
+                    "it holds logits, which no mean and deviation of pixels are for: leave them out".to_owned();
+                return Err(Error::Import { path: self.path.clone(), reason });
+            }
+        }
         let order = self.order_for(card)?;
         let found = if order.is_empty() { self.outputs } else { order.len() };
         if found != card.classes() || order.iter().any(|output| *output >= self.outputs) {

@@ -409,7 +409,8 @@ impl Cell {
         }
         for path in &self.paths {
             for (stage, networks) in path.path.stages().iter().enumerate() {
-                for network in networks.iter() {
+                // Logits are not trained, and what images their teacher has seen is not known here.
+                for network in networks.iter().filter(|network| **network != ModelName::LOGITS) {
                     // What is asked of it here is the same for every number of classes and of epochs.
                     let training = |name: &ModelName| self.training_for(name.spec(1), 1);
                     let own = training(network);
@@ -419,7 +420,10 @@ impl Cell {
                         return Some(format!("no images are held out to judge {network} by (`hold_out`)"));
                     }
                     let teachers = stage.checked_sub(1).map_or(&[][..], |stage| &path.path.stages()[stage]);
-                    if let Some(teacher) = teachers.iter().find(|teacher| training(teacher).hold_out != own.hold_out) {
+                    let differs = |teacher: &ModelName| {
+                        *teacher != ModelName::LOGITS && training(teacher).hold_out != own.hold_out
+                    };
+                    if let Some(teacher) = teachers.iter().find(|teacher| differs(teacher)) {
                         return Some(format!(
                             "{network} would be judged by other images than its teacher {teacher} holds out (`hold_out`): a \
                              teacher must not have seen them"

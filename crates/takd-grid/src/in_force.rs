@@ -123,9 +123,10 @@ fn difference(one: &Settings, other: &Settings) -> Option<&'static str> {
     differs.into_iter().find_map(|(key, differs)| differs.then_some(key))
 }
 
-/// The networks of a cell's paths.
+/// The networks of a cell's paths that can be trained.
 fn networks(cell: &Cell) -> impl Iterator<Item = ModelName> {
-    cell.paths.iter().flat_map(|path| path.path.stages()).flat_map(|stage| stage.iter().copied())
+    let all = cell.paths.iter().flat_map(|path| path.path.stages()).flat_map(|stage| stage.iter().copied());
+    all.filter(|network| *network != ModelName::LOGITS)
 }
 
 /// The epochs of all cells, whose protocol is the same.

@@ -163,7 +163,7 @@ fn published_way_searches_the_seed_too_and_goes_on_with_the_winner() {
         let Outcome::Finished(result) = Outcome::Finished(runs.finished(&trial.runs[0][0]).unwrap().unwrap()) else {
             unreachable!()
         };
-        assert_eq!(trial.scores, [result.test.accuracy]);
+        assert_eq!(trial.scores, [result.test.unwrap().accuracy]);
     }
 }
 

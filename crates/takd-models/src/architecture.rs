@@ -1,21 +1,24 @@
 //! The layers of each network, and what can be said of it without building it.
 
-use crate::layers::Layers;
+use crate::layers::{Flatten, Layers};
 use crate::plain::SIDE;
 use crate::{Family, ModelSpec, Width, imagenet_resnet, plain, resnet};
 
 impl ModelSpec {
     /// Whether it takes images of `side` x `side`: a ResNet takes the mean over what its last convolution sees, so that it takes
-    /// any from 8 on, one for ImageNet from 32 on; a plain CNN connects every place of it, so that it takes 32x32 alone.
+    /// any from 8 on, one for ImageNet from 32 on; a plain CNN connects every place of it, so that it takes 32x32 alone. Logits are those
+    /// of images of any size.
     pub fn takes(self, side: usize) -> bool {
         match self.family() {
             Family::Plain => side == SIDE,
             Family::Resnet => side >= 8,
             Family::ImagenetResnet => side >= 32,
+            Family::Logits => true,
         }
     }
 
-    /// The list of its layers, for images of 32×32; the parameters are the same as for any other size that it takes.
+    /// The list of its layers, for images of 32×32; the parameters are the same as for any other size that it takes. It is empty for
+    /// logits, which cost nothing.
     pub fn layers(self, classes: usize) -> Layers {
         self.layers_at(classes, SIDE)
     }
@@ -25,6 +28,9 @@ impl ModelSpec {
             Family::Plain => plain::layers(self.size(), self.width().unwrap_or(Width::Narrow), classes),
             Family::Resnet => resnet::layers(self.size(), classes, side),
             Family::ImagenetResnet => imagenet_resnet::layers(self.size(), classes, side),
+            Family::Logits => {
+                Layers { convolutional: Vec::new(), flatten: Flatten::Whole, fully_connected: Vec::new() }
+            }
         }
     }
 
@@ -50,7 +56,8 @@ impl ModelSpec {
 
 #[cfg(test)]
 mod tests {
-    use crate::ModelSpec;
+    use crate::{ModelSpec, Network};
+    use candle_core::Device;
 
     fn spec(name: &str) -> ModelSpec {
         name.parse().unwrap()
@@ -64,6 +71,18 @@ mod tests {
         // The stem; two convolutions a stage, the first of stages 2 and 3 from half the channels; two shortcuts; 64 → 10.
         let stage = 9 * 16 * 16 * 1024;
         assert_eq!(count("resnet8"), 9 * 3 * 16 * 1024 + 2 * stage + 2 * (stage + stage / 2) + 2 * 16 * 32 * 256 + 640);
+    }
+
+    #[test]
+    fn logits_cost_nothing_and_are_no_network() {
+        let logits = spec("logits");
+        assert_eq!(
+            (logits.multiply_adds(10, 32), logits.parameter_count(10), logits.activation_count(10, 32)),
+            (0, 0, 0)
+        );
+        assert!(logits.takes(7));
+        let error = Network::random(logits, 10, 1, &Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("no network"), "{error}");
     }
 
     #[test]

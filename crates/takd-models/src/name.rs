@@ -12,9 +12,12 @@ pub enum Family {
     Resnet,
     /// ResNet for ImageNet (He et al. 2016, table 1) in torchvision's layout; its size is its depth.
     ImagenetResnet,
+    /// A teacher that is known by its logits alone: it has no layers, and no network can be built of it.
+    Logits,
 }
 
 impl Family {
+    /// Those of networks.
     const ALL: [Self; 3] = [Self::Plain, Self::Resnet, Self::ImagenetResnet];
 
     /// The sizes that this family comes in, ascending.
@@ -23,6 +26,7 @@ impl Family {
             Self::Plain => &[2, 4, 6, 8, 10],
             Self::Resnet => &[8, 14, 20, 26, 32, 44, 56, 110],
             Self::ImagenetResnet => &[14, 18, 20, 26, 34, 50, 101],
+            Self::Logits => &[],
         }
     }
 
@@ -32,6 +36,7 @@ impl Family {
             Self::Plain => "plane",
             Self::Resnet => "resnet",
             Self::ImagenetResnet => "imagenet-resnet",
+            Self::Logits => "logits",
         }
     }
 }
@@ -85,13 +90,16 @@ pub struct ModelName {
 }
 
 impl ModelName {
+    /// `logits`: a teacher that is known by its logits alone. It stands in paths, and is none of [`ModelName::all`].
+    pub const LOGITS: Self = Self { family: Family::Logits, size: 0, width: None };
+
     /// The names that mention no width, by family, then size.
     pub fn all() -> impl Iterator<Item = Self> {
         let names = |family: Family| family.sizes().iter().map(move |&size| Self { family, size, width: None });
         Family::ALL.into_iter().flat_map(names)
     }
 
-    /// Plain CNN or ResNet, for CIFAR or ImageNet.
+    /// Plain CNN or ResNet, for CIFAR or ImageNet; or no network but logits.
     pub fn family(self) -> Family {
         self.family
     }
@@ -117,7 +125,10 @@ impl ModelName {
 
 impl fmt::Display for ModelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.family.prefix(), self.size)?;
+        f.write_str(self.family.prefix())?;
+        if self.family != Family::Logits {
+            write!(f, "{}", self.size)?;
+        }
         self.width.map_or(Ok(()), |width| write!(f, "-{width}"))
     }
 }
@@ -128,6 +139,7 @@ impl FromStr for ModelName {
     fn from_str(name: &str) -> Result<Self, UnknownModel> {
         Self::all()
             .chain(Self::all().flat_map(Self::pinned))
+            .chain([Self::LOGITS])
             .find(|known| known.to_string() == name)
             .ok_or_else(|| UnknownModel::new(name, |nearest| nearest.to_string()))
     }
@@ -178,7 +190,7 @@ fn nearest(name: &str) -> Vec<ModelName> {
     let Some(family) = alike.min_by_key(|family| edits(letters, family.prefix())) else { return Vec::new() };
     let width = match family {
         Family::Plain => Width::ALL.into_iter().find(|width| edits(suffix, &width.to_string()) <= MOST_EDITS),
-        Family::Resnet | Family::ImagenetResnet => None,
+        Family::Resnet | Family::ImagenetResnet | Family::Logits => None,
     };
     // No digits: every size is as near. More digits than a number holds: the largest number.
     let distance =
@@ -213,6 +225,14 @@ mod tests {
         }
         let written = ["plane10", "plane10-narrow", "plane10-wide", "resnet110", "imagenet-resnet50"];
         assert_eq!(written.map(|name| name.parse::<ModelName>().unwrap().to_string()), written);
+    }
+
+    #[test]
+    fn logits_have_a_name_that_is_no_networks() {
+        assert_eq!("logits".parse(), Ok(ModelName::LOGITS));
+        assert_eq!(ModelName::LOGITS.to_string(), "logits");
+        assert!(ModelName::all().all(|name| name != ModelName::LOGITS));
+        assert!("logits0".parse::<ModelName>().is_err());
     }
 
     #[test]

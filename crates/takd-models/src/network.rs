@@ -2,7 +2,7 @@
 
 use crate::layers::{Bias, Conv, Flatten, FullyConnected, Layer, Shortcut};
 use crate::parameters::Source;
-use crate::{ModelSpec, Parameters};
+use crate::{Family, ModelSpec, Parameters};
 use candle_core::{Device, Result, Tensor, bail};
 use candle_nn::{Init, Linear, ModuleT, VarBuilder};
 use takd_ops::{BatchNorm, Conv2d, Conv2dParams, ConvBn, Features, MaxPool, Precision, Then, reference};
@@ -37,11 +37,14 @@ impl Network {
     /// Builds the network over the tensors of `vb`.
     ///
     /// # Errors
-    /// If `vb` lacks a tensor or holds it in another shape, or `classes` is 0.
+    /// If `vb` lacks a tensor or holds it in another shape, `classes` is 0, or `spec` is no network but logits.
     #[expect(clippy::needless_pass_by_value, reason = "as every constructor of candle takes it")]
     pub fn new(spec: ModelSpec, classes: usize, vb: VarBuilder) -> Result<Self> {
         if classes == 0 {
             bail!("{spec}: 0 classes; a network needs at least one")
+        }
+        if spec.family() == Family::Logits {
+            bail!("{spec} are those of a teacher that is not known otherwise: there is no network to build")
         }
         let layers = spec.layers(classes);
         Ok(Self {

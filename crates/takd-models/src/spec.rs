@@ -21,7 +21,7 @@ impl ModelName {
     pub fn spec(self, classes: usize) -> ModelSpec {
         let width = match self.family {
             Family::Plain => Some(self.width.unwrap_or(Width::of_paper(classes))),
-            Family::Resnet | Family::ImagenetResnet => None,
+            Family::Resnet | Family::ImagenetResnet | Family::Logits => None,
         };
         ModelSpec { family: self.family, size: self.size, width }
     }
@@ -41,7 +41,7 @@ impl ModelSpec {
         ModelName::all().flat_map(ModelName::pinned).map(|name| name.spec(0))
     }
 
-    /// Plain CNN or ResNet, for CIFAR or ImageNet.
+    /// Plain CNN or ResNet, for CIFAR or ImageNet; or no network but logits.
     pub fn family(self) -> Family {
         self.family
     }
@@ -68,7 +68,8 @@ impl FromStr for ModelSpec {
     type Err = UnknownModel;
 
     fn from_str(name: &str) -> Result<Self, UnknownModel> {
-        Self::all().find(|spec| spec.to_string() == name).ok_or_else(|| {
+        let known = Self::all().chain([ModelName::LOGITS.spec(0)]).find(|spec| spec.to_string() == name);
+        known.ok_or_else(|| {
             // A name as this type prints it: the width that it leaves open is the narrow one.
             UnknownModel::new(name, |nearest| nearest.spec(0).to_string())
         })
@@ -87,6 +88,8 @@ mod tests {
         let names: Vec<_> = ModelSpec::all().map(|spec| spec.to_string()).collect();
         assert_eq!(names[..3], ["plane2", "plane2-wide", "plane4"]);
         assert_eq!(names.len(), 2 * 5 + 8 + 7);
+        let logits = ModelName::LOGITS.spec(10);
+        assert_eq!((logits.to_string().parse(), logits.name(10)), (Ok(logits), ModelName::LOGITS));
     }
 
     #[test]

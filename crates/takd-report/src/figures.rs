@@ -277,7 +277,8 @@ fn front(cell: &CellReport) -> Figure {
         let stages: Vec<String> = path.stages.iter().map(|networks| networks.join(" + ")).collect();
         stages.join(" → ")
     };
-    let points = paths.iter().filter_map(|path| {
+    // Logits alone cost nothing, which has no place on a logarithmic axis.
+    let points = paths.iter().filter(|path| path.path_multiply_adds > 0.0).filter_map(|path| {
         Some(Costed {
             name: short(path),
             cost: path.path_multiply_adds,

@@ -6,11 +6,11 @@ use crate::run::{Measurements, RunState};
 use crate::studies;
 use std::collections::BTreeSet;
 use takd_datasets::Augmentation;
-use takd_distill::{DecayOn, HoldOut, KlReduction, LrFrom, Pick, Protocol, Scale, Training};
+use takd_distill::{DecayOn, HoldOut, KlReduction, LogitsAbout, LrFrom, Pick, Protocol, Scale, Training};
 use takd_grid::recipe::{Layout, PerStep};
 use takd_grid::study::Setting;
 use takd_grid::{Cell, DistillationPath, Experiment, Preset};
-use takd_models::{Family, ModelSpec};
+use takd_models::{Family, ModelName, ModelSpec};
 
 /// A network that is right at most so many times as often as one that guesses has learned nothing worth the name.
 const CHANCE_FACTOR: f64 = 1.5;
@@ -135,6 +135,7 @@ fn family_name(family: Family) -> &'static str {
         Family::Plain => "plain CNNs",
         Family::Resnet => "ResNets",
         Family::ImagenetResnet => "ResNets for ImageNet",
+        Family::Logits => "logits",
     }
 }
 
@@ -253,7 +254,16 @@ fn from_elsewhere(cell: &Cell) -> String {
     if files.is_empty() {
         String::new()
     } else {
-        format!("{}. {same} the same for all seeds; what images it has seen is not known here.", files.join(", "))
+        let untested = match cell.from_elsewhere.get(&ModelName::LOGITS).and_then(|found| found.logits.as_ref()) {
+            Some(LogitsAbout { test: None, .. }) => {
+                " The file of logits has none of the test images: its teacher is not tested, nor compared with those whom it teaches."
+            }
+            _ => "",
+        };
+        format!(
+            "{}. {same} the same for all seeds; what images it has seen is not known here.{untested}",
+            files.join(", ")
+        )
     }
 }
 

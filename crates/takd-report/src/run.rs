@@ -22,6 +22,8 @@ pub struct RunReport {
 pub enum RunState {
     /// It has a result.
     Finished(Measurements),
+    /// It is a teacher that is known by a file of its logits, without those of the test images.
+    Untested,
     /// Its training diverged.
     Diverged {
         /// When, and what ceased to be a number.
@@ -73,7 +75,7 @@ impl RunState {
     /// How far a run has come, by what its ending says. What was measured counts even if the network was deleted since.
     pub fn of(runs: &Runs, id: &RunId) -> Self {
         match runs.ending_file(id).map(|file| file.map(|file| file.ending)) {
-            Ok(Some(Ending::Finished(result))) => Self::Finished(Measurements::from(&result)),
+            Ok(Some(Ending::Finished(result))) => Measurements::of(&result).map_or(Self::Untested, Self::Finished),
             Ok(Some(Ending::Failed(reason))) => Self::Diverged { reason },
             Ok(Some(Ending::Stopped)) => Self::Stopped,
             Ok(None) => Self::Missing,
@@ -101,6 +103,7 @@ impl RunState {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Finished(_) => "finished",
+            Self::Untested => "untested",
             Self::Diverged { .. } => "diverged",
             Self::Stopped => "stopped",
             Self::Missing => "missing",
@@ -110,14 +113,16 @@ impl RunState {
     }
 }
 
-impl From<&RunResult> for Measurements {
-    fn from(result: &RunResult) -> Self {
-        Self {
-            test_accuracy: result.test.accuracy,
-            top5: result.test.top5_accuracy,
-            loss: result.test.loss,
-            calibration_error: result.test.calibration_error,
-            test_images: result.test.images,
+impl Measurements {
+    /// Those of a result; nothing if the test images were not looked at.
+    fn of(result: &RunResult) -> Option<Self> {
+        let test = result.test?;
+        Some(Self {
+            test_accuracy: test.accuracy,
+            top5: test.top5_accuracy,
+            loss: test.loss,
+            calibration_error: test.calibration_error,
+            test_images: test.images,
             agreement: result.teachers.map(|teachers| teachers.agreement),
             kl: result.teachers.map(|teachers| teachers.kl),
             soft_target_entropy: result.teachers.map(|teachers| teachers.soft_target_entropy),
@@ -125,6 +130,6 @@ impl From<&RunResult> for Measurements {
             epoch: result.epoch,
             parameters: result.parameters,
             seconds: result.seconds,
-        }
+        })
     }
 }

@@ -44,7 +44,7 @@ fn result(config: &RunConfig) -> RunResult {
     let held_out = config.training.held_out(50_000) > 0;
     RunResult {
         epoch: config.training.epochs,
-        test: images(accuracy(config)),
+        test: Some(images(accuracy(config))),
         held_out: held_out.then(|| images(accuracy(config) + 0.01)),
         teachers: None,
         parameters: 1,

@@ -4,6 +4,7 @@ use crate::config::FORMAT_VERSION;
 use crate::{Config, Error, Result};
 use serde::Deserialize;
 use std::path::Path;
+use takd_models::Family;
 
 /// The configuration in a file's bytes; `path` is for errors.
 ///
@@ -41,6 +42,9 @@ fn contradiction(config: &Config) -> Option<String> {
     let Config { architecture, classes, class_names, input, .. } = config;
     if config.format_version != FORMAT_VERSION {
         return Some(format!("`format_version` is {}, and {FORMAT_VERSION} is written", config.format_version));
+    }
+    if architecture.family() == Family::Logits {
+        return Some(format!("`architecture` is {architecture}, which are no network"));
     }
     if class_names.len() != *classes || *classes == 0 {
         return Some(format!("`classes` is {classes}, and there are {} `class_names`", class_names.len()));

@@ -151,11 +151,12 @@ fn truncated_files_are_refused() -> Outcome {
 #[test]
 fn configurations_that_contradict_themselves_or_the_network_are_refused() -> Outcome {
     type Change = fn(&mut serde_json::Value);
-    let changes: [(Change, &str); 15] = [
+    let changes: [(Change, &str); 16] = [
         (|json| json["classes"] = 9.into(), "`classes` is 9, and there are 10 `class_names`"),
         (|json| json["class_names"] = serde_json::json!([]), "10"),
         (|json| json["class_names"][3] = " ".into(), "class 3"),
         (|json| json["architecture"] = "plane3".into(), "did you mean `plane2` or `plane4`?"),
+        (|json| json["architecture"] = "logits".into(), "which are no network"),
         (|json| json["input"]["scaling"] = "64".into(), "64x64"),
         (|json| json["input"]["scaling"] = "0".into(), "`0` is no size of images"),
         (|json| json["input"]["channels"] = "BGR".into(), "BGR"),

@@ -163,7 +163,8 @@ fn evaluated(name: &str, of: &Evaluation) -> String {
 }
 
 fn outcome(result: &RunResult) -> String {
-    let mut lines = vec![evaluated("test", &result.test)];
+    let untested = || "  not tested: its file has no logits of the test images".to_owned();
+    let mut lines = vec![result.test.map_or_else(untested, |test| evaluated("test", &test))];
     lines.extend(result.held_out.map(|held_out| evaluated("held-out", &held_out)));
     lines.extend(result.teachers.map(|teachers| {
         format!(

@@ -169,7 +169,7 @@ impl Listing {
             }),
         };
         let test_accuracy = match &listed.ending {
-            Ok(Some(Ending::Finished(result))) => Some(result.test.accuracy),
+            Ok(Some(Ending::Finished(result))) => result.test.map(|test| test.accuracy),
             _ => None,
         };
         let kd = config.and_then(|config| config.distillation.as_ref());

@@ -151,6 +151,7 @@ pub(crate) fn export(
     let config = runs.config(id)?.with_context(|| format!("run {id} has no configuration"))?;
     let file = runs.model(id)?;
     let result = runs.outcome(id)?.with_context(|| format!("run {id} is not finished"))?;
+    let test = result.test.with_context(|| format!("run {id} was not tested"))?;
     let card = &data.card;
     let (_, parameters) = Network::load(config.model, card.classes(), &file, &Device::Cpu)?;
 
@@ -161,9 +162,9 @@ pub(crate) fn export(
     let notes = card.notes.iter().filter(|note| !note.starts_with("left out")).chain(wanted.notes).cloned().collect();
     about.data = Some(Data { notes, train: config.data.train_images, ..about_data(card) });
     about.accuracy = Some(Accuracy {
-        top1: result.test.accuracy,
-        top5: (card.classes() > 5).then_some(result.test.top5_accuracy),
-        images: result.test.images,
+        top1: test.accuracy,
+        top5: (card.classes() > 5).then_some(test.top5_accuracy),
+        images: test.images,
         seed: config.imported.is_none().then_some(config.seed),
         seeds: provenance::seeds(&config, runs)?,
     });
@@ -172,7 +173,7 @@ pub(crate) fn export(
     for precision in WeightPrecision::ALL {
         let stored = model.stored_as(precision)?;
         let accuracy = match precision {
-            WeightPrecision::F32 => Some(result.test.accuracy),
+            WeightPrecision::F32 => Some(test.accuracy),
             _ if !wanted.measured => None,
             _ => {
                 let what = format!("the test images with {precision} weights");

@@ -5,10 +5,9 @@ use crate::common::Place;
 use crate::found::Reach;
 use crate::output;
 use crate::progress::{counting, loading};
-use anyhow::{Context, Result};
-use candle_core::Tensor;
+use anyhow::Result;
 use indicatif::MultiProgress;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use takd_datasets::{DatasetRef, Images, Split};
 use takd_zoo::Classifier;
@@ -19,12 +18,14 @@ const AT_ONCE: usize = 64;
 /// Write what an exported model says of every image of a data set, as logits in a safetensors file.
 ///
 /// The file has the tensors `train` and `test`, a row an image in the data set's order and a column a class. Its metadata have the data
-/// set's name and checksum and the classes' names.
+/// set's name and checksum, the classes' names and the model's architecture. `takd distill` takes it as a teacher.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   takd logits --model my-model --data my-photos logits.safetensors
   takd logits --model plane2-cifar10-takd --data cifar10 --split test logits.safetensors
+  takd distill logits.safetensors resnet8 --data my-photos --augmentation none
+      have them teach
 
 Exit status: 0 if the file is written, 1 on an error, 2 on a wrong argument.")]
 pub(crate) struct Args {
@@ -59,41 +60,65 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let loaded = loading(args.quiet, screen, |progress| catalog.load(&data.name, progress))?;
     accuracy::check(&model, &loaded)?;
     let classifier = Classifier::new(&model, &args.place.device.open()?.device)?;
-    let mut tensors = Vec::new();
-    for split in [Split::Train, Split::Test] {
-        if args.split.is_some_and(|wanted| wanted != split) {
-            continue;
-        }
-        let images = match split {
-            Split::Train => &loaded.train,
-            Split::Test => &loaded.test,
-        };
-        let what = format!("the {split} images");
-        let logits = counting(args.quiet, screen, &what, |count| logits(&classifier, images, count))?;
-        tensors.push((split.to_string(), logits));
-    }
+    let splits = [(Split::Train, &loaded.train), (Split::Test, &loaded.test)];
+    let wanted = || splits.into_iter().filter(|(split, _)| args.split.is_none_or(|wanted| wanted == *split));
     let card = &loaded.card;
-    let metadata = HashMap::from([
-        ("format".to_owned(), "pt".to_owned()),
-        ("dataset".to_owned(), card.name.to_string()),
-        ("checksum".to_owned(), card.checksum.clone()),
-        ("class_names".to_owned(), serde_json::to_string(&card.class_names)?),
+    let shape = |images: &Images| [images.len(), card.classes()];
+    let about = BTreeMap::from([
+        ("format", "pt".to_owned()),
+        ("dataset", card.name.to_string()),
+        ("checksum", card.checksum.clone()),
+        ("class_names", serde_json::to_string(&card.class_names)?),
+        ("architecture", model.config().architecture.to_string()),
     ]);
-    let shapes =
-        tensors.iter().map(|(name, tensor)| format!("{name} {:?}", tensor.dims())).collect::<Vec<_>>().join(", ");
-    let bytes = safetensors::serialize(tensors, Some(metadata)).context("the logits make no safetensors file")?;
+    let tensors = wanted().map(|(split, images)| (split.as_str(), shape(images)));
+    let mut bytes = header(&about, tensors)?;
+    for (split, images) in wanted() {
+        let what = format!("the {split} images");
+        counting(args.quiet, screen, &what, |count| add(&classifier, images, &mut bytes, count))?;
+    }
     takd_store::write_file(&args.file, &bytes)?;
-    output::print(&format!("{}: {shapes}", args.file.display()))
+    let shapes = wanted().map(|(split, images)| format!("{split} {:?}", shape(images)));
+    output::print(&format!("{}: {}", args.file.display(), shapes.collect::<Vec<_>>().join(", ")))
 }
 
-fn logits(classifier: &Classifier, images: &Images, count: &mut dyn FnMut(usize, usize)) -> Result<Tensor> {
-    let mut parts = Vec::new();
+/// What a safetensors file of these f32 tensors begins with: the length of a JSON text, and the text. It is written here so that the logits
+/// go straight behind it, and the same logits are the same bytes, which the library's metadata, in no fixed order, are not.
+fn header(
+    about: &BTreeMap<&str, String>,
+    tensors: impl Iterator<Item = (&'static str, [usize; 2])>,
+) -> Result<Vec<u8>> {
+    let mut header = serde_json::Map::from_iter([("__metadata__".to_owned(), serde_json::to_value(about)?)]);
+    let mut end = 0;
+    for (name, shape) in tensors {
+        let start = end;
+        end += 4 * shape[0] * shape[1];
+        let tensor = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, end] });
+        header.insert(name.to_owned(), tensor);
+    }
+    let mut text = serde_json::to_string(&header)?;
+    // Tensors begin at a multiple of eight bytes.
+    text += &" ".repeat(text.len().next_multiple_of(8) - text.len());
+    let mut bytes = Vec::with_capacity(8 + text.len() + end);
+    bytes.extend((text.len() as u64).to_le_bytes());
+    bytes.extend(text.bytes());
+    Ok(bytes)
+}
+
+/// Adds the logits of all images, row by row.
+fn add(
+    classifier: &Classifier,
+    images: &Images,
+    bytes: &mut Vec<u8>,
+    count: &mut dyn FnMut(usize, usize),
+) -> Result<()> {
     for first in (0..images.len()).step_by(AT_ONCE) {
         let batch = first..(first + AT_ONCE).min(images.len());
         let done = batch.end;
         let pixels = batch.map(|index| Ok(images.image(index)?)).collect::<Result<Vec<_>>>()?;
-        parts.push(classifier.logits(&pixels)?);
+        let logits = classifier.logits(&pixels)?.flatten_all()?.to_vec1::<f32>()?;
+        bytes.extend(logits.into_iter().flat_map(f32::to_le_bytes));
         count(done, images.len());
     }
-    Ok(Tensor::cat(&parts, 0)?)
+    Ok(())
 }

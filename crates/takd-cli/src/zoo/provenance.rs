@@ -105,7 +105,7 @@ pub(super) fn seeds(config: &RunConfig, runs: &Runs) -> Result<Option<Seeds>> {
             && without_seed(&other, runs).is_ok_and(|other| other == wanted)
             && let Ok(Some(result)) = runs.outcome(&id)
         {
-            accuracies.push(result.test.accuracy);
+            accuracies.extend(result.test.map(|test| test.accuracy));
         }
     }
     let n = accuracies.len();

@@ -1,6 +1,7 @@
 //! Logits in several files, in memory and on disk, all of them and the largest.
 
 use super::*;
+use crate::Pass;
 use crate::common::{Valid, alone, copy_of, dir, names, outcome, run, session, store, taught, taught_by_all};
 use crate::kept_logits::PlacedLogits;
 use crate::logits_key::Limits;
@@ -15,6 +16,7 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use takd_datasets::{Augmentation, Batch, BatchConfig, Dataset, Drawn, Known, Normalization, Sources, batches, load};
 use takd_loss::{KdLoss, Reduction, TopK};
+use takd_models::Network;
 use takd_ops::Compute;
 
 /// Files of 256 images, read from disk.

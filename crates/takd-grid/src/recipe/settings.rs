@@ -134,10 +134,10 @@ impl PerStep {
 }
 
 impl TrainingByFamily {
-    /// Those of a family.
+    /// Those of a family. (Logits are not trained: for them it does not matter.)
     pub fn of(&self, family: Family) -> &TrainingChanges {
         match family {
-            Family::Plain => &self.plain,
+            Family::Plain | Family::Logits => &self.plain,
             Family::Resnet => &self.resnet,
             Family::ImagenetResnet => &self.imagenet_resnet,
         }
@@ -146,7 +146,7 @@ impl TrainingByFamily {
     /// Those of a family, to be changed.
     pub(crate) fn of_mut(&mut self, family: Family) -> &mut TrainingChanges {
         match family {
-            Family::Plain => &mut self.plain,
+            Family::Plain | Family::Logits => &mut self.plain,
             Family::Resnet => &mut self.resnet,
             Family::ImagenetResnet => &mut self.imagenet_resnet,
         }

@@ -21,6 +21,9 @@ pub enum ShrinkError {
         /// The teacher.
         teacher: ModelName,
     },
+    /// A file of logits, which has no size that assistants could lie below.
+    #[error("a teacher that is known by its logits alone has no size to choose assistants by: name a network")]
+    LogitsAlone,
     /// Another protocol than `sound`.
     #[error("the protocol `{0}` holds no images out, and the best student is chosen by these: leave it out")]
     NothingHeldOut(Protocol),

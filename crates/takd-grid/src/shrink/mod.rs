@@ -162,6 +162,9 @@ impl Shrink<'_> {
                 Ok(self.student.family_members().filter(is_larger).collect())
             }
             ShrinkTeacher::Named(teacher) | ShrinkTeacher::Elsewhere(teacher, _) => {
+                if teacher == ModelName::LOGITS {
+                    return Err(ShrinkError::LogitsAlone);
+                }
                 if multiply_adds(teacher, card) <= student {
                     return Err(ShrinkError::NotLarger { student: self.student, teacher });
                 }

@@ -109,7 +109,7 @@ fn result(path: &str, accuracy: f64) -> RunResult {
     let teachers = TeacherComparison { agreement: 0.875, kl: 0.25, soft_target_entropy: 1.5 };
     RunResult {
         epoch: 150,
-        test: images(accuracy),
+        test: Some(images(accuracy)),
         held_out: Some(images(accuracy + 0.0078125)),
         teachers: path.contains("->").then_some(teachers),
         parameters: 13_082,

@@ -18,7 +18,8 @@ const FLOATS: &str = include_str!("floats.py");
 pub(crate) fn model(config: &Config) -> String {
     let layers = config.architecture.layers(config.classes);
     let (template, values) = match config.architecture.family() {
-        Family::Plain => (PLAIN, plain(&layers)),
+        // Logits, which have no layers, are no model's architecture.
+        Family::Plain | Family::Logits => (PLAIN, plain(&layers)),
         Family::Resnet | Family::ImagenetResnet => (RESNET, resnet(&layers)),
     };
     let mut text = template.replace("@NAME@", &config.architecture.to_string());
