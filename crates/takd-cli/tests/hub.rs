@@ -145,7 +145,7 @@ fn name_that_is_neither_here_nor_on_the_hub_says_so_with_both_places() {
         &["distill", "me/gone", "plane2", "--data", "shapes10"],
         &["predict", image, "--model", "me/gone"],
     ] {
-        let said = text(&run(&mut at(&hub.endpoint, dir.path(), args).current_dir(dir.path()), 1).stderr);
+        let said = text(&run(at(&hub.endpoint, dir.path(), args).current_dir(dir.path()), 1).stderr);
         for part in ["there is no file or folder me/gone here", "models--me--gone", "status code 404"] {
             assert!(said.contains(part), "{args:?}, no `{part}`: {said}");
         }
