@@ -55,12 +55,16 @@ pub(crate) fn run_and(
 
 /// Experiments after their training.
 pub(crate) struct TrainedExperiments {
-    reports: Vec<Report>,
+    pub(crate) reports: Vec<Report>,
     /// Where the reports are kept, without an ending.
     kept: Vec<String>,
-    runs: Runs,
+    pub(crate) catalog: Catalog,
+    pub(crate) runs: Runs,
+    pub(crate) compute: Compute,
     plan: Plan,
     outcomes: HashMap<RunId, Outcome>,
+    /// Set when it is to stop.
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 impl TrainedExperiments {
@@ -142,7 +146,7 @@ pub(crate) fn train_all(
     }
     let kept = made.iter().map(|report| reports::keep(&common.place, report, &runs));
     let kept = kept.collect::<Result<Vec<_>>>()?;
-    Ok(Some(TrainedExperiments { reports: made, kept, runs, plan, outcomes }))
+    Ok(Some(TrainedExperiments { reports: made, kept, catalog, runs, compute, plan, outcomes, stop }))
 }
 
 /// Prints the settings in force, which do not depend on the device.

@@ -37,7 +37,8 @@ fn student_is_chosen_by_held_out_images_and_exported_and_nothing_is_trained_twic
     assert!(students[0]["latency_s"].as_f64().expect("seconds") > 0.0);
 
     let model = PathBuf::from(shrunk["folder"].as_str().expect("a folder"));
-    assert_eq!(model, out.join("models").join("plane2-shapes10"));
+    let name = model.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(model.parent() == Some(&out.join("models")) && name.starts_with("plane2-shapes10-"), "{name}");
     let config = json(&fs::read(model.join("config.json")).expect("a configuration"));
     assert_eq!(config["accuracy"]["top1"], shrunk["test_accuracy"]);
     assert_eq!(config["training"]["run"], shrunk["run"]);
@@ -52,7 +53,8 @@ fn student_is_chosen_by_held_out_images_and_exported_and_nothing_is_trained_twic
     let listed = run(&mut runs(&["ls", "--json"], &out), 0).stdout;
     let again = shrink(&out, &teacher, 0);
     assert!(text(&again.stderr).contains("which was made before"), "{}", text(&again.stderr));
-    assert!(text(&again.stdout).contains(&format!("Best on held-out images: {}.", shrunk["path"].as_str().unwrap())));
+    let best = format!("Best of 3 on 10 held-out images: {}.", shrunk["path"].as_str().expect("a path"));
+    assert!(text(&again.stdout).contains(&best), "{}", text(&again.stdout));
     run(takd(&["run"]).arg(recipe).args(["--quiet", "--out"]).arg(&out), 0);
     assert_eq!(text(&run(&mut runs(&["ls", "--json"], &out), 0).stdout), text(&listed));
     assert_eq!(fs::read_to_string(recipe).expect("a recipe"), written);
@@ -74,6 +76,13 @@ fn recipe_is_printed_and_kept_and_nothing_is_trained() {
     fs::write(kept, printed.replace("\"plane4 -> plane2\"", "\"plane4 -> plain2\"")).expect("a file");
     let refused = text(&shrink(&out, &["--teacher", "plane4"], 1).stderr);
     assert!(refused.contains("unknown network `plain2`"), "{refused}");
+    fs::write(kept, printed.replace("hold_out = \"tenth\"", "hold_out = \"nothing\"")).expect("a file");
+    let refused = text(&shrink(&out, &["--teacher", "plane4"], 1).stderr);
+    assert!(
+        refused.contains("delete it to have it made anew") && refused.contains("no images are held out"),
+        "{refused}"
+    );
+    assert!(!out.join("runs").exists() || common::run_folders(&out).is_empty());
 }
 
 #[test]
@@ -98,6 +107,52 @@ fn teacher_from_elsewhere_stands_in_the_recipe_with_what_it_expects() {
 }
 
 #[test]
+fn model_of_another_training_is_replaced_only_if_that_is_asked_for() {
+    let dir = folder();
+    let (out, to) = (dir.path().join("results"), dir.path().join("student"));
+    let to_text = to.to_str().expect("a path");
+    let path = |seed: &str, more: &[&str], status| {
+        shrink(&out, &[&["--teacher", "plane4", "--to", to_text, "--seeds", seed], more].concat(), status)
+    };
+    let run_of = || json(&fs::read(to.join("config.json")).expect("a configuration"))["training"]["run"].clone();
+    path("1", &[], 0);
+    let first = run_of();
+    // The same again is the same folder; another is refused before anything is trained.
+    path("1", &[], 0);
+    let trained = common::run_folders(&out).len();
+    let refused = text(&path("2", &[], 1).stderr);
+    assert!(refused.contains("name another folder with --to"), "{refused}");
+    assert_eq!((run_of(), common::run_folders(&out).len()), (first.clone(), trained));
+    fs::write(to.join("notes.txt"), "mine").expect("a file");
+    let refused = text(&path("1", &["--replace"], 1).stderr);
+    assert!(refused.contains("notes.txt"), "{refused}");
+    fs::remove_file(to.join("notes.txt")).expect("it is there");
+    path("2", &["--replace"], 0);
+    assert_ne!(run_of(), first);
+    // Nor is the teacher's own folder taken.
+    let refused = shrink(&out, &["--teacher", to_text, "--to", to_text, "--replace"], 1).stderr;
+    assert!(text(&refused).contains("is the teacher's folder"), "{}", text(&refused));
+}
+
+#[test]
+fn of_several_that_plan_the_same_all_go_by_one_recipe() {
+    let dir = folder();
+    let out = dir.path().join("results");
+    let start = || {
+        let mut command = std::process::Command::new(common::program());
+        command.args(["shrink", "--data", "shapes10", "--student", "plane2", "--teacher", "plane4", "--limit", "100"]);
+        command.args(["--epochs", "1", "--print-recipe", "--out"]).arg(&out);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().expect("it starts")
+    };
+    let started: Vec<_> = (0..3).map(|_| start()).collect();
+    let printed: Vec<String> =
+        started.into_iter().map(|child| text(&child.wait_with_output().expect("it ends").stdout)).collect();
+    let [kept] = &recipes(&out)[..] else { panic!("one recipe") };
+    let kept = fs::read_to_string(kept).expect("a recipe");
+    assert!(printed.iter().all(|recipe| *recipe == kept), "{printed:?}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_before_anything_is_trained() {
     let dir = folder();
     let out = dir.path().join("results");
@@ -106,12 +161,14 @@ fn what_cannot_be_is_refused_before_anything_is_trained() {
     fs::write(mine.join("thesis.txt"), "all of it").expect("a file");
     let mine = mine.to_str().unwrap();
     let cases: &[(&[&str], i32, &str)] = &[
-        (&["--to", mine], 1, "has something that is not a model: name another folder with --to"),
+        (&["--to", mine], 1, "name another folder with --to"),
+        (&["--teacher", ""], 2, "--teacher names no network"),
+        (&["--size", "64"], 2, "plane2 takes no images of 64x64"),
         (&["--budget", "2"], 2, "with its unit, as in 90m, 2h or 1day"),
         (&["--budget", "1s", "--teacher", "plane10", "--epochs", "100000"], 2, "1s is too short"),
         (&["--teacher", "plane11"], 2, "did you mean `plane10`?"),
         (&["--teacher", "plane2"], 2, "takes no more multiplications than the student"),
-        (&["--protocol", "code"], 2, "holds no images out"),
+        (&["--protocol", "code"], 2, "no images are held out of the training of plane2"),
         (&["--mean", "0,0,0", "--std", "1,1,1"], 2, "--teacher names none"),
         (&["--format", "csv"], 2, "is printed as text or json"),
     ];

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use takd_datasets::{Card, DatasetRef, Known};
-use takd_distill::{DeviceType, Pace, PaceOf, Protocol, Result};
+use takd_distill::{DeviceType, Pace, PaceOf, Pick, Protocol, Result};
 use takd_grid::recipe::{Epochs, Recipe, Settings};
-use takd_grid::shrink::{FEWEST_EPOCHS, Shrink, ShrinkError, ShrinkPlan, ShrinkTeacher, shrink};
+use takd_grid::shrink::{FEWEST_EPOCHS, Shrink, ShrinkError, ShrinkPlan, ShrinkTeacher, check, shrink};
 use takd_grid::{Changes, Experiment, Plan, PlannedRun};
 use takd_models::ModelName;
 
@@ -154,15 +154,60 @@ fn what_cannot_be_done_is_refused_with_what_can() {
         ),
         (
             refused("resnet8", None, HOUR, &Settings { protocol: Some(Protocol::Code), ..Settings::default() }),
-            "the protocol `code` holds no images out",
+            "no images are held out of the training of resnet",
         ),
         (
             refused("resnet8", None, MINUTE, &Settings { epochs: Some(Epochs::All(100)), ..Settings::default() }),
-            "1m is too short: resnet8 alone and taught by resnet14 takes about",
+            "s here: give a longer budget, fewer epochs, fewer or smaller images, or a smaller teacher",
         ),
+        (
+            refused("resnet8", None, 100 * HOUR, &unfair(Pick::BestTestEpoch)),
+            "its best epoch is chosen by the test images",
+        ),
+        (refused("plane2", None, HOUR, &Settings { limit: Some(9), ..Settings::default() }), "no images are held out"),
+        (refused("logits", None, HOUR, &none), "logits takes no images of 32x32"),
     ];
     for (message, expected) in cases {
         assert!(message.contains(expected), "{message}");
+    }
+}
+
+/// ResNets whose epoch is chosen so.
+fn unfair(pick: Pick) -> Settings {
+    let mut settings = Settings::default();
+    settings.training.resnet.pick = Some(pick);
+    settings
+}
+
+#[test]
+fn plain_cnn_is_not_said_to_be_the_largest_where_it_takes_no_such_images() {
+    let data: DatasetRef = Known::Shapes10.into();
+    let (settings, budget, device) = (Settings::default(), Duration::from_secs(HOUR), DeviceType::Cpu);
+    let (student, teacher) = (name("plane2"), ShrinkTeacher::Largest);
+    let wanted = Shrink { student, teacher, data: &data, settings: &settings, budget, device };
+    let large = Card { height: 64, width: 64, ..card(1000) };
+    let error = shrink(&wanted, &large, &mut pace).unwrap_err().to_string();
+    assert_eq!(error, "plane2 takes no images of 64x64: plain CNNs take 32x32 alone, ResNets every size");
+}
+
+#[test]
+fn edited_recipe_must_still_be_of_the_student() {
+    let chosen = choose("resnet8", Some("resnet20"), 2000, HOUR, &Settings::default()).unwrap();
+    let check = |text: &str| {
+        let recipe = Recipe::parse(text, "made.toml").unwrap();
+        let experiment = Experiment::new(&recipe, &Changes::default(), DeviceType::Cpu).unwrap();
+        check(&experiment, name("resnet8"), &card(2000)).map_err(|error| error.to_string())
+    };
+    assert_eq!(check(&chosen.recipe), Ok(()));
+    for (from, to, expected) in [
+        ("-> resnet8\"", "-> resnet14\"", "it is not of resnet8"),
+        ("    \"resnet8\",\n", "", "it is not of resnet8"),
+        ("hold_out = \"tenth\"", "hold_out = \"nothing\"", "no images are held out"),
+    ] {
+        let edited = chosen.recipe.replace(from, to);
+        assert_ne!(edited, chosen.recipe);
+        let refused = check(&edited).unwrap_err();
+        assert!(refused.contains(expected), "{refused}");
     }
 }
 

@@ -40,25 +40,46 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     write_file_before(path, bytes, || Ok(()))
 }
 
-/// The same; `before` is called when the new file is whole and not yet in its place.
+/// The same, unless there is a file already; says whether it was written. Of several processes that write at once, one does.
+///
+/// # Errors
+/// As [`write_file`].
+pub fn write_new_file(path: &Path, bytes: &[u8]) -> Result<bool> {
+    if expect_kind(path, FileKind::File)?.is_some() {
+        return Ok(false);
+    }
+    let write = || match whole_file(path, bytes)?.persist_noclobber(path) {
+        Ok(_) => sync_folder(folder_of(path)).map(|()| true),
+        Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(failed) => Err(failed.error),
+    };
+    write().map_err(Error::io("write", path))
+}
+
+/// The same as [`write_file`]; `before` is called when the new file is whole and not yet in its place.
 pub(crate) fn write_file_before(path: &Path, bytes: &[u8], before: impl FnOnce() -> io::Result<()>) -> Result<()> {
     expect_kind(path, FileKind::File)?;
-    let folder = folder_of(path);
     let write = || {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(WRITING);
-        // Without this nobody but the user could read it. The umask still holds.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
+        let file = whole_file(path, bytes)?;
         before()?;
         file.persist(path)?;
         // The rename itself must reach the disk too.
-        sync_folder(folder)
+        sync_folder(folder_of(path))
     };
     write().map_err(Error::io("write", path))
+}
+
+/// A new file beside `path` with these bytes, which are on the disk; it is deleted when it is dropped.
+fn whole_file(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(WRITING);
+    // Without this nobody but the user could read it. The umask still holds.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 /// Makes the folder `path`, and those above it, if they are not there, and lets no power failure take them away.

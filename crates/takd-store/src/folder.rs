@@ -39,6 +39,14 @@ pub fn write_folder(path: &Path, files: &[(&str, &[u8])], is_own: OwnFiles) -> R
     sync_folder(beside).map_err(Error::io("write the folder", path))
 }
 
+/// Whether [`write_folder`] may put a folder at `path`, for those who want to know it long before.
+///
+/// # Errors
+/// If anything stands there that it would not replace.
+pub fn check_folder(path: &Path, is_own: OwnFiles) -> Result<()> {
+    own_files(path, is_own).map(drop)
+}
+
 /// The names of the files in the folder at `path`, if there is one.
 fn own_files(path: &Path, is_own: OwnFiles) -> Result<Option<Vec<String>>> {
     if expect_kind(path, FileKind::Folder)?.is_none() {

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result, config_file};
 use std::path::Path;
-use takd_store::{read_file, write_folder};
+use takd_store::{check_folder, read_file, write_folder};
 
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
@@ -73,6 +73,16 @@ pub(crate) fn write(folder: &Path, files: &[(&'static str, Vec<u8>)], existing: 
             return Err(Error::TooLarge { name, found: bytes.len(), limit });
         }
     }
+    check_place(folder, existing)?;
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    Ok(write_folder(folder, &files, is_own)?)
+}
+
+/// Whether a model may be written into a folder, for those who want to know it long before.
+///
+/// # Errors
+/// If it has files that are not a model's, or a model that is to stay.
+pub fn check_place(folder: &Path, existing: Existing) -> Result<()> {
     let is_empty = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
     if folder.is_dir() && !is_empty {
         // Its configuration says whether it is one; of which version does not matter.
@@ -85,8 +95,7 @@ pub(crate) fn write(folder: &Path, files: &[(&'static str, Vec<u8>)], existing: 
             return Err(Error::Exists { path: folder.into() });
         }
     }
-    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
-    Ok(write_folder(folder, &files, is_own)?)
+    Ok(check_folder(folder, is_own)?)
 }
 
 /// Whether a file of this name is part of a model.

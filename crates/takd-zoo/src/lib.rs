@@ -62,7 +62,7 @@ pub use classifier::{Classifier, Guess};
 pub use config::{Accuracy, Channels, Config, Data, FORMAT_VERSION, Fact, Input, PrecisionCost, Seeds, Training};
 pub use error::{Error, Result};
 pub use extras::Extras;
-pub use folder::Existing;
+pub use folder::{Existing, check_place};
 pub use model::Model;
 pub use onnx_input::OnnxInput;
 pub use precision::{UnknownPrecision, WeightPrecision};

@@ -3,18 +3,20 @@
 use super::Args;
 use super::best::{best_run, held_out, ranked};
 use crate::dry_run::BUDGET;
-use crate::experiment::Workplace;
+use crate::experiment::TrainedExperiments;
 use crate::progress::loading;
 use crate::zoo::{Wanted, export_run};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::MultiProgress;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use takd_datasets::Card;
-use takd_distill::latency;
+use takd_distill::{Error, latency};
+use takd_grid::{Experiment, Plan};
 use takd_models::ModelSpec;
-use takd_report::{Comparison, Interval, PathReport, Report};
+use takd_report::{Comparison, Interval, PathReport};
 use takd_store::RunId;
 use takd_zoo::{Existing, Extras, Model, OnnxInput, WeightPrecision};
 
@@ -32,6 +34,8 @@ pub(super) struct Deployed {
     /// How sure the test images make it.
     pub(super) interval_95: Interval,
     pub(super) test_images: usize,
+    /// Images by which it was chosen.
+    pub(super) held_out_images: usize,
     pub(super) seeds: usize,
     /// The teacher, and every student; the best first among these.
     pub(super) teacher: Network,
@@ -61,53 +65,63 @@ pub(super) struct Network {
     pub(super) latency_s: f64,
 }
 
-/// The folder that is to be made, which is free or has a model already.
-pub(super) fn folder(args: &Args, card: &Card) -> Result<PathBuf> {
-    let usual = || args.common.place.out.join("models").join(format!("{}-{}", args.student, card.name));
-    let folder = args.to.clone().unwrap_or_else(usual);
-    let is_free = match std::fs::read_dir(&folder) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    };
-    if !is_free && Model::open(&folder).is_err() {
-        bail!("{} has something that is not a model: name another folder with --to", folder.display());
-    }
-    Ok(folder)
+/// Refuses the teacher's own folder.
+pub(super) fn check_teacher(teacher: Option<&String>, to: Option<&PathBuf>) -> Result<()> {
+    let [Some(teacher), Some(to)] = [teacher.map(Path::new), to.map(PathBuf::as_path)] else { return Ok(()) };
+    let same = teacher.canonicalize().ok().zip(to.canonicalize().ok());
+    ensure!(
+        same.is_none_or(|(teacher, to)| teacher != to),
+        "{} is the teacher's folder: name another one",
+        to.display()
+    );
+    Ok(())
+}
+
+/// Whether a model that is in the folder may be replaced: if that is asked for, or it is of the same training.
+pub(super) fn existing(replace: bool, to: &Path, experiment: &Experiment, card: &Card) -> Result<Existing> {
+    let run = Model::open(to).ok().and_then(|model| model.config().training.as_ref()?.run.clone());
+    let plan = Plan::new(experiment, &BTreeMap::from([(card.name.clone(), card.clone())]), &|_| None)?;
+    let is_of_this = run.is_some_and(|run| plan.runs.iter().any(|planned| planned.id.to_string() == run));
+    Ok(if replace || is_of_this { Existing::Replace } else { Existing::Keep })
 }
 
 pub(super) fn deploy(
     args: &Args,
     to: &Path,
-    report: &Report,
-    place: &Workplace<'_>,
+    existing: Existing,
+    trained: &TrainedExperiments,
     screen: &MultiProgress,
 ) -> Result<Deployed> {
-    let cell = report.cells.first().context("the recipe has a cell")?;
+    let TrainedExperiments { reports, catalog, runs, compute, stop, .. } = trained;
+    let cell = reports.iter().flat_map(|report| &report.cells).next().context("the recipe has a cell")?;
     let ranked = ranked(cell, &args.student.to_string());
     let Some(((best, _), run)) = ranked.first().and_then(|best| Some((best, best_run(best.0)?))) else {
         let reasons = cell.paths.iter().flat_map(|path| &path.runs).filter_map(|run| run.state.reason());
         bail!("no student has a result: {}", reasons.collect::<Vec<_>>().join("; "));
     };
-    let teacher = best_teacher(&cell.paths, best)?;
+    let teacher = teacher(&cell.paths, best)?;
     let quiet = args.common.quiet;
-    let config = place.runs.config(&run.run)?.context("the best run has a configuration")?;
-    let data = loading(quiet, screen, |progress| place.catalog.load(&config.data.dataset, progress))?;
+    let config = runs.config(&run.run)?.context("the best run has a configuration")?;
+    let data = loading(quiet, screen, |progress| catalog.load(&config.data.dataset, progress))?;
     let wanted = Wanted {
         precision: WeightPrecision::F32,
         extras: Extras { onnx: Some(OnnxInput::Pixels), python: true },
         licence: None,
         notes: &[],
         measured: true,
-        existing: Existing::Replace,
+        existing,
     };
-    export_run(&run.run, place.runs, &data, &place.compute.device, &wanted, to, quiet, screen)?;
+    let check_stop = || if stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) };
+    check_stop()?;
+    export_run(&run.run, runs, &data, &compute.device, &wanted, to, quiet, screen)?;
 
     let mut latencies = BTreeMap::new();
     let mut network = |path: &PathReport| -> Result<Network> {
+        check_stop()?;
         let model = path.network;
         let latency_s = match latencies.get(&model) {
             Some(known) => *known,
-            None => latency(model, cell.classes, cell.side, place.compute, BUDGET)?,
+            None => latency(model, cell.classes, cell.side, compute, BUDGET)?,
         };
         latencies.insert(model, latency_s);
         Ok(about(path, model, cell.classes, cell.side, latency_s))
@@ -121,16 +135,17 @@ pub(super) fn deploy(
         test_accuracy: measurements.test_accuracy,
         interval_95: Interval::of_share(measurements.test_accuracy, measurements.test_images),
         test_images: measurements.test_images,
+        held_out_images: config.training.held_out(config.data.train_images),
         seeds: best.runs.len(),
         teacher: network(teacher)?,
         students: ranked.iter().map(|(path, _)| network(path)).collect::<Result<_>>()?,
-        less_alone: alone.and_then(|alone| Comparison::of(&best.runs, &alone.runs, place.runs)),
-        less_teacher: Comparison::of(&best.runs, &teacher.runs, place.runs),
+        less_alone: alone.and_then(|alone| Comparison::of(&best.runs, &alone.runs, runs)),
+        less_teacher: Comparison::of(&best.runs, &teacher.runs, runs),
     })
 }
 
-/// The network at the beginning of the longest path that is not the student alone.
-fn best_teacher<'a>(paths: &'a [PathReport], best: &PathReport) -> Result<&'a PathReport> {
+/// The network at the beginning of the first path along which the student is taught.
+fn teacher<'a>(paths: &'a [PathReport], best: &PathReport) -> Result<&'a PathReport> {
     let student = best.stages.last().cloned().unwrap_or_default();
     let first = paths.iter().filter(|path| path.stages.len() > 1 && path.stages.last() == Some(&student));
     let first = first.map(|path| &path.stages[0]).next().context("the recipe has a path with a teacher")?;
@@ -143,11 +158,15 @@ fn about(path: &PathReport, model: ModelSpec, classes: usize, side: usize, laten
     let held_out = held_out.filter(|each| !each.is_empty());
     let images = path.runs.iter().find_map(|run| run.state.measurements()).map_or(0, |run| run.test_images);
     let summary = path.test_accuracy;
+    // A network from elsewhere is the same run for every seed.
+    let is_single = path.runs.iter().all(|run| run.run == path.runs[0].run);
     Network {
         path: path.path.clone(),
         test_accuracy: summary.map(|summary| summary.mean),
-        interval_95: summary
-            .map(|summary| summary.interval_95.unwrap_or_else(|| Interval::of_share(summary.mean, images))),
+        interval_95: summary.map(|summary| {
+            let over_seeds = summary.interval_95.filter(|_| !is_single);
+            over_seeds.unwrap_or_else(|| Interval::of_share(summary.mean, images))
+        }),
         held_out_accuracy: held_out.map(|each| each.iter().sum::<f64>() / each.len() as f64),
         parameters,
         weight_bytes: size_of::<f32>() * parameters,

@@ -15,14 +15,16 @@ use crate::{experiment, output, values};
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use indicatif::MultiProgress;
+use kept::Kept;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use takd_datasets::{Card, DatasetRef};
 use takd_distill::DeviceType;
 use takd_grid::recipe::{Recipe, Settings};
-use takd_grid::shrink::{Shrink, ShrinkError, ShrinkTeacher, shrink};
+use takd_grid::shrink::{Shrink, ShrinkError, ShrinkTeacher, check, shrink};
 use takd_grid::{Changes, Experiment};
 use takd_models::ModelName;
+use takd_zoo::check_place;
 
 /// Get a small network for your images: choose teacher and assistants, train within a budget, keep the best student, ready to deploy.
 ///
@@ -56,10 +58,13 @@ pub(crate) struct Args {
     /// What all training together may take here, one run after the other
     #[arg(long, value_name = "TIME", value_parser = values::budget, default_value = "2h")]
     budget: Duration,
-    /// The folder that is made of the best student [default: in the folder `models` of --out]
+    /// The folder that is made of the best student [default: one in the folder `models` of --out]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
-    /// Print the recipe that would be trained, and train nothing
+    /// Put the student in the place of another model that is in that folder
+    #[arg(long)]
+    replace: bool,
+    /// Print the recipe, which is kept in --out, and train nothing
     #[arg(long)]
     print_recipe: bool,
     #[command(flatten)]
@@ -77,11 +82,11 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     if data.name.is_drawn() {
         common.no_data_dir("shrink", &format!("--data {data}"))?;
     }
+    deploy::check_teacher(args.teacher.as_ref(), args.to.as_ref())?;
     let settings = common.asked.settings(&Settings::default())?;
     let sized = settings.size.map_or_else(|| data.clone(), |size| data.scaled(size));
     let catalog = common.place.catalog_of(&sized)?;
     let card = loading(common.quiet, screen, |progress| catalog.card(&sized.name, progress))?;
-    let to = deploy::folder(args, &card)?;
     let wanted = Shrink {
         student: args.student,
         teacher: teacher(args, screen)?,
@@ -90,23 +95,31 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         budget: args.budget,
         device: DeviceType::of(&common.place.device.open()?),
     };
-    let (file, text) = recipe(args, &wanted, &card)?;
+    let kept = Kept::of(&wanted, &card, &common.place.out);
+    let text = recipe(args, &wanted, &card, &kept)?;
     if args.print_recipe {
         return output::print(text.trim_end());
     }
-    let recipe = Recipe::parse(&text, &file.display().to_string())?;
-    let mut deployed = None;
-    let experiments = |device| Ok(vec![Experiment::new(&recipe, &Changes::default(), device)?]);
-    let trained = experiment::train_all(common, screen, experiments, |report, place| {
-        deployed = Some(deploy::deploy(args, &to, report, place, screen)?);
-        Ok(())
-    })?;
-    let Some((trained, deployed)) = trained.zip(deployed) else { return Ok(()) };
-    if common.printed.format() == Format::Json {
-        output::print_json(&deployed)?;
-    } else {
+    let file = kept.file.display();
+    let recipe = Recipe::parse(&text, &file.to_string())?;
+    let experiment = |device| Experiment::new(&recipe, &Changes::default(), device);
+    check(&experiment(wanted.device)?, args.student, &card)
+        .with_context(|| format!("{file} is no recipe to choose a student by; delete it to have it made anew"))?;
+    let to = args.to.clone().unwrap_or_else(|| common.place.out.join("models").join(&kept.name));
+    let existing = deploy::existing(args.replace, &to, &experiment(wanted.device)?, &card)?;
+    check_place(&to, existing)
+        .with_context(|| format!("the student cannot go into {}: name another folder with --to", to.display()))?;
+    let trained = experiment::train_all(common, screen, |device| Ok(vec![experiment(device)?]), |_, _| Ok(()))?;
+    let Some(trained) = trained else { return Ok(()) };
+    let is_json = common.printed.format() == Format::Json;
+    if !is_json {
         trained.print(common)?;
-        output::print(&format!("\n{}", summary::text(&deployed)))?;
+    }
+    let deployed = deploy::deploy(args, &to, existing, &trained, screen)?;
+    if is_json {
+        output::print_json(&deployed)?
+    } else {
+        output::print(&format!("\n{}", summary::text(&deployed)))?
     }
     trained.check_complete()
 }
@@ -115,8 +128,12 @@ fn teacher(args: &Args, screen: &MultiProgress) -> Result<ShrinkTeacher> {
     let common = &args.common;
     let says = args.expects.says_something();
     match args.teacher.as_deref() {
-        None | Some("") if says => {}
-        None | Some("") => return Ok(ShrinkTeacher::Largest),
+        None if says => {}
+        None => return Ok(ShrinkTeacher::Largest),
+        Some("") => {
+            let message = "--teacher names no network";
+            return Err(WrongArgument::error("shrink", ErrorKind::ValueValidation, message));
+        }
         Some(name) => match name.parse::<ModelName>() {
             Ok(_) if says => {}
             Ok(name) => return Ok(ShrinkTeacher::Named(name)),
@@ -136,18 +153,18 @@ fn teacher(args: &Args, screen: &MultiProgress) -> Result<ShrinkTeacher> {
     Err(WrongArgument::error("shrink", ErrorKind::ArgumentConflict, message))
 }
 
-/// The recipe's file and text: as it was made before, or made now.
-fn recipe(args: &Args, wanted: &Shrink<'_>, card: &Card) -> Result<(PathBuf, String)> {
+/// The recipe's text: as it was made before, or made now.
+fn recipe(args: &Args, wanted: &Shrink<'_>, card: &Card, kept: &Kept) -> Result<String> {
     let common = &args.common;
-    let file = kept::file(&common.place.out, wanted, card);
+    let file = kept.file.display();
     let say = |line: &str| {
         if !common.quiet {
             output::note(line);
         }
     };
-    if let Some(text) = kept::read(&file)? {
-        say(&format!("goes by {}, which was made before; delete it to have it made anew", file.display()));
-        return Ok((file, text));
+    if let Some(text) = kept.read()? {
+        say(&format!("goes by {file}, which was made before; delete it to have it made anew"));
+        return Ok(text);
     }
     say("measuring how fast the networks are here …");
     let compute = common.place.device.open()?;
@@ -156,18 +173,13 @@ fn recipe(args: &Args, wanted: &Shrink<'_>, card: &Card) -> Result<(PathBuf, Str
         ShrinkError::Run(error) => error.into(),
         error => WrongArgument::error("shrink", ErrorKind::ValueValidation, error),
     })?;
-    takd_store::make_folder(file.parent().context("the recipe has a folder")?)?;
-    takd_store::write_file(&file, chosen.recipe.as_bytes())?;
+    let assistants = chosen.assistants.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     say(&format!(
-        "teacher {}, assistants {}, {}: about {}; the recipe is {}",
+        "teacher {}, assistants {}, {}: about {}; the recipe is {file}",
         chosen.teacher,
-        match chosen.assistants.as_slice() {
-            [] => "none".to_owned(),
-            some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        },
+        if assistants.is_empty() { "none" } else { &assistants },
         chosen.epochs.map_or("epochs as given".to_owned(), |epochs| format!("{epochs} epochs")),
         humantime::format_duration(Duration::from_secs(chosen.takes.as_secs() + 1)),
-        file.display()
     ));
     if !chosen.enough {
         output::note(
@@ -175,5 +187,6 @@ fn recipe(args: &Args, wanted: &Shrink<'_>, card: &Card) -> Result<(PathBuf, Str
              better student",
         );
     }
-    Ok((file, chosen.recipe))
+    // Another process that was asked for the same may have measured too: all go by what the first one wrote.
+    kept.write(&chosen.recipe)
 }

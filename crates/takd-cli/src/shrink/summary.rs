@@ -13,7 +13,12 @@ pub(super) fn text(deployed: &Deployed) -> String {
         rows,
         dispensable: &["parameters", "size"],
     };
-    let mut text = format!("{}\n\nBest on held-out images: {path}.", list.to_text());
+    let mut text = format!(
+        "{}\n\nBest of {} on {} held-out images: {path}.",
+        list.to_text(),
+        students.len(),
+        deployed.held_out_images
+    );
     if let Some(comparison) = &deployed.less_alone {
         text += &format!("\nThan the student alone: {}.", better(comparison));
     }
@@ -52,6 +57,9 @@ fn row(network: &Network, what: &str) -> Vec<String> {
 /// `2.31 points better (0.40 to 4.22, 95 %, over the test images)`.
 fn better(comparison: &Comparison) -> String {
     let mean = 100.0 * comparison.test_accuracy.mean;
+    if mean == 0.0 {
+        return "equally good".to_owned();
+    }
     let sign = if mean < 0.0 { -1.0 } else { 1.0 };
     let word = if mean < 0.0 { "worse" } else { "better" };
     let (interval, over) = match (comparison.test_accuracy.interval_95, comparison.over_images) {

@@ -4,7 +4,6 @@ use crate::experiment::ExperimentError;
 use crate::in_force::DifferentSettings;
 use crate::recipe::RecipeError;
 use std::time::Duration;
-use takd_distill::Protocol;
 use takd_models::ModelName;
 
 /// Why no experiment can be made for a student within a budget.
@@ -24,15 +23,31 @@ pub enum ShrinkError {
     /// A file of logits, which has no size that assistants could lie below.
     #[error("a teacher that is known by its logits alone has no size to choose assistants by: name a network")]
     LogitsAlone,
-    /// Another protocol than `sound`.
-    #[error("the protocol `{0}` holds no images out, and the best student is chosen by these: leave it out")]
-    NothingHeldOut(Protocol),
+    /// The student is no network that takes these images.
+    #[error("{student} takes no images of {side}x{side}: plain CNNs take 32x32 alone, ResNets every size")]
+    Size {
+        /// The student.
+        student: ModelName,
+        /// Rows and columns of the images.
+        side: usize,
+    },
+    /// Nothing is held out to choose the best student by.
+    #[error(
+        "no images are held out of the training of {0}, or its best epoch is chosen by the test images: the best student is chosen by \
+         held-out images, by networks of the last epoch"
+    )]
+    NothingHeldOut(ModelName),
+    /// A recipe of something else.
+    #[error("it is not of {0}: it needs one cell, with {0} alone and taught along other paths")]
+    OtherRecipe(ModelName),
     /// Not even one epoch fits.
     #[error(
-        "{} is too short: {student} alone and taught by {teacher} takes about {} here with the fewest epochs: give a longer \
-         budget, fewer or smaller images, or a smaller teacher",
+        "{} is too short: {student} alone and taught by {teacher} takes about {} here{}: give a longer budget, {}fewer or smaller images, \
+         or a smaller teacher",
         humantime::format_duration(*budget),
-        humantime::format_duration(Duration::from_secs(needed.as_secs() + 1))
+        humantime::format_duration(Duration::from_secs(needed.as_secs() + 1)),
+        if *given { "" } else { " with one epoch" },
+        if *given { "fewer epochs, " } else { "" }
     )]
     TooShort {
         /// What is there.
@@ -43,6 +58,8 @@ pub enum ShrinkError {
         student: ModelName,
         /// The teacher.
         teacher: ModelName,
+        /// Whether the epochs were given.
+        given: bool,
     },
     /// Settings that do not fit.
     #[error(transparent)]

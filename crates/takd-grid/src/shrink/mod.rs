@@ -26,8 +26,9 @@ pub use error::ShrinkError;
 use crate::elsewhere::FromElsewhere;
 use crate::experiment::{Changes, Experiment};
 use crate::in_force::settings_in_force;
+use crate::path::DistillationPath;
 use crate::plan::{Plan, PlannedRun};
-use crate::recipe::{Epochs, RateFrom, Recipe, Settings, TrainingChanges};
+use crate::recipe::{CellPath, Epochs, RateFrom, Recipe, Settings, TrainingChanges};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,13 +52,13 @@ pub struct Shrink<'a> {
     pub student: ModelName,
     /// Who teaches it.
     pub teacher: ShrinkTeacher,
-    /// What it is trained on.
+    /// The images.
     pub data: &'a DatasetRef,
     /// Settings that are given and not chosen.
     pub settings: &'a Settings,
     /// What all training together may take here.
     pub budget: Duration,
-    /// What it is trained on.
+    /// The device that trains.
     pub device: DeviceType,
 }
 
@@ -99,9 +100,8 @@ pub fn shrink(
     card: &Card,
     pace: &mut dyn FnMut(PaceOf) -> Result<Pace, Error>,
 ) -> Result<ShrinkPlan, ShrinkError> {
-    let protocol = wanted.settings.protocol.unwrap_or(Protocol::Sound);
-    if protocol != Protocol::Sound {
-        return Err(ShrinkError::NothingHeldOut(protocol));
+    if wanted.student == ModelName::LOGITS || !takes(wanted.student, card) {
+        return Err(ShrinkError::Size { student: wanted.student, side: card.height });
     }
     let mut chooser = Chooser::new(wanted, card, pace);
     let teachers = wanted.teachers(card)?;
@@ -127,8 +127,10 @@ pub fn shrink(
     if chosen.epochs == 0 {
         let needed = Duration::from_secs_f64(chooser.seconds(&chosen.at(1))?);
         let (budget, student, teacher) = (wanted.budget, wanted.student, chosen.teacher);
-        return Err(ShrinkError::TooShort { budget, needed, student, teacher });
+        let given = wanted.settings.epochs.is_some();
+        return Err(ShrinkError::TooShort { budget, needed, student, teacher, given });
     }
+    check(&chooser.experiment(&chosen)?, wanted.student, card)?;
     if chosen.epochs == chooser.full {
         for assistant in wanted.assistants(chosen.teacher, card) {
             if chosen.assistants.contains(&assistant) {
@@ -150,6 +152,31 @@ pub fn shrink(
         assistants: chosen.assistants,
         takes,
     })
+}
+
+/// Whether the best of an experiment's students can be chosen and compared: whether it has one cell, the student alone and taught, and
+/// images that are held out of the training of every network.
+///
+/// # Errors
+/// If it is not so.
+pub fn check(experiment: &Experiment, student: ModelName, card: &Card) -> Result<(), ShrinkError> {
+    let other = || ShrinkError::OtherRecipe(student);
+    let [cell] = experiment.cells.as_slice() else { return Err(other()) };
+    let of_student = |path: &&CellPath<DistillationPath>| **path.path.students() == [student];
+    let students: Vec<_> = cell.paths.iter().filter(of_student).collect();
+    let taught = students.iter().filter(|path| path.path.steps() > 0).count();
+    if taught == 0 || taught == students.len() {
+        return Err(other());
+    }
+    let images = cell.limit.map_or(card.train, |limit| limit.min(card.train));
+    for name in cell.paths.iter().flat_map(|path| path.path.stages()).flat_map(|stage| stage.iter()) {
+        let training = cell.training(name.spec(card.classes()), card.classes());
+        let is_trained = !cell.from_elsewhere.contains_key(name);
+        if is_trained && (training.held_out(images) == 0 || training.evaluates_test_each_epoch()) {
+            return Err(ShrinkError::NothingHeldOut(*name));
+        }
+    }
+    Ok(())
 }
 
 impl Shrink<'_> {
@@ -242,30 +269,33 @@ struct Chooser<'a> {
     enough: usize,
     /// The settings but for the epochs.
     settings: Settings,
+    /// Images of a batch of the student's.
+    batch_size: usize,
 }
 
 impl<'a> Chooser<'a> {
     fn new(wanted: &'a Shrink<'a>, card: &'a Card, pace: &'a mut dyn FnMut(PaceOf) -> Result<Pace, Error>) -> Self {
         let given = wanted.settings;
-        let full = Protocol::Sound.epochs(wanted.student.family());
+        let protocol = given.protocol.unwrap_or(Protocol::Sound);
+        let full = protocol.epochs(wanted.student.family());
         let images = given.limit.map_or(card.train, |limit| limit.min(card.train)).max(1);
         let size = given.size.or(wanted.data.name.fit());
-        let mut settings = Settings { protocol: Some(Protocol::Sound), size, ..given.clone() };
+        let mut settings = Settings { protocol: Some(protocol), size, ..given.clone() };
         for (family, changes) in [
             (Family::Resnet, &mut settings.training.resnet),
             (Family::ImagenetResnet, &mut settings.training.imagenet_resnet),
         ] {
             if changes.batch_size.is_none() && changes.lr.is_none() {
-                let own = Protocol::Sound.training(family, Protocol::Sound.epochs(family));
+                let own = protocol.training(family, protocol.epochs(family));
                 for_small_data(&own, images, changes);
             }
         }
         let family = wanted.student.family();
-        let own = Protocol::Sound.training(family, full);
+        let own = protocol.training(family, full);
         let batch_size = settings.training.of(family).batch_size.unwrap_or(own.batch_size);
         let enough = (ENOUGH_STEPS * batch_size).div_ceil(images).clamp(FEWEST_EPOCHS.min(full), full);
         let cards = BTreeMap::from([(card.name.clone(), card.clone())]);
-        Self { wanted, card, cards, pace, measured: BTreeMap::new(), full, enough, settings }
+        Self { wanted, card, cards, pace, measured: BTreeMap::new(), full, enough, settings, batch_size }
     }
 
     /// With the assistant that is nearest to the middle, if there is one.
@@ -326,8 +356,10 @@ impl<'a> Chooser<'a> {
         let mut sum = 0.0;
         for (run, shares_logits) in plan.runs.iter().zip(plan.shares_logits()) {
             let PlannedRun { config, looks, path, .. } = run;
-            let (model, batch_size) = (config.model, config.training.batch_size);
-            let of = PaceOf { model, classes: self.card.classes(), side: self.card.height, batch_size };
+            // A teacher that is not trained is measured as it teaches.
+            let batch_size = if config.imported.is_some() { self.batch_size } else { config.training.batch_size };
+            let (classes, side) = (self.card.classes(), self.card.height);
+            let of = PaceOf { model: config.model, classes, side, batch_size };
             let mut pace = |of: PaceOf| -> Result<Pace, Error> {
                 if let Some(pace) = self.measured.get(&of) {
                     return Ok(*pace);

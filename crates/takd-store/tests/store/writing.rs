@@ -4,7 +4,7 @@ use crate::countdown::{Countdown, begin, names, store};
 use std::io;
 use std::path::Path;
 use std::{fs, thread};
-use takd_store::{Error, FileKind, make_folder, read_file, write_file};
+use takd_store::{Error, FileKind, make_folder, read_file, write_file, write_new_file};
 
 #[test]
 fn file_is_read_as_it_was_written_and_replaced_whole() {
@@ -58,6 +58,24 @@ fn many_writers_of_one_file_leave_it_whole() {
 }
 
 #[cfg(unix)]
+#[test]
+fn of_many_that_write_a_new_file_at_once_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plan");
+    let written = std::thread::scope(|scope| {
+        let write = |writer: u8| {
+            let path = &path;
+            scope.spawn(move || write_new_file(path, &vec![writer; 10_000]).unwrap().then_some(writer))
+        };
+        let writers: Vec<_> = (0..8).map(write).collect();
+        writers.into_iter().filter_map(|writer| writer.join().unwrap()).collect::<Vec<u8>>()
+    });
+    let &[first] = written.as_slice() else { panic!("{written:?}") };
+    assert_eq!(read_file(&path, 1 << 20).unwrap(), Some(vec![first; 10_000]));
+    assert!(!write_new_file(&path, b"late").unwrap());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+}
+
 #[test]
 fn file_may_be_read_by_whoever_may_read_the_users_other_files() {
     use std::os::unix::fs::PermissionsExt;
