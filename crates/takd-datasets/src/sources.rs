@@ -9,7 +9,10 @@ use crate::{
     source::{self, Bytes, Found, Lookup, Opened, Stamps},
     stored::{Reader, Stored},
 };
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 use takd_hub::Hub;
 
 /// Where [`load`] and [`Catalog`](crate::Catalog) take data sets from.
@@ -389,8 +392,28 @@ fn split(found: &Found, known: Option<Known>, bytes: Bytes) -> Result<Parts> {
         aside.len(),
         labels.len()
     ));
+    notes.extend(empty_classes(&labels, &aside, "set aside", class_names.as_deref()));
+    notes.extend(empty_classes(&labels, &kept, "left to train on", class_names.as_deref()));
     let test = found.open(known, bytes)?.train.only(aside);
     Ok(Parts { class_names, train: train.only(kept), test, notes })
+}
+
+/// Says which classes have no image in a part of the images, if there are such: they have too few.
+fn empty_classes(labels: &[u32], part: &[usize], what: &str, names: Option<&[String]>) -> Option<String> {
+    /// More are counted.
+    const NAMED: usize = 5;
+
+    let there: BTreeSet<u32> = part.iter().map(|&index| labels[index]).collect();
+    let all: BTreeSet<u32> = labels.iter().copied().collect();
+    let name = |label: &u32| match names.and_then(|names| names.get(*label as usize)) {
+        Some(name) => name.clone(),
+        None => label.to_string(),
+    };
+    let missing: Vec<String> = all.difference(&there).map(name).collect();
+    let (named, others) = missing.split_at(missing.len().min(NAMED));
+    let others = if others.is_empty() { String::new() } else { format!(" and {} more classes", others.len()) };
+    let named = named.join(", ");
+    (!missing.is_empty()).then(|| format!("no image of {named}{others} was {what}: give each class more images"))
 }
 
 /// Says how images were scaled, if they were.

@@ -84,13 +84,13 @@ fn recipe_trains_the_student_alone_by_the_teacher_and_by_assistants() {
 #[test]
 fn longer_budget_gives_more_epochs_then_a_larger_teacher_then_more_assistants() {
     let at = |seconds: u64| choose("resnet8", None, 50_000, seconds, &Settings::default()).unwrap();
-    let found: Vec<_> = [20, 25, 30, 40, 73, 80]
+    let found: Vec<_> = [22, 28, 34, 45, 82, 89]
         .into_iter()
         .map(|minutes| at(minutes * MINUTE))
         .map(|plan| (plan.teacher.size(), plan.assistants.len(), plan.enough))
         .collect();
     assert_eq!(found, [(14, 0, false), (14, 0, false), (14, 0, true), (20, 0, true), (20, 1, true), (26, 1, true)]);
-    assert!(at(25 * MINUTE).epochs > at(20 * MINUTE).epochs);
+    assert!(at(28 * MINUTE).epochs > at(22 * MINUTE).epochs);
     let days = at(24 * 30 * HOUR);
     assert_eq!((days.teacher, days.epochs), (name("resnet110"), Some(160)));
     let all: Vec<String> = days.assistants.iter().map(ToString::to_string).collect();
@@ -223,7 +223,7 @@ proptest! {
         let none = Settings::default();
         let Ok(chosen) = choose(student, None, train, seconds, &none) else { return Ok(()) };
         let plan = plan(&chosen.recipe, train);
-        prop_assert!(self::seconds(&plan) <= 1.001 * seconds as f64, "{} of {seconds} s", self::seconds(&plan));
+        prop_assert!(self::seconds(&plan) <= 0.901 * seconds as f64, "{} of {seconds} s", self::seconds(&plan));
         prop_assert!(plan.runs.iter().all(|run| Some(run.config.training.epochs) == chosen.epochs));
         let more = choose(student, None, train, 2 * seconds, &none).unwrap();
         prop_assert!(more.teacher.size() >= chosen.teacher.size());

@@ -135,7 +135,7 @@ pub use names::limits;
 pub use printable::{printable, printable_path};
 pub use probe::probe;
 pub use removal::{OwnFiles, Removed};
-pub use start::{Start, date};
+pub use start::{Start, date, shell_quoted};
 pub use store::{Listed, Store};
 pub use verify::{Finding, Findings};
 

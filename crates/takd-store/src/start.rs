@@ -37,7 +37,7 @@ impl Start {
 
     /// The command as a shell takes it.
     pub fn command_line(&self) -> String {
-        self.command.iter().map(|argument| quoted(argument)).collect::<Vec<_>>().join(" ")
+        self.command.iter().map(|argument| shell_quoted(argument)).collect::<Vec<_>>().join(" ")
     }
 
     /// The same, cut to what is kept of it.
@@ -59,7 +59,8 @@ impl Start {
     }
 }
 
-fn quoted(text: &str) -> String {
+/// A word as a shell takes it, in quotes if it needs them.
+pub fn shell_quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=,:+".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -141,7 +141,7 @@ pub struct Training {
     /// Settings of the training, as a person would tell them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<Fact>,
-    /// The command that trains it again.
+    /// The command that trained it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
 }

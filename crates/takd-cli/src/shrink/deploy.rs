@@ -34,6 +34,8 @@ pub(super) struct Deployed {
     /// How sure the test images make it.
     pub(super) interval_95: Interval,
     pub(super) test_images: usize,
+    /// Processor threads of the latencies.
+    pub(super) threads: usize,
     /// Images by which it was chosen.
     pub(super) held_out_images: usize,
     pub(super) seeds: usize,
@@ -135,6 +137,7 @@ pub(super) fn deploy(
         test_accuracy: measurements.test_accuracy,
         interval_95: Interval::of_share(measurements.test_accuracy, measurements.test_images),
         test_images: measurements.test_images,
+        threads: rayon::current_num_threads(),
         held_out_images: config.training.held_out(config.data.train_images),
         seeds: best.runs.len(),
         teacher: network(teacher)?,

@@ -41,7 +41,7 @@ Examples:
   takd shrink --data my-photos --student resnet8 --teacher resnet56.pth --to small
       taught by a network that was trained elsewhere on the same classes; the student goes into the folder small
   takd shrink --data my-photos --student resnet8 --print-recipe > mine.toml
-      the plan as a recipe, to change it; `takd run mine.toml` trains it
+      the plan as a recipe, to change it; `takd run mine.toml` trains it, and `takd export RUN DIR` exports what it lists
 
 Exit status: 0 if a student is exported, 1 on an error or if a run diverged, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
 pub(crate) struct Args {
@@ -178,14 +178,15 @@ fn recipe(args: &Args, wanted: &Shrink<'_>, card: &Card, kept: &Kept) -> Result<
         "teacher {}, assistants {}, {}: about {}; the recipe is {file}",
         chosen.teacher,
         if assistants.is_empty() { "none" } else { &assistants },
-        chosen.epochs.map_or("epochs as given".to_owned(), |epochs| format!("{epochs} epochs")),
+        match chosen.epochs {
+            None => "epochs as given".to_owned(),
+            Some(1) => "1 epoch".to_owned(),
+            Some(epochs) => format!("{epochs} epochs"),
+        },
         humantime::format_duration(Duration::from_secs(chosen.takes.as_secs() + 1)),
     ));
     if !chosen.enough {
-        output::note(
-            "these are few epochs for so many images: a longer --budget, a smaller --teacher or a smaller --size would give a \
-             better student",
-        );
+        output::note("these are few epochs for so many images: a longer --budget would give a better student");
     }
     // Another process that was asked for the same may have measured too: all go by what the first one wrote.
     kept.write(&chosen.recipe)

@@ -14,28 +14,45 @@ pub(super) fn text(deployed: &Deployed) -> String {
         dispensable: &["parameters", "size"],
     };
     let mut text = format!(
-        "{}\n\nBest of {} on {} held-out images: {path}.",
+        "{}\n(95 %: by the test images, or by the seeds if there are several. latency: one image at a time, by takd on {} threads.)\n\n\
+         Best of {} on {} held-out images: {path}{}.",
         list.to_text(),
+        deployed.threads,
         students.len(),
-        deployed.held_out_images
+        deployed.held_out_images,
+        lead(deployed)
     );
     if let Some(comparison) = &deployed.less_alone {
-        text += &format!("\nThan the student alone: {}.", better(comparison));
+        text += &format!("\nLess the student alone: {}.", difference(comparison));
     }
     if let Some(comparison) = &deployed.less_teacher {
-        text += &format!("\nThan the teacher: {}.", better(comparison));
+        text += &format!("\nLess the teacher: {}.", difference(comparison));
     }
     let Interval { low, high } = interval_95;
+    let quoted = takd_store::shell_quoted(folder);
     text += &format!(
-        "\n\n{folder}: test accuracy {:.2} % ({:.2} to {:.2}, 95 %, {test_images} images)\n\n\
+        "\n\n{folder}: run {}, test accuracy {:.2} % ({:.2} to {:.2}, 95 %, {test_images} images)\n\n\
          To use it:\n  \
-         takd predict --model {folder} photo.jpg\n  \
-         python {folder}/example.py photo.jpg   # plain PyTorch, model.py; model.onnx is for any ONNX runtime",
+         takd predict --model {quoted} photo.jpg\n  \
+         python {} photo.jpg   # plain PyTorch; README.md has the same for model.onnx in ONNX Runtime",
+        deployed.run,
         100.0 * test_accuracy,
         100.0 * low,
-        100.0 * high
+        100.0 * high,
+        takd_store::shell_quoted(&format!("{folder}/example.py"))
     );
     text
+}
+
+/// By how many held-out images the best is ahead of the next, for each seed.
+fn lead(deployed: &Deployed) -> String {
+    let held_out: Vec<f64> = deployed.students.iter().filter_map(|student| student.held_out_accuracy).collect();
+    let [best, next, ..] = held_out.as_slice() else { return String::new() };
+    match ((best - next) * deployed.held_out_images as f64).round() {
+        images if images < 1.0 => ", as good as the next".to_owned(),
+        images if images < 2.0 => ", by 1 image".to_owned(),
+        images => format!(", by {images:.0} images"),
+    }
 }
 
 fn row(network: &Network, what: &str) -> Vec<String> {
@@ -54,23 +71,14 @@ fn row(network: &Network, what: &str) -> Vec<String> {
     ]
 }
 
-/// `2.31 points better (0.40 to 4.22, 95 %, over the test images)`.
-fn better(comparison: &Comparison) -> String {
-    let mean = 100.0 * comparison.test_accuracy.mean;
-    if mean == 0.0 {
-        return "equally good".to_owned();
-    }
-    let sign = if mean < 0.0 { -1.0 } else { 1.0 };
-    let word = if mean < 0.0 { "worse" } else { "better" };
-    let (interval, over) = match (comparison.test_accuracy.interval_95, comparison.over_images) {
-        (Some(interval), _) => (Some(interval), "seeds"),
-        (None, Some(images)) => (Some(images.interval_95), "test images"),
-        (None, None) => (None, ""),
-    };
-    let interval = interval.map_or(String::new(), |Interval { low, high }| {
-        let mut ends = [sign * 100.0 * low, sign * 100.0 * high];
-        ends.sort_by(f64::total_cmp);
-        format!(" ({:.2} to {:.2}, 95 %, over the {over})", ends[0] + 0.0, ends[1] + 0.0)
+/// `+2.31 points (+0.40 to +4.22, 95 %, over the test images)`; with a word if 0 lies in the interval.
+fn difference(comparison: &Comparison) -> String {
+    let points = |share: f64| format!("{:+.2}", 100.0 * share + 0.0);
+    let over_seeds = comparison.test_accuracy.interval_95.map(|interval| (interval, "seeds"));
+    let over_images = comparison.over_images.map(|images| (images.interval_95, "test images"));
+    let interval = over_seeds.or(over_images).map_or(String::new(), |(Interval { low, high }, over)| {
+        let undecided = if low <= 0.0 && 0.0 <= high { ": undecided" } else { "" };
+        format!(" ({} to {}, 95 %, over the {over}){undecided}", points(low), points(high))
     });
-    format!("{:.2} points {word}{interval}", mean.abs())
+    format!("{} points{interval}", points(comparison.test_accuracy.mean))
 }

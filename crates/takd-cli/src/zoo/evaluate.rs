@@ -101,7 +101,8 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let top5 = top5_accuracy.map_or(String::new(), |share| format!(", top-5 {:.2} %", 100.0 * share));
     let mut text = format!("{model} on {dataset}: test accuracy {:.2} %{top5} of {images} images", 100.0 * accuracy);
     for ClassAccuracy { name, images, accuracy } in classes {
-        text += &format!("\n  {:>6.2} %  {name} ({images})", 100.0 * accuracy);
+        let accuracy = if *images == 0 { "–".to_owned() } else { format!("{:.2}", 100.0 * accuracy) };
+        text += &format!("\n  {accuracy:>6} %  {name} ({images})");
     }
     output::print(&text)
 }
@@ -114,7 +115,7 @@ fn mistakes(said: &Said, data: &Dataset) -> Result<Vec<u8>> {
     }
     wrong.sort_by(|a, b| b.2.probability.total_cmp(&a.2.probability));
     let row = |&(index, label, guess): &(usize, usize, &Guess)| {
-        let words = format!("{} {:.0} % ({})", guess.name, 100.0 * guess.probability, data.card.class_names[label]);
+        let words = format!("{}, said {} {:.0} %", data.card.class_names[label], guess.name, 100.0 * guess.probability);
         Ok(Row { words, images: vec![data.test.image(index)?.into_owned()] })
     };
     let rows = wrong.iter().take(SHOWN).map(row).collect::<Result<Vec<_>>>()?;

@@ -49,7 +49,8 @@ pub(crate) struct Args {
     /// Leave out model.py and example.py
     #[arg(long)]
     no_python: bool,
-    /// The licence of the weights, as the hub names licences [default: mit; other, if they were trained elsewhere]
+    /// The licence of the weights, as the hub names licences [default: mit; other, if they were trained elsewhere or on images of your
+    /// own]
     #[arg(long, value_name = "LICENCE")]
     licence: Option<String>,
     /// The run's data, if they are your own images: their file or folder
@@ -122,6 +123,12 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     let runs = args.place.runs()?;
     let id = runs.find(&args.run)?;
     let config = runs.config(&id)?.with_context(|| format!("run {id} has no configuration"))?;
+    let existing = if args.replace { Existing::Replace } else { Existing::Keep };
+    // Before anything is looked at.
+    takd_zoo::check_place(&args.dir, existing).with_context(|| {
+        let remedy = if args.replace { "name another folder" } else { "name another folder, or --replace a model" };
+        format!("cannot write {}: {remedy}", args.dir.display())
+    })?;
     let data = load(args, &config.data, screen)?;
     let wanted = Wanted {
         precision: args.precision,
@@ -129,7 +136,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         licence: args.licence.as_deref(),
         notes: &args.note,
         measured: !args.no_measuring,
-        existing: if args.replace { Existing::Replace } else { Existing::Keep },
+        existing,
     };
     let device = args.place.device.open()?.device;
     let written = export(&id, &runs, &data, &device, &wanted, &args.dir, args.quiet, screen)?;
@@ -155,7 +162,9 @@ pub(crate) fn export(
     let card = &data.card;
     let (_, parameters) = Network::load(config.model, card.classes(), &file, &Device::Cpu)?;
 
-    let usual = if config.imported.is_some() { "other" } else { "mit" };
+    // Whose images they are is known of known data sets alone.
+    let is_known = config.imported.is_none() && card.name.known().is_some();
+    let usual = if is_known { "mit" } else { "other" };
     let input = Input::new(scaling(data)?, config.normalization(card));
     let mut about = Config::new(config.model, card.class_names.clone(), input, wanted.licence.unwrap_or(usual));
     // What was left out is told with its place here.

@@ -62,7 +62,7 @@ fn many_writers_of_one_file_leave_it_whole() {
 fn of_many_that_write_a_new_file_at_once_one_does() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plan");
-    let written = std::thread::scope(|scope| {
+    let written = thread::scope(|scope| {
         let write = |writer: u8| {
             let path = &path;
             scope.spawn(move || write_new_file(path, &vec![writer; 10_000]).unwrap().then_some(writer))
@@ -73,7 +73,7 @@ fn of_many_that_write_a_new_file_at_once_one_does() {
     let &[first] = written.as_slice() else { panic!("{written:?}") };
     assert_eq!(read_file(&path, 1 << 20).unwrap(), Some(vec![first; 10_000]));
     assert!(!write_new_file(&path, b"late").unwrap());
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 }
 
 #[test]

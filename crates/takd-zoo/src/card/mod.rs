@@ -66,7 +66,7 @@ fn usage(config: &Config, extras: Extras) -> String {
         text += &code_block("bash", "pip install torch safetensors pillow\npython example.py image.jpg");
     }
     if let Some(input) = extras.onnx {
-        text += "\nIn ONNX Runtime, or any other program that reads ONNX:\n\n";
+        text += "\nIn ONNX Runtime (`pip install onnxruntime pillow`), or any other program that reads ONNX:\n\n";
         text += &code_block("python", &onnx_usage(config, input));
     }
     text += "\nIn Rust, with `takd-zoo`:\n\n";
@@ -87,15 +87,46 @@ fn scaling(text: &str) -> String {
     }
 }
 
+/// A whole program: whoever deploys the ONNX file has nothing else to go by.
 fn onnx_usage(config: &Config, input: OnnxInput) -> String {
     let (height, width) = (config.input.height, config.input.width);
+    let scaled = match config.input.scaling.to_string().split_once("of") {
+        None => format!(
+            "edge = min(image.size)\n\
+             left, top = (image.width - edge) // 2, (image.height - edge) // 2\n\
+             image = image.crop((left, top, left + edge, top + edge)).resize(({width}, {height}), Image.Resampling.BILINEAR)"
+        ),
+        Some((side, shorter)) => format!(
+            "least = min(image.size)\n\
+             size = tuple({shorter} if edge == least else {shorter} * edge // least for edge in image.size)\n\
+             left, top = round((size[0] - {side}) / 2), round((size[1] - {side}) / 2)\n\
+             image = image.resize(size, Image.Resampling.BILINEAR).crop((left, top, left + {side}, top + {side}))"
+        ),
+    };
     let images = match input {
-        OnnxInput::Pixels => format!("uint8 [batch, {height}, {width}, 3]: mean and deviation are in the graph"),
-        OnnxInput::Normalized => format!("float32 [batch, 3, {height}, {width}], normalised"),
+        OnnxInput::Pixels => format!(
+            "images = np.asarray(image)[None]  # uint8 [batch, {height}, {width}, 3]; mean and deviation are in the graph"
+        ),
+        OnnxInput::Normalized => format!(
+            "mean, std = (np.array(config[\"input\"][key], np.float32) for key in (\"mean\", \"std\"))\n\
+             pixels = (np.asarray(image, np.float32) / 255 - mean) / std\n\
+             images = pixels.transpose(2, 0, 1)[None]  # float32 [batch, 3, {height}, {width}], normalised"
+        ),
     };
     format!(
-        "session = onnxruntime.InferenceSession(\"model.onnx\")\n# images: {images}\n(logits,) = session.run([\"logits\"], {{\"images\": \
-         images}})"
+        "import json\n\
+         import numpy as np\n\
+         import onnxruntime\n\
+         from PIL import Image, ImageOps\n\n\
+         config = json.load(open(\"config.json\"))\n\
+         image = ImageOps.exif_transpose(Image.open(\"image.jpg\")).convert(\"RGB\")\n\
+         {scaled}\n\
+         {images}\n\n\
+         session = onnxruntime.InferenceSession(\"model.onnx\")\n\
+         (logits,) = session.run([\"logits\"], {{\"images\": images}})\n\
+         odds = np.exp(logits[0] - logits[0].max())\n\
+         for index in logits[0].argsort()[::-1][:5]:\n    \
+             print(f\"{{odds[index] / odds.sum():.3f}} {{config['class_names'][index]}}\")"
     )
 }
 
@@ -128,7 +159,7 @@ fn training_text(Training { path, run, facts, command }: &Training) -> String {
     rows.extend(facts.iter().map(|fact| vec![inline(&fact.name), inline(&fact.value)]));
     let mut text = table(&["", ""], &rows);
     if let Some(command) = command {
-        text += "\nThis trains it again:\n\n";
+        text += "\nIt was trained by this command:\n\n";
         text += &code_block("bash", command);
     }
     text
