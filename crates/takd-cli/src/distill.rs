@@ -81,7 +81,7 @@ pub(crate) const ARROW: &str = "→";
 
 /// Whether the first word of a path is a file with a network, or a model of the hub.
 fn is_file(word: &str) -> bool {
-    const ENDINGS: [&str; 5] = [".pth", ".pt", ".th", ".tar", ".safetensors"];
+    const ENDINGS: [&str; 6] = [".pth", ".pt", ".th", ".tar", ".bin", ".safetensors"];
     let is_called_so = word.contains(['/', '\\']) || ENDINGS.iter().any(|ending| word.ends_with(ending));
     let is_there = Path::new(word).is_file() || Path::new(word).join("config.json").is_file();
     word.parse::<ModelName>().is_err() && (is_called_so || is_there)
@@ -97,7 +97,7 @@ fn read_files(first: &mut String, args: &Args, screen: &MultiProgress) -> Result
         if are_several { first.split('+').map(|name| name.trim().to_owned()).collect() } else { vec![first.clone()] };
     for name in names.iter_mut().filter(|name| is_file(name)) {
         let file = args.expects.read(&found::find(Path::new(name), &reach)?)?;
-        let network = file.model.name(if file.order.is_empty() { file.outputs } else { file.order.len() });
+        let network = file.network_name();
         ensure!(!files.contains_key(&network), "{first}: two files of {network} cannot teach in one path");
         *name = network.to_string();
         files.insert(network, file);
@@ -149,4 +149,19 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         common: &args.common,
     }
     .train(screen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_is_told_from_a_network_by_its_ending_also_if_it_is_not_there() {
+        for file in ["gone.pth", "pytorch_model.bin", "logits.safetensors", "user/model"] {
+            assert!(is_file(file), "{file}");
+        }
+        for network in ["plane10", "resnet8", "plane2-narrow", "plain10"] {
+            assert!(!is_file(network), "{network}");
+        }
+    }
 }

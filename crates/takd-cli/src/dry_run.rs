@@ -10,7 +10,7 @@ use std::time::Duration;
 use takd_datasets::{Card, DatasetName};
 use takd_distill::{Pace, PaceOf, Runs, Status, measure};
 use takd_grid::{Cost, Later, Plan, PlannedRun};
-use takd_models::{Family, ModelSpec};
+use takd_models::ModelSpec;
 use takd_ops::Compute;
 
 /// How long each kind of network is measured.
@@ -126,9 +126,6 @@ impl<'a> Paces<'a> {
     }
 
     pub(crate) fn of(&mut self, of: PaceOf) -> takd_distill::Result<Pace> {
-        if of.model.family() == Family::Logits {
-            return Ok(Pace { train_s: 0.0, forward_s: 0.0 });
-        }
         if let Some(pace) = self.measured.get(&of) {
             return Ok(*pace);
         }

@@ -19,8 +19,9 @@ use takd_grid::FromElsewhere;
 /// Take in a network that was trained elsewhere, or a teacher's logits, and test it.
 ///
 /// The file may be one of PyTorch (`.pth`, `.pth.tar`, `.th`), with epochs and optimisers beside the weights or not, or a
-/// safetensors file; nothing in it is executed. A model of the hub is downloaded into the hub's cache. The network is recognised by the names and shapes of its tensors. It becomes a
-/// run like any other, that can teach: give the same file, with the same --mean, --std and --order, to `takd distill`.
+/// safetensors file; nothing in it is executed. A model of the hub is downloaded into the hub's cache. The network is recognised by the
+/// names and shapes of its tensors. It becomes a run like any other, that can teach: give the same file, with the same --mean, --std and
+/// --order, to `takd distill`.
 ///
 /// A safetensors file with the tensors `train` and, if it has them, `test`, a row an image in the data's order and a column a class, holds
 /// a teacher's logits. Its metadata have the data's `checksum`, as `takd logits` writes it and `takd data show` prints it, and may have

@@ -17,8 +17,8 @@ use takd_models::ModelName;
 /// What is trained on.
 #[derive(clap::Args)]
 pub(crate) struct Images {
-    /// What all of them are trained on: cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100, or the file or folder of your own images, such as
-    /// one with a folder for each class
+    /// What all of them are trained on: cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100, or the file or folder of your own
+    /// images, such as one with a folder for each class
     #[arg(long, default_value = "cifar10", value_name = "NAME|PATH")]
     pub data: DatasetRef,
     /// If images are augmented, draw so many forms of each once and see them in turn, so that a teacher's logits can be kept

@@ -1,7 +1,7 @@
 //! What a person is told when something fails: the libraries' error, and what to do about it on the command line.
 
 use takd_datasets::Error as DataError;
-use takd_distill::Error as TrainError;
+use takd_distill::{Error as TrainError, OtherImages};
 use takd_store::Error as StoreError;
 
 /// How a command can do without images of its own.
@@ -32,8 +32,11 @@ fn remedy(error: &anyhow::Error, without_data: WithoutData) -> Option<String> {
     if let Some(error) = find::<DataError>(error) {
         return of_data(error, without_data);
     }
-    if let Some(TrainError::Augmented { .. }) = error.chain().find_map(|cause| cause.downcast_ref()) {
-        return Some("--augmentation none leaves the images as they are".into());
+    match error.chain().find_map(|cause| cause.downcast_ref()) {
+        Some(TrainError::Augmented { .. }) => return Some("--augmentation none leaves the images as they are".into()),
+        Some(TrainError::NoChecksum(_)) => return Some(CHECKSUM.into()),
+        Some(TrainError::OtherImages(other)) => return Some(of_other_images(other)),
+        _ => {}
     }
     match find::<StoreError>(error)? {
         StoreError::Damaged { .. } => {
@@ -42,6 +45,18 @@ fn remedy(error: &anyhow::Error, without_data: WithoutData) -> Option<String> {
         StoreError::Prefix { .. } => Some("`takd runs ls` lists all runs".into()),
         StoreError::NoLocks { .. } => Some("--out names another results folder".into()),
         _ => None,
+    }
+}
+
+/// Where the checksum of a file of logits comes from.
+const CHECKSUM: &str = "`takd data show DATA --json` prints the checksum, with the same --size if there is one; `takd logits` writes \
+                        such files";
+
+fn of_other_images(other: &OtherImages) -> String {
+    match other.at_other_size().map(|name| name.fit()) {
+        Some(Some(fit)) => format!("--size {fit} scales the images as they were for these logits"),
+        Some(None) => "these logits are of the images as they come: leave --size out".into(),
+        None => CHECKSUM.into(),
     }
 }
 

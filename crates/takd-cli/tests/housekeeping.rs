@@ -186,6 +186,36 @@ fn half_written_files_beside_the_runs_go_after_a_day_and_links_are_not_followed(
     assert!(run_folder.join("last.safetensors").is_symlink());
 }
 
+#[cfg(unix)]
+#[test]
+fn half_written_recipes_and_folders_of_models_go_after_a_day() {
+    let out = folder();
+    let days_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 24 * 60 * 60);
+    let age = |path: &Path| fs::File::open(path).and_then(|file| file.set_modified(days_ago)).expect("it becomes old");
+    let path = |name: &str| out.path().join(name);
+    for folder in
+        ["recipes", "models/.writing-old", "models/.writing-new", "models/.writing-other/theirs", "models/mine", "runs"]
+    {
+        fs::create_dir_all(path(folder)).expect("a folder");
+    }
+    let old = ["recipes/.writing-recipe", "models/.writing-old/.writing-x", "models/.writing-old/config.json"];
+    let stay = ["recipes/mine.toml", "models/mine/config.json", "models/.writing-new/config.json"];
+    for name in old.iter().chain(&stay) {
+        fs::write(path(name), "half").expect("a file");
+        age(&path(name));
+    }
+    for folder in ["models/.writing-old", "models/.writing-other", "models/mine"] {
+        age(&path(folder));
+    }
+    let told = gc(out.path(), &[]);
+    assert_eq!((kinds(&told, "items").len(), &told["bytes"]), (2, &12.into()), "{told}");
+    assert!(old.iter().all(|name| path(name).exists()));
+    gc(out.path(), &["--yes"]);
+    assert!(!path("recipes/.writing-recipe").exists() && !path("models/.writing-old").exists());
+    // A folder in which somebody may be at work, and one that holds what takd does not write.
+    assert!(stay.iter().all(|name| path(name).exists()) && path("models/.writing-other/theirs").exists());
+}
+
 #[test]
 fn run_that_diverged_goes_with_failed_unless_it_has_a_note_or_a_student_that_stays() {
     let out = folder();

@@ -142,6 +142,32 @@ fn file_without_test_images_teaches_and_its_teacher_is_not_tested() {
     assert!(shown.contains("not tested"), "{shown}");
     run(&mut runs(&["ls"], &out), 0);
     run(&mut runs(&["verify"], &out), 0);
+
+    // A report needs the file no longer.
+    fs::remove_file(&own).expect("the file goes");
+    let reported = json(&run(takd(&["report", "--json"]).arg(&recipe).arg("--out").arg(&out), 0).stdout);
+    assert_eq!(common::ids(&reported), common::ids(&report));
+    let said = text(&run(takd(&["report"]).arg(&recipe).arg("--out").arg(&out), 0).stdout);
+    assert!(said.contains("has none of the test images"), "{said}");
+}
+
+#[test]
+fn logits_of_a_model_of_other_image_size_teach_at_the_size_that_the_refusal_names() {
+    let dir = folder();
+    let (out, model, file) =
+        (dir.path().join("results"), dir.path().join("small"), dir.path().join("small.safetensors"));
+    let small = ["--size", "16", "--epochs", "1", "--quiet"];
+    run(&mut common::distill(&["resnet8"], &out, &small), 0);
+    let id = common::id_of("resnet8", &out);
+    let mut export = takd(&["export", "--quiet", "--no-measuring", "--onnx", "none", "--no-python", &id]);
+    run(export.arg(&model).arg("--out").arg(&out), 0);
+    let mut write = takd(&["logits", "--quiet", "--data", "shapes10", "--model"]);
+    run(write.arg(&model).arg(&file).arg("--out").arg(&out), 0);
+    let path = file.to_str().expect("a name");
+    let student = ["--epochs", "1", "--augmentation", "none", "--quiet"];
+    let refused = text(&run(&mut common::distill(&[path, "resnet8"], &out, &student), 1).stderr);
+    assert!(refused.contains("\n--size 16 scales"), "{refused}");
+    run(&mut common::distill(&[path, "resnet8"], &out, &[&student[..], &["--size", "16"]].concat()), 0);
 }
 
 #[test]
@@ -172,6 +198,21 @@ fn what_cannot_teach_is_refused_before_anything_is_trained() {
     assert!(refused.contains("own.safetensors") && refused.contains("the checksum 0000"), "{refused}");
     rewritten(&file, &own, &[("class_names", "[\"a\"]")], &["train"], |_| {});
     assert!(text(&import(&own, &out, &[], 1).stderr).contains("a name for each column"));
+
+    // Logits of the same data set at another size say which, and the flag is named.
+    rewritten(&file, &own, &[("checksum", "0000"), ("dataset", "shapes10@16")], &["train"], |_| {});
+    let refused = text(&run(&mut common::distill(&[own.to_str().expect("a name"), "plane2"], &out, &[]), 1).stderr);
+    assert!(refused.contains("of the images of shapes10@16") && refused.contains("--size 16 "), "{refused}");
+    rewritten(&file, &own, &[("checksum", "0000"), ("dataset", "shapes10")], &["train"], |_| {});
+    let refused = text(&import(&own, &out, &["--size", "16"], 1).stderr);
+    assert!(refused.contains("shapes10@16, at another size") && refused.contains("leave --size out"), "{refused}");
+
+    // A file of another program without the checksum: the commands that know it are named.
+    let (tensors, bare) = (fs::read(&file).expect("the file"), dir.path().join("bare.safetensors"));
+    let tensors = SafeTensors::deserialize(&tensors).expect("a safetensors file");
+    fs::write(&bare, safetensors::serialize(tensors.tensors(), None).expect("a file")).expect("a copy");
+    let refused = text(&import(&bare, &out, &[], 1).stderr);
+    assert!(refused.contains("they need `checksum`") && refused.contains("`takd data show DATA --json`"), "{refused}");
     // Nothing of all this left a run.
     assert!(!out.join("runs").exists() || common::run_folders(&out).is_empty());
 }

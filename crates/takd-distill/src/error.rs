@@ -1,5 +1,6 @@
 //! What can go wrong in a run.
 
+use crate::other_images::OtherImages;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file holds a teacher's logits and does not say of which images they are.
+    #[error(
+        "cannot import {}: it holds logits, but its metadata do not say of which images: they need `checksum`, the one in the card of \
+         the data set",
+        takd_store::printable_path(.0)
+    )]
+    NoChecksum(PathBuf),
+    /// A file holds a teacher's logits of other images.
+    #[error(transparent)]
+    OtherImages(Box<OtherImages>),
     /// A run whose network was trained elsewhere is not there, so that it cannot be had by training.
     #[error("the run {0} was trained elsewhere, and its files are gone or damaged: import its file again")]
     NotImported(RunId),

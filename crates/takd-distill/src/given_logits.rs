@@ -2,19 +2,22 @@
 
 use crate::config::RunConfig;
 use crate::network_file;
+use crate::other_images::OtherImages;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;
 use takd_datasets::{Card, Split};
-use takd_store::{Claim, RunId, printable};
+use takd_store::{Claim, RunId};
 
 /// Rows that are turned into 32-bit floats at once.
 const AT_ONCE: usize = 4096;
 
 /// What a file of logits says of itself: whose images they are of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LogitsAbout {
     /// [`Card::checksum`] of the images.
     pub checksum: String,
@@ -32,19 +35,16 @@ impl LogitsAbout {
     /// Refuses logits that are not those of the images with this card; `path` is their file.
     ///
     /// # Errors
-    /// [`Error::Import`] if the checksum or a number of images differs.
+    /// [`Error::OtherImages`] if the checksum differs, [`Error::Import`] if a number of images does.
     pub fn check(&self, path: &Path, card: &Card) -> Result<()> {
         let Self { checksum, dataset, train, test, .. } = self;
         let name = &card.name;
-        let of = dataset.as_ref().map_or_else(String::new, |dataset| format!(" (of {})", printable(dataset)));
-        let problem = if *checksum != card.checksum {
-            format!(
-                "its logits{of} are of images with the checksum {}, and those of {name} here have {}: write it again for these \
-                 images, in their order",
-                printable(checksum),
-                card.checksum
-            )
-        } else if *train != card.train {
+        if *checksum != card.checksum {
+            let (dataset, checksum, expected) = (dataset.clone(), checksum.clone(), card.checksum.clone());
+            let other = OtherImages { path: path.to_owned(), dataset, checksum, name: name.clone(), expected };
+            return Err(Error::OtherImages(Box::new(other)));
+        }
+        let problem = if *train != card.train {
             format!(
                 "its tensor `train` has {train} rows, and {name} has {} training images: a row for each",
                 card.train
@@ -73,7 +73,8 @@ impl GivenLogits {
     /// and `test`.
     ///
     /// # Errors
-    /// [`Error::Import`] if it is one and its tensors are no logits, are not finite as 32-bit floats, or its metadata lack the checksum.
+    /// [`Error::Import`] if it is one and its tensors are no logits or are not finite as 32-bit floats, [`Error::NoChecksum`] if its
+    /// metadata do not say of which images they are.
     pub(crate) fn recognise(path: &Path, bytes: &[u8]) -> Result<Option<(LogitsAbout, Self)>> {
         let Ok(file) = SafeTensors::deserialize(bytes) else { return Ok(None) };
         if file.is_empty() || !file.names().iter().all(|name| split(name).is_some()) {
@@ -88,13 +89,7 @@ impl GivenLogits {
         }
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| refused(error.to_string()))?;
         let said = |key: &str| metadata.metadata().as_ref().and_then(|metadata| metadata.get(key)).cloned();
-        let checksum = said("checksum").ok_or_else(|| {
-            refused(
-                "it holds logits, but its metadata do not say of which images: they need `checksum`, which `takd data show DATA \
-                 --json` prints and `takd logits` writes"
-                    .into(),
-            )
-        })?;
+        let checksum = said("checksum").ok_or_else(|| Error::NoChecksum(path.to_owned()))?;
         let class_names: Vec<String> = match said("class_names") {
             Some(names) => serde_json::from_str(&names)
                 .map_err(|error| refused(format!("its `class_names` are no JSON list of names: {error}")))?,

@@ -16,7 +16,8 @@ pub struct Imported {
     pub mean: [f32; 3],
     /// The standard deviation, likewise.
     pub std: [f32; 3],
-    /// For each class of the data, the number of the file's output (of logits, the column) that is its; empty if they are the same in the same order.
+    /// For each class of the data, the number of the file's output (of logits, the column) that is its; empty if they are the same in the
+    /// same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<usize>,
 }

@@ -8,7 +8,7 @@ use candle_nn::ModuleT;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 use takd_loss::KdLoss;
-use takd_models::{ModelSpec, Network};
+use takd_models::{Family, ModelSpec, Network};
 use takd_ops::Compute;
 
 /// Seconds that a network takes for an image.
@@ -37,12 +37,15 @@ pub struct PaceOf {
 const MOST_NUMBERS: usize = 1 << 28;
 
 /// Measures for about `budget`, or as long as two steps and two passes take if that is longer. Call it from within a rayon
-/// pool, as [`train`](crate::train).
+/// pool, as [`train`](crate::train). Logits from a file take no time.
 ///
 /// # Errors
 /// If a tensor cannot be computed.
 pub fn measure(of: PaceOf, compute: &Compute, budget: Duration) -> Result<Pace> {
     let PaceOf { model, classes, side, batch_size } = of;
+    if model.family() == Family::Logits {
+        return Ok(Pace { train_s: 0.0, forward_s: 0.0 });
+    }
     // What an image takes is the same in a smaller batch, which does not fill the memory.
     let batch_size = batch_size.min(MOST_NUMBERS / model.activation_count(classes, side)).max(2);
     let Compute { device, precision } = compute;
@@ -93,5 +96,18 @@ fn seconds(mut work: impl FnMut() -> Result<()>, budget: Duration) -> Result<f64
         if begun.elapsed() >= budget {
             return Ok(shortest);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use takd_models::ModelName;
+
+    #[test]
+    fn logits_from_a_file_take_no_time() {
+        let of = PaceOf { model: ModelName::LOGITS.spec(10), classes: 10, side: 32, batch_size: 128 };
+        let pace = measure(of, &Compute::cpu(), Duration::ZERO).unwrap();
+        assert_eq!(pace, Pace { train_s: 0.0, forward_s: 0.0 });
     }
 }

@@ -263,10 +263,22 @@ fn files_that_are_no_logits_of_these_images_are_refused_by_name() {
     }
     let few = ("train", Dtype::F32, vec![200, 5], bytes(&train[..1_000]));
     assert!(refusal(&[few], &[("checksum", checksum)]).contains("logits with 5 outputs"));
-    assert!(refusal(&good(), &[]).contains("`takd logits` writes"));
+    let unsaid = refusal(&good(), &[]);
+    assert!(unsaid.contains("do not say of which images") && !unsaid.contains("takd "), "{unsaid}");
     let other = refusal(&good(), &[("checksum", "0123\u{1b}[2J"), ("dataset", "cifar\n10")]);
     assert!(other.contains("the checksum 0123") && other.contains(checksum), "{other}");
     assert!(!other.contains(['\u{1b}', '\n']), "{other:?}");
+    // The same data set at another size is known by its name.
+    write(&path, &good(), &[("checksum", "0123"), ("dataset", "shapes10@16")]);
+    let Error::OtherImages(other) = lesson.take_in(&path, &[]).unwrap_err() else { panic!("it is of other images") };
+    assert_eq!(other.at_other_size(), Some("shapes10@16".parse().unwrap()));
+    assert_eq!(
+        other.to_string(),
+        format!(
+            "cannot import {}: its logits are of the images of shapes10@16, and those here are of shapes10, at another size",
+            path.display()
+        )
+    );
     for (class_names, expected) in [
         ("red", "no JSON list"),
         ("[\"red\", \"blue\"]", "2 `class_names` and 10 columns"),

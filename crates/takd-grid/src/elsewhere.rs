@@ -53,6 +53,11 @@ impl FromElsewhere {
         })
     }
 
+    /// The name of the network, as for data with as many classes as it has outputs, or as the order names if there is one.
+    pub fn network_name(&self) -> ModelName {
+        self.model.name(if self.order.is_empty() { self.outputs } else { self.order.len() })
+    }
+
     /// The networks that begin paths of a recipe's cell and were trained elsewhere, as their files have them, or as `found_before` has
     /// those whose files are gone.
     ///

@@ -44,7 +44,7 @@ pub(crate) fn joined(stages: &[Vec<String>]) -> String {
 pub(crate) fn accuracy(path: &PathReport) -> Entry {
     let has = |wanted: fn(&RunState) -> bool| path.runs.iter().any(|run| wanted(&run.state));
     let text = match &path.test_accuracy {
-        Some(summary) => number::mean(summary, path.runs.len()),
+        Some(summary) => number::mean(summary, path.distinct_runs().count()),
         None if has(|state| matches!(state, RunState::Diverged { .. })) => "diverged".to_owned(),
         None if has(|state| matches!(state, RunState::Unreadable { .. })) => "unreadable".to_owned(),
         None if has(|state| *state == RunState::NoTeacher) => format!("no{GLUE}teacher"),

@@ -9,7 +9,7 @@
 use crate::run::{RunReport, RunState};
 use crate::statistics::{Interval, Summary, normal_quantile, t_quantile, t_two_sided};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use takd_distill::Runs;
 use takd_store::RunId;
@@ -241,15 +241,20 @@ pub(crate) fn best(sets: &[&[RunReport]]) -> Option<usize> {
     means.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(place, _)| place)
 }
 
-/// The pairs of runs of one seed that both have a result, and the differences of their accuracies.
+/// The pairs of runs of one seed that both have a result, and the differences of their accuracies; a pair that is that of several seeds,
+/// as of two networks that were trained elsewhere, gives one difference.
 fn paired<'a>(better: &'a [RunReport], worse: &'a [RunReport]) -> (Vec<(&'a RunReport, &'a RunReport)>, Vec<f64>) {
     let others: HashMap<u64, (&RunReport, f64)> =
         worse.iter().filter_map(|run| Some((run.seed, (run, accuracy(run)?)))).collect();
-    let pairs = better.iter().filter_map(|run| {
-        let &(other, worse) = others.get(&run.seed)?;
-        Some(((run, other), accuracy(run)? - worse))
-    });
-    pairs.unzip()
+    let (mut pairs, mut differences, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+    for run in better {
+        let (Some(&(other, worse)), Some(own)) = (others.get(&run.seed), accuracy(run)) else { continue };
+        pairs.push((run, other));
+        if seen.insert((&run.run, &other.run)) {
+            differences.push(own - worse);
+        }
+    }
+    (pairs, differences)
 }
 
 fn accuracy(run: &RunReport) -> Option<f64> {

@@ -18,7 +18,7 @@ impl Report {
                 Some(path) => format!(
                     "{place}For at most {budget} multiply-adds the best path by mean is {}: {} % (95 %: {}); it takes {}.",
                     path.path,
-                    path.test_accuracy.map_or_else(dash, |summary| mean(&summary, path.runs.len())),
+                    path.test_accuracy.map_or_else(dash, |summary| mean(&summary, path.distinct_runs().count())),
                     interval(path.test_accuracy.and_then(|summary| summary.interval_95)),
                     count(path.path_multiply_adds)
                 ),

@@ -6,6 +6,7 @@ use crate::path_landscape::{PathLandscape, SeedLandscape};
 use crate::report::{CellReport, PathReport, Report};
 use crate::statistics::Summary;
 use crate::table::{Column, Section};
+use std::collections::HashSet;
 use takd_distill::{Landscape, Plane, Runs};
 
 impl Report {
@@ -63,7 +64,10 @@ fn of_path(path: &PathReport, runs: &Runs, plane: Plane) -> Option<PathLandscape
         })
         .collect();
     let summary = |of: &dyn Fn(&Landscape) -> Option<f64>| {
-        let values: Vec<f64> = seeds.iter().filter_map(|seed| of(&seed.landscape)).collect();
+        // The run of a network that was trained elsewhere is that of all seeds.
+        let mut seen = HashSet::new();
+        let distinct = seeds.iter().filter(|seed| seen.insert(&seed.run));
+        let values: Vec<f64> = distinct.filter_map(|seed| of(&seed.landscape)).collect();
         Summary::of(&values)
     };
     let reach = plane.reach;
@@ -116,7 +120,7 @@ pub(crate) fn section(report: &Report) -> Option<Section> {
                 nats(of.loss).into(),
                 nats(of.rise_within_half).into(),
                 nats(of.rise).into(),
-                of.seeds.len().to_string().into(),
+                of.loss.map_or(of.seeds.len(), |loss| loss.n).to_string().into(),
             ];
             columns::add(&mut table, report, &cell.name, row);
         }

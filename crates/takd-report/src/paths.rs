@@ -53,7 +53,7 @@ fn means(report: &Report) -> Section {
     };
     for cell in &report.cells {
         for path in &cell.paths {
-            let (all, summary) = (path.runs.len(), path.test_accuracy.as_ref());
+            let (all, summary) = (path.distinct_runs().count(), path.test_accuracy.as_ref());
             let n = summary.map_or(0, |summary| summary.n);
             let columns = [
                 joined(&path.stages).into(),

@@ -9,6 +9,7 @@ use crate::run::{Measurements, RunReport};
 use crate::statistics::Summary;
 use crate::study::StudyReport;
 use serde::{Serialize, Serializer};
+use std::collections::HashSet;
 use std::fmt;
 use takd_datasets::DatasetName;
 use takd_distill::{DeviceType, Protocol};
@@ -114,7 +115,7 @@ pub struct PathReport {
     pub temperature: Option<f64>,
     /// The test accuracy that the paper gives.
     pub paper_accuracy: Option<f64>,
-    /// Test accuracy over the seeds that have a result.
+    /// Test accuracy over the seeds that have a result, as [`summary`](Self::summary) has it.
     pub test_accuracy: Option<Summary>,
     /// A run for each seed.
     pub runs: Vec<RunReport>,
@@ -212,7 +213,8 @@ impl PathReport {
         self.runs.iter().filter_map(|run| Some((run.seed, run.state.measurements()?)))
     }
 
-    /// Something that is measured, over the seeds that have it.
+    /// Something that is measured, over the seeds that have it. A run that is that of several seeds, as a network that was trained
+    /// elsewhere, counts once: it says nothing of how seeds differ.
     ///
     /// ```
     /// # fn show(path: &takd_report::PathReport) {
@@ -220,8 +222,14 @@ impl PathReport {
     /// # }
     /// ```
     pub fn summary(&self, measured: impl Fn(&Measurements) -> Option<f64>) -> Option<Summary> {
-        let values: Vec<f64> = self.results().filter_map(|(_, result)| measured(result)).collect();
+        let values: Vec<f64> = self.distinct_runs().filter_map(|run| measured(run.state.measurements()?)).collect();
         Summary::of(&values)
+    }
+
+    /// Its runs, one that is that of several seeds once.
+    pub(crate) fn distinct_runs(&self) -> impl Iterator<Item = &RunReport> {
+        let mut seen = HashSet::new();
+        self.runs.iter().filter(move |run| seen.insert(&run.run))
     }
 
     /// The networks of the last stage: those that are trained last, which is one.

@@ -4,8 +4,9 @@ mod common;
 
 use common::World;
 use takd_grid::recipe::{Epochs, Settings};
-use takd_grid::{Changes, Preset};
-use takd_report::{Error, Report, RunState, Style};
+use takd_grid::{Changes, FromElsewhere, Preset};
+use takd_models::ModelName;
+use takd_report::{Error, Report, RunState, Style, Summary};
 use takd_store::{Ending, names};
 use unicode_width::UnicodeWidthStr;
 
@@ -155,6 +156,43 @@ fn means_are_over_the_seeds_that_have_a_result_and_differences_over_those_that_b
     assert_eq!((seeds, takd.n), (vec![20, 31, 55], 3));
     // Of the second cell only NoKD has a result.
     assert!(report.cells[1].comparisons.is_empty());
+}
+
+/// A network that was trained elsewhere is one run for all seeds.
+#[test]
+fn network_from_elsewhere_has_no_interval_over_seeds_and_its_students_have_one() {
+    let recipe = r#"
+title = "From elsewhere"
+
+[[cell]]
+name = "c"
+data = "cifar10"
+paths = ["plane10 -> plane2"]
+import = { plane10 = "gone.pth" }
+seeds = [1, 2, 3]
+"#;
+    let plane10 = FromElsewhere {
+        path: "gone.pth".into(),
+        model: "plane10".parse::<ModelName>().unwrap().spec(10),
+        outputs: 10,
+        hash: "0".repeat(64),
+        normalization: None,
+        order: Vec::new(),
+        class_names: Vec::new(),
+        logits: None,
+    };
+    let world = World::new(recipe, &Changes { found_before: vec![plane10], ..Changes::default() });
+    world.finish("c", "plane10", 1, 0.875);
+    for (seed, accuracy) in [(1, 0.5), (2, 0.5625), (3, 0.625)] {
+        world.finish("c", "plane10 -> plane2", seed, accuracy);
+    }
+    let report = world.report();
+    let [teacher, student] = report.cells[0].paths.as_slice() else { panic!("{:?}", report.cells[0].paths) };
+    assert_eq!((teacher.runs.len(), teacher.test_accuracy), (3, Summary::of(&[0.875])));
+    assert_eq!(student.test_accuracy, Summary::of(&[0.5, 0.5625, 0.625]));
+    let text = report.to_text(Some(160), Style::Plain);
+    let row = text.lines().find(|line| line.trim_start().starts_with("plane10 ")).unwrap();
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["plane10", "87.50", "–", "1"], "{text}");
 }
 
 #[test]

@@ -7,9 +7,11 @@ fn runs_of_ones_own_are_stopped_go_on_and_are_known_the_next_time() {
     let test = std::env::current_exe().expect("this test is a program");
     let built = test.ancestors().nth(2).expect("it lies in deps").join("examples").join("own_runs");
     // `cargo test` builds it; `cargo test --test examples` does not.
-    if !built.with_extension(std::env::consts::EXE_EXTENSION).is_file() {
-        return println!("skipped: {} is not built", built.display());
-    }
+    assert!(
+        built.with_extension(std::env::consts::EXE_EXTENSION).is_file(),
+        "{} is not built: `cargo build -p takd-store --examples` does that",
+        built.display()
+    );
     let folder = tempfile::tempdir().expect("a temporary folder");
     let printed = || {
         let output = Command::new(&built).arg(folder.path()).output().expect("the example starts");

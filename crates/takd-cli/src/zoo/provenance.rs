@@ -78,19 +78,27 @@ fn command(start: &Start) -> String {
     Start { command: arguments, ..start.clone() }.command_line()
 }
 
-/// An argument without the folders of that machine, if it is a file or a folder.
+/// An argument without the folders of that machine, if it is a file or a folder, or has some in names with a plus between.
 fn without_folders(argument: &str) -> String {
     let (flag, value) = match argument.split_once('=') {
         Some((flag, value)) if flag.starts_with("--") => (format!("{flag}="), value),
         _ => (String::new(), argument),
     };
-    let path = Path::new(value);
-    let is_place =
-        path.is_absolute() || ["./", "../", "~"].iter().any(|start| value.starts_with(start)) || path.exists();
-    match path.file_name().filter(|_| is_place) {
-        Some(name) => format!("{flag}{}", name.to_string_lossy()),
-        None => argument.to_owned(),
+    // A file may have a plus in its name.
+    if Path::new(value).exists() {
+        return format!("{flag}{}", last_part(value));
     }
+    let names: Vec<String> = value.split('+').map(last_part).collect();
+    format!("{flag}{}", names.join("+"))
+}
+
+/// The last part of a file or folder; what is none stays.
+fn last_part(value: &str) -> String {
+    let name = value.trim();
+    let path = Path::new(name);
+    let is_place =
+        path.is_absolute() || ["./", "../", "~"].iter().any(|start| name.starts_with(start)) || path.exists();
+    path.file_name().filter(|_| is_place).map_or_else(|| value.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The accuracy of all finished runs that differ from this one by their seeds alone, and their teachers' likewise; nothing if there is
@@ -129,4 +137,30 @@ fn without_seed(config: &RunConfig, runs: &Runs) -> Result<Vec<takd_distill::Run
         all.extend(without_seed(&teacher, runs)?);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_the_machine_are_left_out_of_arguments() {
+        for (argument, expected) in [
+            ("plane4", "plane4"),
+            ("resnet20+/home/me/t.pth", "resnet20+t.pth"),
+            ("/home/me/t.pth+./u.pth", "t.pth+u.pth"),
+            ("~/t.pth + resnet20", "t.pth+ resnet20"),
+            ("timm/resnet50.a1_in1k+plane4", "timm/resnet50.a1_in1k+plane4"),
+            ("--data=/home/me/photos", "--data=photos"),
+            ("--lambda=0.5", "--lambda=0.5"),
+        ] {
+            assert_eq!(without_folders(argument), expected);
+        }
+        // One file with a plus in its name.
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a+b").join("c+d.pth");
+        std::fs::create_dir(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(without_folders(file.to_str().unwrap()), "c+d.pth");
+    }
 }

@@ -75,6 +75,22 @@ fn only_common_seeds_are_compared_and_diverged_ones_are_named() {
     assert_eq!(Comparison::of(&better[..1], &worse[..1], &runs), None);
 }
 
+#[test]
+fn networks_that_are_the_same_for_all_seeds_are_compared_once_and_the_difference_has_no_interval() {
+    let (_folder, runs) = folder();
+    let elsewhere = |name: &str, accuracy: f64| -> Vec<RunReport> {
+        (1..=3).map(|seed| RunReport { seed, ..run(name, 0, accuracy) }).collect()
+    };
+    let (better, worse) = (elsewhere("better", 0.75), elsewhere("worse", 0.5));
+    let comparison = Comparison::of(&better, &worse, &runs).unwrap();
+    assert_eq!(comparison.seeds, [1, 2, 3]);
+    assert_eq!((comparison.test_accuracy.n, comparison.test_accuracy.interval_95), (1, None));
+    // Students that it is compared with are of each seed another.
+    let students = [run("student", 1, 0.5), run("student", 2, 0.5625), run("student", 3, 0.625)];
+    let comparison = Comparison::of(&better, &students, &runs).unwrap();
+    assert_eq!(comparison.test_accuracy, Summary::of(&[0.25, 0.1875, 0.125]).unwrap());
+}
+
 proptest! {
     /// As many more seeds as are said do decide, if mean and deviation stay, and one fewer does not.
     #[test]
