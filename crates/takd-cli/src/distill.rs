@@ -81,7 +81,7 @@ pub(crate) const ARROW: &str = "→";
 
 /// Whether the first word of a path is a file with a network, or a model of the hub.
 fn is_file(word: &str) -> bool {
-    const ENDINGS: [&str; 5] = [".pth", ".pt", ".th", ".tar", ".safetensors"];
+    const ENDINGS: [&str; 6] = [".pth", ".pt", ".th", ".tar", ".bin", ".safetensors"];
     let is_called_so = word.contains(['/', '\\']) || ENDINGS.iter().any(|ending| word.ends_with(ending));
     let is_there = Path::new(word).is_file() || Path::new(word).join("config.json").is_file();
     word.parse::<ModelName>().is_err() && (is_called_so || is_there)
@@ -97,7 +97,7 @@ fn read_files(first: &mut String, args: &Args, screen: &MultiProgress) -> Result
         if are_several { first.split('+').map(|name| name.trim().to_owned()).collect() } else { vec![first.clone()] };
     for name in names.iter_mut().filter(|name| is_file(name)) {
         let file = args.expects.read(&found::find(Path::new(name), &reach)?)?;
-        let network = file.model.name(if file.order.is_empty() { file.outputs } else { file.order.len() });
+        let network = file.network();
         ensure!(!files.contains_key(&network), "{first}: two files of {network} cannot teach in one path");
         *name = network.to_string();
         files.insert(network, file);

@@ -22,7 +22,7 @@ Examples:
   takd hub push my-model me/my-model --private --message 'Trained for longer'
       for yourself alone
 
-Exit status: 0 if the model is on the hub, 1 on an error, 2 on a wrong argument.")]
+Exit status: 0 if the model is on the hub, 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
 pub(crate) struct Args {
     /// The folder of a model
     #[arg(value_name = "DIR")]
