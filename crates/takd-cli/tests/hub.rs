@@ -349,6 +349,12 @@ fn recipe_that_shrink_makes_names_the_teacher_as_the_hub_does() {
         let mut dry = at(&hub.endpoint, dir.path(), &["run", "--dry-run", "--offline"]);
         run(dry.arg(&file).arg("--out").arg(dir.path().join("results")), 0);
     }
+    // It trains by that recipe.
+    let more = ["--limit", "100", "--epochs", "1", "--teacher", "timm/x", "--seeds", "1", "--json", "--out"];
+    let mut command = at(&hub.endpoint, dir.path(), &shrink[..shrink.len() - 1]);
+    command.args(more).arg(dir.path().join("others")).arg("--to").arg(dir.path().join("student"));
+    let shrunk = json(&run(&mut command, 0).stdout);
+    assert_eq!(shrunk["teacher"]["path"], "plane4");
 }
 
 #[test]
