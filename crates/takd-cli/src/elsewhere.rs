@@ -2,7 +2,7 @@
 
 use crate::common::Common;
 use crate::foreign_config::ForeignConfig;
-use crate::found::Found;
+use crate::found::{self, Found, Reach};
 use crate::output;
 use crate::progress::{loading, tested};
 use crate::values::{self, Three};
@@ -12,10 +12,11 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
-use takd_datasets::{Catalog, Normalization};
+use takd_datasets::{Card, Catalog, Normalization};
 use takd_distill::{Error, Runs, Session, import};
 use takd_grid::{Experiment, FromElsewhere, Plan, PlannedRun};
 use takd_ops::Compute;
+use takd_store::printable;
 use takd_zoo::{Model, WeightPrecision};
 
 /// What a network from a file expects.
@@ -45,7 +46,10 @@ impl Expects {
         let read = self.read_files(found);
         match found {
             // Its files have other names here.
-            Found::Hub { name, .. } => read.with_context(|| format!("cannot take in {name}")),
+            Found::Hub { name, .. } => {
+                let read = read.with_context(|| format!("cannot take in {name}"))?;
+                Ok(FromElsewhere { name: name.clone(), ..read })
+            }
             Found::File(_) | Found::Folder(_) => read,
         }
     }
@@ -55,6 +59,9 @@ impl Expects {
         let order = self.order.clone();
         let (weights, config) = found.files();
         let Some(config) = config else {
+            if said.is_none() {
+                found.check_config()?;
+            }
             return Ok(FromElsewhere { normalization: said, order, ..FromElsewhere::read(&weights)? });
         };
         if let Some(ForeignConfig { normalization, class_names }) = ForeignConfig::read(&config) {
@@ -74,6 +81,38 @@ impl Expects {
         let normalization = said.or(Some(config.input.normalization()));
         Ok(FromElsewhere { normalization, order, class_names: config.class_names, ..network })
     }
+}
+
+/// Looks for the networks that recipes have by their names on the hub, and puts them in their places.
+pub(crate) fn find_models(experiments: &mut [Experiment], reach: &Reach<'_>) -> Result<()> {
+    for cell in experiments.iter_mut().flat_map(|experiment| &mut experiment.cells) {
+        for wanted in std::mem::take(&mut cell.on_the_hub) {
+            let expects = Expects {
+                mean: wanted.normalization.map(|Normalization { mean, .. }| Three(mean)),
+                std: wanted.normalization.map(|Normalization { std, .. }| Three(std)),
+                order: wanted.order.clone(),
+            };
+            let found = expects.read(&found::on_the_hub(&wanted.model, reach)?)?;
+            wanted.check(&found)?;
+            cell.from_elsewhere.insert(wanted.network, found);
+        }
+    }
+    Ok(())
+}
+
+/// Says by what the pixels of a network are scaled that says nothing of it, if nobody else does.
+pub(crate) fn note_on_scaling(found: &FromElsewhere, card: &Card) {
+    if found.normalization.is_some() || found.logits.is_some() {
+        return;
+    }
+    let three = |numbers: [f32; 3]| numbers.map(|number| format!("{number:.4}")).join(",");
+    let (Normalization { mean, std }, name) = (card.normalization, printable(&found.name));
+    output::note(&format!(
+        "{name}: pixels were scaled by the mean {} and deviation {} of {}; if it was trained with others, say so with --mean and --std",
+        three(mean),
+        three(std),
+        card.name
+    ));
 }
 
 /// Takes in the networks of a plan that were trained elsewhere and are not here yet.
@@ -114,10 +153,11 @@ pub(crate) fn take_in(
         if !common.quiet {
             output::note(&format!(
                 "{path} comes from {} ({}): {}",
-                takd_store::printable_path(&found.path),
+                printable(&found.name),
                 file.origin(),
                 tested(&result)
             ));
+            note_on_scaling(found, &data.card);
         }
     }
     Ok(())

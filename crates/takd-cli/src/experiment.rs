@@ -2,6 +2,7 @@
 
 use crate::common::{Common, Format};
 use crate::device::for_each_job;
+use crate::found::Reach;
 use crate::progress::{Progress, loading};
 use crate::{dry_run, elsewhere, imagenet, known_files, other_epochs, output, reports};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -100,7 +101,9 @@ pub(crate) fn train_all(
         bail!("--dry-run has no results for a page; it prints text, markdown, csv or json");
     }
     let compute = common.place.device.open()?;
-    let experiments = experiments(DeviceType::of(&compute))?;
+    let mut experiments = experiments(DeviceType::of(&compute))?;
+    let reach = Reach { offline: common.place.offline, quiet: common.quiet, screen };
+    elsewhere::find_models(&mut experiments, &reach)?;
     reports::check("all", &common.printed, experiments.len())?;
     let drawn = experiments.first().map(|experiment| experiment.drawn).unwrap_or_default();
     ensure!(

@@ -13,7 +13,7 @@ pub(crate) enum Found {
     File(PathBuf),
     /// The folder of a model.
     Folder(PathBuf),
-    /// A model of the hub, whose files lie in its cache.
+    /// A model of the hub, whose files lie in its cache: its name, with the commit if that is known.
     Hub { name: String, files: ModelFiles },
 }
 
@@ -34,21 +34,28 @@ pub(crate) fn find(name: &Path, reach: &Reach<'_>) -> Result<Found> {
     if name.is_dir() {
         return Ok(Found::Folder(name.to_owned()));
     }
-    match name.to_str().map(Repository::model) {
+    match name.to_str().map(Repository::model_at) {
         Some(Ok(repository)) if !name.exists() => on_the_hub(&repository, reach),
         _ => Ok(Found::File(name.to_owned())),
     }
 }
 
-fn on_the_hub(repository: &Repository, reach: &Reach<'_>) -> Result<Found> {
+/// The model of the hub, whatever is called so here.
+///
+/// # Errors
+/// If there is none, or its files cannot be had.
+pub(crate) fn on_the_hub(repository: &Repository, reach: &Reach<'_>) -> Result<Found> {
     let hub = Hub::from_env();
     let hub = Hub { offline: hub.offline || reach.offline, ..hub };
-    let name = repository.id().to_owned();
+    let name = repository.to_string();
     let found = transferring(reach.quiet, reach.screen, |progress| hub.find_model(repository, progress));
     match found
         .with_context(|| format!("there is no file or folder {name} here, and the hub's model cannot be used"))?
     {
-        Lookup::Found(files) => Ok(Found::Hub { name, files }),
+        Lookup::Found(files) => {
+            let at = files.commit.as_ref().map(|commit| repository.at_commit(commit).to_string());
+            Ok(Found::Hub { name: at.unwrap_or(name), files })
+        }
         Lookup::Missing(looked) => {
             let places = looked.iter().map(|looked| format!("\n  - {}: {}", looked.place, looked.found));
             bail!(
@@ -69,7 +76,21 @@ impl Found {
         }
     }
 
-    /// What it is called, for messages.
+    /// Refuses a model of which nobody knows whether it has a `config.json`, which says what it expects.
+    ///
+    /// # Errors
+    /// If the cache has none, and the hub was not asked.
+    pub(crate) fn check_config(&self) -> Result<()> {
+        match self {
+            Self::Hub { name, files } if !files.config_is_known => bail!(
+                "the hub's cache has no config.json of {name}, and the hub could not be asked whether there is one: run it once \
+                 online, or say with --mean and --std, in a recipe `mean` and `std`, by what it expects pixels to be scaled"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// What it is called, for messages and recipes.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::File(path) | Self::Folder(path) => printable_path(path),

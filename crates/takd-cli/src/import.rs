@@ -1,7 +1,7 @@
 //! `takd import`.
 
 use crate::common::{Common, Place};
-use crate::elsewhere::Expects;
+use crate::elsewhere::{Expects, note_on_scaling};
 use crate::experiment::stop_flag;
 use crate::found::{self, Reach};
 use crate::output;
@@ -42,8 +42,9 @@ Examples:
 
 Exit status: 0 if all went well, 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
 pub(crate) struct Args {
-    /// The file, the folder of a model that `takd export` made, which says itself what it expects, or a model of the hub
-    #[arg(value_name = "FILE|DIR|USER/NAME")]
+    /// The file, the folder of a model that `takd export` made, which says itself what it expects, or a model of the hub, as it is there
+    /// now or at a commit, user/name@commit
+    #[arg(value_name = "FILE|DIR|USER/NAME[@COMMIT]")]
     file: PathBuf,
     /// What it is tested on: a known name, or the file or folder of your own images
     #[arg(long, default_value = "cifar10", value_name = "NAME|PATH")]
@@ -136,14 +137,8 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         file.display(),
         loaded.card.name
     ))?;
-    if is_network && found.normalization.is_none() && !args.quiet {
-        let three = |numbers: [f32; 3]| numbers.map(|number| format!("{number:.4}")).join(",");
-        output::note(&format!(
-            "pixels were scaled by the mean {} and deviation {} of {}; if it was trained with others, say so with --mean and --std",
-            three(mean),
-            three(std),
-            loaded.card.name
-        ));
+    if !args.quiet {
+        note_on_scaling(&found, &loaded.card);
     }
     Ok(())
 }

@@ -54,6 +54,7 @@ pub(crate) fn read(out: &Path) -> Vec<FromElsewhere> {
         let bytes = takd_store::read_file(path, AT_MOST).ok()??;
         let Record { file, network, outputs, blake3, logits } = serde_json::from_slice(&bytes).ok()?;
         Some(FromElsewhere {
+            name: file.display().to_string(),
             path: file,
             model: network.parse().ok()?,
             outputs,

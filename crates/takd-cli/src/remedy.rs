@@ -38,6 +38,13 @@ fn remedy(error: &anyhow::Error, without_data: WithoutData) -> Option<String> {
         Some(TrainError::OtherImages(other)) => return Some(of_other_images(other)),
         _ => {}
     }
+    if let Some(TrainError::OutputOfClass { .. }) = error.chain().find_map(|cause| cause.downcast_ref()) {
+        return Some(
+            "--order, or in a recipe `order`, says for each class of the data, in their order, the number of the output that is \
+             its, from 0"
+                .into(),
+        );
+    }
     match find::<StoreError>(error)? {
         StoreError::Damaged { .. } => {
             Some("`takd runs verify` lists what is damaged, and the command that trains it again".into())

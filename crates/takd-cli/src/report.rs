@@ -3,11 +3,13 @@
 use crate::common::{Asked, DEFAULT_OUT, Printed};
 use crate::device::DeviceKind;
 use crate::exit::WrongArgument;
+use crate::found::Reach;
 use crate::recipe::open;
 use crate::run::Choice;
-use crate::{known_files, landscape, output, reports, values};
+use crate::{elsewhere, known_files, landscape, output, reports, values};
 use anyhow::{Context, Result, ensure};
 use clap::error::ErrorKind;
+use indicatif::MultiProgress;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use takd_datasets::{Catalog, Sources};
@@ -79,11 +81,14 @@ impl Finished {
         for name in &self.recipes {
             let recipe = open(name)?;
             let changes = Changes { found_before: known_files::read(&self.out), ..self.choice.changes(&self.asked)? };
-            let experiment =
+            let mut experiment =
                 Experiment::new(&recipe, &changes, self.device.device_type()).map_err(|error| match error {
                     ExperimentError::Recipe(_) => error.into(),
                     error => WrongArgument::error(command, ErrorKind::ValueValidation, error),
                 })?;
+            // As the hub's cache has them: a report asks nothing of the network.
+            let reach = Reach { offline: true, quiet: true, screen: &MultiProgress::new() };
+            elsewhere::find_models(std::slice::from_mut(&mut experiment), &reach)?;
             // Results outlive networks that were deleted.
             let ended = |id: &RunId| Some(runs.ending_file(id).ok().flatten()?.ending);
             let plan = Plan::new(&experiment, &cards(&experiment, &self.out)?, &ended)?;

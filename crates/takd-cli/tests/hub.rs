@@ -130,9 +130,11 @@ fn model_of_timm_says_its_mean_and_deviation_and_answers_nothing_itself() {
     assert_ne!(own["mean"], found["mean"]);
     let refused = text(&import(&[], 1).stderr);
     assert!(refused.contains("has no output for the class"), "{refused}");
+    let name = format!("timm/some.thing@{:040x}", 1);
+    assert!(refused.contains(&name) && refused.contains("--order") && !refused.contains("blobs"), "{refused}");
     let mut predict = at(&hub.endpoint, dir.path(), &["predict", "--model", "timm/some.thing"]);
     let refused = text(&run(predict.arg(image(dir.path())), 1).stderr);
-    assert!(refused.contains("`takd import timm/some.thing`"), "{refused}");
+    assert!(refused.contains(&format!("`takd import {name}`")), "{refused}");
 }
 
 #[test]
@@ -199,4 +201,166 @@ fn token_of_a_file_is_used_and_a_push_that_fails_says_what_is_on_the_hub() {
     assert!(!hub.model(ID).expect("a repository").files.contains_key("config.json"));
     run(push(&hub, dir.path(), &model(), &[]).env_remove("HF_TOKEN"), 0);
     assert!(hub.model(ID).expect("a repository").files.contains_key("config.json"));
+}
+
+/// Weights of a plane2 for ten classes, or of a plane4.
+fn weights(network: &str) -> Vec<u8> {
+    let folder = if network == "plane4" { "plane4-cifar10-assistant" } else { "plane2-cifar10-takd" };
+    fs::read(model().with_file_name(folder).join("model.safetensors")).expect("weights")
+}
+
+/// What timm says of a model.
+fn config_of_timm(mean: f32, labels: &[&str]) -> String {
+    let labels: Vec<String> = labels.iter().map(|label| format!("{label:?}")).collect();
+    let labels = labels.join(", ");
+    format!(
+        r#"{{"label_names": [{labels}], "pretrained_cfg": {{"mean": [{mean}, {mean}, {mean}], "std": [0.25, 0.25, 0.25]}}}}"#
+    )
+}
+
+#[test]
+fn config_that_nobody_asked_for_is_missed_by_name_and_not_replaced_in_silence() {
+    let (dir, hub) = (folder(), StubHub::start());
+    hub.keep(
+        "timm/x",
+        &[("config.json", config_of_timm(0.5, &[]).as_bytes()), ("model.safetensors", &weights("plane2"))],
+    );
+    let command = |args: &[&str], more: &[&str]| {
+        let mut command = at(&hub.endpoint, dir.path(), args);
+        command.args(more).arg("--out").arg(dir.path().join("results"));
+        command
+    };
+    let import = ["import", "timm/x", "--json", "--data", "shapes10"];
+    let online = json(&run(&mut command(&import, &[]), 0).stdout);
+    // As a program leaves the cache that needs the weights alone.
+    let snapshot = dir.path().join(format!("hub/models--timm--x/snapshots/{:040x}", 1));
+    fs::remove_file(snapshot.join("config.json")).expect("the configuration");
+    let distill = ["distill", "timm/x", "plane2", "--data", "shapes10", "--epochs", "1", "--limit", "100", "--offline"];
+    for args in [&[&import[..], &["--offline"]].concat(), &distill[..]] {
+        let said = text(&run(&mut command(args, &[]), 1).stderr);
+        for part in ["no config.json of timm/x@", "--mean and --std", "online"] {
+            assert!(said.contains(part), "no `{part}`: {said}");
+        }
+    }
+    let said = ["--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--offline"];
+    assert_eq!(json(&run(&mut command(&import, &said), 0).stdout)["run"], online["run"]);
+    // The hub has it.
+    assert_eq!(json(&run(&mut command(&import, &[]), 0).stdout)["run"], online["run"]);
+}
+
+#[test]
+fn teacher_that_says_nothing_of_its_pixels_is_noted_by_distill_too() {
+    let (dir, hub) = (folder(), StubHub::start());
+    hub.keep("timm/x", &[("model.safetensors", &weights("plane2"))]);
+    let distill = ["distill", "timm/x", "plane2", "--data", "shapes10", "--epochs", "1", "--limit", "100"];
+    let said =
+        text(&run(at(&hub.endpoint, dir.path(), &distill).arg("--out").arg(dir.path().join("results")), 0).stderr);
+    let name = format!("timm/x@{:040x}", 1);
+    assert!(said.contains(&format!("{name}: pixels were scaled by the mean")), "{said}");
+    assert!(said.contains(&format!("plane2 comes from {name} (")), "{said}");
+}
+
+#[test]
+fn two_outputs_of_one_name_are_refused_with_the_remedy() {
+    let (dir, hub) = (folder(), StubHub::start());
+    let shapes = ["disc", "ring", "square", "frame", "triangle", "cross", "bar", "crescent", "ell", "disc"];
+    let config = config_of_timm(0.5, &shapes);
+    hub.keep("timm/x", &[("config.json", config.as_bytes()), ("model.safetensors", &weights("plane2"))]);
+    let mut import = at(&hub.endpoint, dir.path(), &["import", "timm/x", "--data", "shapes10"]);
+    let said = text(&run(import.arg("--out").arg(dir.path().join("results")), 1).stderr);
+    assert!(
+        said.contains("has more than one output for the class disc of shapes10") && said.contains("--order"),
+        "{said}"
+    );
+}
+
+#[test]
+fn recipe_names_a_model_of_the_hub_and_pins_its_commit() {
+    let (dir, hub) = (folder(), StubHub::start());
+    for mean in [0.5, 0.25] {
+        let config = config_of_timm(mean, &[]);
+        hub.keep("timm/x", &[("config.json", config.as_bytes()), ("model.safetensors", &weights("plane2"))]);
+    }
+    let commits = hub.model("timm/x").expect("a model").commits;
+    let recipe = |model: &str| {
+        let text = format!(
+            "title = \"by one of the hub\"\n[[cell]]\nname = \"c\"\ndata = \"shapes10\"\npaths = [\"plane2 -> plane4\"]\n\
+             epochs = 1\nlimit = 100\nseeds = [1]\nimport = {{ plane2 = \"{model}\" }}\n"
+        );
+        let path = dir.path().join("mine.toml");
+        fs::write(&path, text).expect("a recipe");
+        path
+    };
+    let command = |endpoint: &str, args: &[&str], recipe: &Path| {
+        let mut command = at(endpoint, dir.path(), args);
+        command.arg(recipe).args(["--json", "--out"]).arg(dir.path().join("results"));
+        command
+    };
+    let import = |model: &str| {
+        let mut command = at(&hub.endpoint, dir.path(), &["import", "--json", "--data", "shapes10", model, "--out"]);
+        json(&run(command.arg(dir.path().join("results")), 0).stdout)
+    };
+    let mut runs = Vec::new();
+    for (model, number) in [("timm/x".to_owned(), 1), (format!("timm/x@{}", commits[0]), 0)] {
+        let recipe = recipe(&model);
+        let trained = json(&run(&mut command(&hub.endpoint, &["run"], &recipe), 0).stdout);
+        let report = trained.to_string();
+        assert!(report.contains(&format!("comes from timm/x@{}", commits[number])), "{report}");
+        assert!(!report.contains("blobs"), "{report}");
+        let teacher = import(&model);
+        assert!(report.contains(teacher["run"].as_str().expect("an id")), "{report}");
+        // A report asks nothing of the network, and a pinned model is had from the cache.
+        hub.requests();
+        let reported = json(&run(&mut command(&hub.endpoint, &["report"], &recipe), 0).stdout);
+        assert_eq!(common::ids(&reported), common::ids(&trained));
+        assert!(hub.asked().is_empty());
+        runs.push(teacher["run"].clone());
+    }
+    assert_ne!(runs[0], runs[1]);
+    run(&mut command(&hub.endpoint, &["run", "--offline"], &recipe(&format!("timm/x@{}", commits[0]))), 0);
+    for (model, said) in [
+        ("timm/gone".to_owned(), "models--timm--gone"),
+        ("timm/x@main".to_owned(), "there is no such file"),
+        (format!("timm/x@{}", "f".repeat(40)), "not there at that commit"),
+    ] {
+        let refused = text(&run(&mut command(&hub.endpoint, &["run"], &recipe(&model)), 1).stderr);
+        assert!(refused.contains(said), "no `{said}`: {refused}");
+    }
+    hub.keep("timm/y", &[("model.safetensors", b"no weights")]);
+    let refused = text(&run(&mut command(&hub.endpoint, &["run"], &recipe("timm/y")), 1).stderr);
+    assert!(refused.contains("cannot take in timm/y@"), "{refused}");
+}
+
+#[test]
+fn recipe_that_shrink_makes_names_the_teacher_as_the_hub_does() {
+    let (dir, hub) = (folder(), StubHub::start());
+    let config = config_of_timm(0.5, &[]);
+    hub.keep("timm/x", &[("config.json", config.as_bytes()), ("model.safetensors", &weights("plane4"))]);
+    let name = format!("timm/x@{:040x}", 1);
+    let shrink = ["shrink", "--data", "shapes10", "--student", "plane2", "--budget", "5m", "--print-recipe"];
+    for teacher in ["timm/x", &name] {
+        let mut command = at(&hub.endpoint, dir.path(), &shrink);
+        command.args(["--teacher", teacher, "--out"]).arg(dir.path().join("results"));
+        let recipe = text(&run(&mut command, 0).stdout);
+        assert!(recipe.contains(&format!("= {{ file = \"{name}\", mean = [0.5, 0.5, 0.5]")), "{recipe}");
+        assert!(!recipe.contains("blobs"), "{recipe}");
+        let file = dir.path().join("kept.toml");
+        fs::write(&file, recipe).expect("a recipe");
+        let mut dry = at(&hub.endpoint, dir.path(), &["run", "--dry-run", "--offline"]);
+        run(dry.arg(&file).arg("--out").arg(dir.path().join("results")), 0);
+    }
+    // It trains by that recipe.
+    let more = ["--limit", "100", "--epochs", "1", "--teacher", "timm/x", "--seeds", "1", "--json", "--out"];
+    let mut command = at(&hub.endpoint, dir.path(), &shrink[..shrink.len() - 1]);
+    command.args(more).arg(dir.path().join("others")).arg("--to").arg(dir.path().join("student"));
+    let shrunk = json(&run(&mut command, 0).stdout);
+    assert_eq!(shrunk["teacher"]["path"], "plane4");
+}
+
+#[test]
+fn token_with_a_line_break_behind_it_is_used_and_one_with_another_in_it_is_refused() {
+    let (dir, hub) = (folder(), StubHub::start());
+    run(push(&hub, dir.path(), &model(), &["--quiet"]).env("HF_TOKEN", format!("{TOKEN}\n")), 0);
+    let said = text(&run(push(&hub, dir.path(), &model(), &[]).env("HF_TOKEN", "hf_a\nb"), 1).stderr);
+    assert!(said.contains("the token in HF_TOKEN") && !said.contains("hf_a"), "{said}");
 }

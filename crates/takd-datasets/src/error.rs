@@ -310,6 +310,10 @@ pub enum Error {
     #[error("cannot start the threads that decode images: {0}")]
     Threads(String),
 
+    /// The hub was not asked, because no token is like the one that is set.
+    #[error(transparent)]
+    HubToken(takd_hub::Error),
+
     /// The tensor of a batch could not be made or moved to its device.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
@@ -322,6 +326,7 @@ impl From<takd_hub::Error> for Error {
             HubError::Io { path, source } => Self::Io { path, source },
             HubError::NotAFile { path, kind } => Self::NotAFile { path, kind },
             HubError::TooLarge { path, found, limit } => Self::TooLarge { path, found, limit },
+            HubError::Token { place } => Self::HubToken(HubError::Token { place }),
             HubError::Hub { repo, problem } => Self::Hub { repo, problem },
         }
     }

@@ -164,7 +164,7 @@ fn describe(source: &Source) -> String {
         Source::Folder { folder, .. } => format!("folder {}", folder.display()),
         Source::Own { place, .. } => place.display().to_string(),
         Source::Nowhere => "nowhere".into(),
-        Source::Hub(hub) => format!("hub {}", hub.endpoint),
+        Source::Hub(hub) => format!("hub {}", hub.shown_endpoint()),
     }
 }
 

@@ -6,14 +6,14 @@ use crate::{
     decode_one::{Seen, Size},
     drawn, hub,
     images::{StoredImages, holdout},
-    source::{self, Bytes, Found, Lookup, Opened, Stamps},
+    source::{self, Bytes, Found, Opened, Stamps},
     stored::{Reader, Stored},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
 };
-use takd_hub::Hub;
+use takd_hub::{Hub, Lookup};
 
 /// Where [`load`] and [`Catalog`](crate::Catalog) take data sets from.
 #[derive(Debug, Clone, Default)]
@@ -180,7 +180,7 @@ impl Source {
     }
 
     /// Looks into the place that was named.
-    fn find(&self, name: &DatasetName) -> Result<Lookup> {
+    fn find(&self, name: &DatasetName) -> Result<Lookup<Found>> {
         match (self, name.known()) {
             (Self::Folder { folder, .. }, Some(known)) => source::find_known(known, folder),
             (Self::Own { place, .. }, Some(known)) => match source::find_known(known, place)? {

@@ -57,6 +57,23 @@ pub enum Error {
     /// A file holds a teacher's logits of other images.
     #[error(transparent)]
     OtherImages(Box<OtherImages>),
+    /// A network that was trained elsewhere does not have one output for a class of the data, by their names.
+    #[error(
+        "{} has {} for the class {} of {data}",
+        takd_store::printable(name),
+        if *found == 0 { "no output" } else { "more than one output" },
+        takd_store::printable(class)
+    )]
+    OutputOfClass {
+        /// What the network is called.
+        name: String,
+        /// The class.
+        class: String,
+        /// The data.
+        data: String,
+        /// How many of its outputs are called so.
+        found: usize,
+    },
     /// A run whose network was trained elsewhere is not there, so that it cannot be had by training.
     #[error("the run {0} was trained elsewhere, and its files are gone or damaged: import its file again")]
     NotImported(RunId),

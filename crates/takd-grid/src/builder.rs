@@ -1,6 +1,6 @@
 //! Makes a plan: the runs of an experiment's paths, and of the searches for their settings.
 
-use crate::elsewhere::FromElsewhere;
+use crate::elsewhere::{FromElsewhere, HubImport};
 use crate::experiment::{Cell, Experiment};
 use crate::path::DistillationPath;
 use crate::plan::{
@@ -105,6 +105,9 @@ impl Builder {
                     card.name, card.width
                 )));
             }
+        }
+        if let Some(HubImport { network, model, .. }) = cell.on_the_hub.first() {
+            return Err(Error::Config(format!("{network} is {model} of the hub, and nobody has looked for that yet")));
         }
         let unknown = |path: &&DistillationPath| {
             let is_known = cell.from_elsewhere.contains_key(&ModelName::LOGITS);

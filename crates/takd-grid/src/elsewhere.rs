@@ -9,12 +9,15 @@ use takd_distill::{
     DataConfig, DeviceType, Error, Imported, LogitsAbout, NUMERICS, NetworkFromElsewhere, Result, RunConfig,
     RunSettings, Training,
 };
+use takd_hub::Repository;
 use takd_models::{ModelName, ModelSpec};
-use takd_store::{printable, printable_path};
+use takd_store::printable;
 
 /// A network that was trained elsewhere: where its file is, and what was found in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FromElsewhere {
+    /// What it is called, for messages and recipes: the file's name, or `owner/name@commit` of a model of the hub.
+    pub name: String,
     /// The file.
     pub path: PathBuf,
     /// Which network it holds.
@@ -34,6 +37,45 @@ pub struct FromElsewhere {
     pub logits: Option<LogitsAbout>,
 }
 
+/// A network that a recipe's cell has by its name on the hub. Whoever runs the experiment looks for it: nothing here asks the network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HubImport {
+    /// Which network it is to be.
+    pub network: ModelName,
+    /// The model, and its commit if the recipe says one.
+    pub model: Repository,
+    /// What it expects pixels to be scaled by, if that is said.
+    pub normalization: Option<Normalization>,
+    /// For each class of the data, the number of the output that is its, if that is said.
+    pub order: Vec<usize>,
+}
+
+impl HubImport {
+    /// Those that begin paths of a recipe's cell.
+    pub(crate) fn of_cell(cell: &RecipeCell, paths: &[CellPath<DistillationPath>]) -> Vec<Self> {
+        let begins = |name: &ModelName| paths.iter().any(|path| path.path.stages()[0].contains(name));
+        let on_the_hub = |(network, import): (&ModelName, &ImportedFile)| {
+            let model = Repository::model_at(&import.file.value).ok().filter(|_| Self::is_meant(import))?;
+            let (normalization, order) = (import.normalization, import.order.clone());
+            Some(Self { network: *network, model, normalization, order })
+        };
+        cell.import.iter().filter(|(network, _)| begins(network)).filter_map(on_the_hub).collect()
+    }
+
+    /// Whether a recipe means a model of the hub: there is no file of that name.
+    fn is_meant(import: &ImportedFile) -> bool {
+        Repository::model_at(&import.file.value).is_ok() && !Path::new(&import.file.value).exists()
+    }
+
+    /// Refuses what was found if it is another network.
+    ///
+    /// # Errors
+    /// If it is.
+    pub fn check(&self, found: &FromElsewhere) -> Result<()> {
+        found.check_is(self.network).map_err(|reason| Error::Config(format!("{}: {reason}", found.name)))
+    }
+}
+
 impl FromElsewhere {
     /// Reads a file with a network, whichever it holds, or with a teacher's logits.
     ///
@@ -42,6 +84,7 @@ impl FromElsewhere {
     pub fn read(path: &Path) -> Result<Self> {
         let file = NetworkFromElsewhere::read(path)?;
         Ok(Self {
+            name: path.display().to_string(),
             path: path.to_owned(),
             model: file.model(),
             outputs: file.outputs(),
@@ -59,7 +102,7 @@ impl FromElsewhere {
     }
 
     /// The networks that begin paths of a recipe's cell and were trained elsewhere, as their files have them, or as `found_before` has
-    /// those whose files are gone.
+    /// those whose files are gone; models of the hub are not among them.
     ///
     /// # Errors
     /// If a file cannot be read or holds another network, with the line of the recipe.
@@ -77,13 +120,21 @@ impl FromElsewhere {
             let found = before.map_or_else(|| Self::read(path), |found| Ok(found.clone()));
             let found = found.map_err(|error| wrong(error.to_string()))?;
             let (order, normalization) = (import.order.clone(), import.normalization);
-            let classes = if order.is_empty() { found.outputs } else { order.len() };
-            if name.spec(classes) != found.model {
-                return Err(wrong(format!("it holds {} with {} outputs, and not {name}", found.model, found.outputs)));
-            }
-            Ok((*name, Self { normalization, order, ..found }))
+            let found = Self { normalization, order, ..found };
+            found.check_is(*name).map_err(wrong)?;
+            Ok((*name, found))
         };
-        cell.import.iter().filter(|(name, _)| begins(name)).map(read).collect()
+        let files = cell.import.iter().filter(|(name, import)| begins(name) && !HubImport::is_meant(import));
+        files.map(read).collect()
+    }
+
+    /// Says what it is if it is not this network.
+    fn check_is(&self, name: ModelName) -> std::result::Result<(), String> {
+        let classes = if self.order.is_empty() { self.outputs } else { self.order.len() };
+        if name.spec(classes) == self.model {
+            return Ok(());
+        }
+        Err(format!("it holds {} with {} outputs, and not {name}", self.model, self.outputs))
     }
 
     /// The run that it is on data with this card.
@@ -105,7 +156,7 @@ impl FromElsewhere {
         if found != card.classes() || order.iter().any(|output| *output >= self.outputs) {
             return Err(Error::Config(format!(
                 "{} holds {} with {} outputs, and {} has {} classes: each of them is to be given one output",
-                printable_path(&self.path),
+                printable(&self.name),
                 self.model,
                 self.outputs,
                 card.name,
@@ -132,11 +183,22 @@ impl FromElsewhere {
             return Ok(self.order.clone());
         }
         let place = |class: &String| {
-            let found = self.class_names.iter().position(|name| name == class);
-            found.ok_or_else(|| {
-                let (path, class) = (printable_path(&self.path), printable(class));
-                Error::Config(format!("{path} has no output for the class {class} of {}", card.name))
-            })
+            let named: Vec<usize> = self
+                .class_names
+                .iter()
+                .enumerate()
+                .filter(|(_, name)| *name == class)
+                .map(|(output, _)| output)
+                .collect();
+            match named.as_slice() {
+                [output] => Ok(*output),
+                _ => Err(Error::OutputOfClass {
+                    name: self.name.clone(),
+                    class: class.clone(),
+                    data: card.name.to_string(),
+                    found: named.len(),
+                }),
+            }
         };
         card.class_names.iter().map(place).collect()
     }

@@ -1,6 +1,6 @@
 //! An experiment: networks trained along distillation paths on some images with some seeds.
 
-use crate::elsewhere::FromElsewhere;
+use crate::elsewhere::{FromElsewhere, HubImport};
 use crate::path::DistillationPath;
 use crate::recipe::{
     CellPath, CellPaths, Epochs, Layout, Located, PerStep, Published, Quick, Recipe, RecipeCell, RecipeError,
@@ -74,6 +74,8 @@ pub struct Cell {
     pub search: Option<Search>,
     /// Networks that begin its paths as they came from elsewhere, in place of being trained.
     pub from_elsewhere: BTreeMap<ModelName, FromElsewhere>,
+    /// Those of them that are to be found on the hub before the experiment is planned.
+    pub on_the_hub: Vec<HubImport>,
     pub(crate) epochs: Option<Epochs>,
     pub(crate) replays: Option<NonZeroUsize>,
     training: TrainingByFamily,
@@ -361,6 +363,7 @@ impl Cell {
             published: Vec::new(),
             search: None,
             from_elsewhere: BTreeMap::new(),
+            on_the_hub: Vec::new(),
             epochs: settings.epochs,
             replays: settings.replays,
             training: settings.training,
@@ -548,6 +551,7 @@ fn resolve(
         } else {
             FromElsewhere::of_cell(recipe, cell, &paths, &changes.found_before)?
         },
+        on_the_hub: if stand_in.is_some() { Vec::new() } else { HubImport::of_cell(cell, &paths) },
         ..Cell::new(&cell.name, &data, paths, settings)?
     })
 }

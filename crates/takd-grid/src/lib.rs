@@ -53,7 +53,7 @@ pub mod shrink;
 pub mod study;
 
 pub use clock::TimeLeft;
-pub use elsewhere::FromElsewhere;
+pub use elsewhere::{FromElsewhere, HubImport};
 pub use execute::{Data, Grow, Outcome, PlanEvent, Trained, execute, execute_growing};
 pub use experiment::{Cell, Changes, Experiment, ExperimentError, MissingCell, Preset, StandIn};
 pub use in_force::{DifferentSettings, settings_in_force};

@@ -14,11 +14,18 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub(crate) const TRIES: u32 = 3;
 
 /// Why a transfer ended early.
-pub(crate) enum Broken {
+pub(crate) enum TransferError {
     /// It may go better the next time.
-    Now(String),
+    Temporary(String),
     /// It will not.
-    ForGood(String),
+    Permanent(String),
+}
+
+impl Hub {
+    /// A request that came to no answer.
+    pub(crate) fn failed(&self, error: &ureq::Error) -> TransferError {
+        TransferError::Temporary(self.without_credentials(&error.to_string()))
+    }
 }
 
 /// What makes the requests.

@@ -23,7 +23,8 @@ impl Hub {
         }
     }
 
-    /// The folders in which the cache may have the repository's files as they are at `main`, the likeliest first. Not all of them need be
+    /// The folders in which the cache may have the repository's files as they are at `main`, or at the commit at which it is asked for, the
+    /// likeliest first. Not all of them need be
     /// there or whole.
     ///
     /// # Errors
@@ -34,6 +35,14 @@ impl Hub {
         };
         let Some(cache) = &self.cache else { return missing("no home folder; set HF_HOME") };
         let folder = folder(cache, repository);
+        if let Some(commit) = repository.commit() {
+            let snapshot = folder.join("snapshots").join(commit);
+            return if snapshot.is_dir() {
+                Ok(Lookup::Found(vec![snapshot]))
+            } else {
+                missing("not there at that commit")
+            };
+        }
         let snapshots = match regular_file::read(&folder.join("refs").join("main"), MAX_REF_BYTES)? {
             Some(commit) => {
                 let commit = String::from_utf8_lossy(&commit).trim().to_owned();

@@ -1,19 +1,23 @@
-//! Downloading files of the hub into its cache, with nothing believed that the hub says.
+//! Downloading files of the hub into its cache, with nothing believed that the hub says of them.
 //!
 //! hf-hub gives the layout of the cache and of the addresses. The transfer is done here, because that crate takes a file's length,
 //! contents and name as they come:
 //!
 //! ```text
-//! blobs/<etag>.part  ── length and SHA-256 are right ──▶ blobs/<etag> ◀── snapshots/<commit>/<file>   refs/main: <commit>
+//! blobs/<etag>.part  ── length and hash are right ──▶ blobs/<etag> ◀── snapshots/<commit>/<file>   refs/main: <commit>
 //! ```
+//!
+//! The hub names a large file by its SHA-256, and a small one as Git does. A blob that is in the cache already is taken if it is as long
+//! as the hub says.
 //!
 //! One program at a time downloads a file; others wait for it. A transfer that was broken off goes on from where it was, if the
 //! hub can do that, and begins anew if not.
 
-use crate::agent::{Broken, TRIES, agent, pause_before};
-use crate::{Error, Hub, Looked, Lookup, Progress, Repository, Result, Stage, regular_file};
+use crate::agent::{TRIES, TransferError, agent, pause_before};
+use crate::{Error, Hub, Looked, Lookup, Progress, Repository, Result, Stage, regular_file, repository::is_commit};
 use hf_hub::{Cache, Repo};
 use serde::Deserialize;
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -55,8 +59,8 @@ struct Sibling {
 }
 
 /// What the hub says of a file before it is sent.
-struct Told {
-    /// SHA-256 of a file that is stored as it is, or what else the hub names it by.
+struct FileInfo {
+    /// SHA-256 of a file that is kept apart from the commits, 64 digits, or else what Git calls it, 40 digits.
     etag: String,
     commit: String,
     bytes: u64,
@@ -84,6 +88,9 @@ impl Hub {
         if self.offline {
             return missing("not asked (offline)".into());
         }
+        if let Some(token) = self.token.as_ref().filter(|token| !token.is_sound()) {
+            return Err(Error::Token { place: token.place.clone() });
+        }
         let mut client = Client::new(self, repository);
         let address = format!("{}/api/{}", self.endpoint, repository.repo().api_url());
         let mut response = match client.get(&address, None, true) {
@@ -92,7 +99,8 @@ impl Hub {
         };
         if !response.status().is_success() {
             let advice = client.advice(response.status());
-            return missing(format!("not reached ({address}: status code {}{advice})", response.status().as_u16()));
+            let (address, status) = (self.without_credentials(&address), response.status().as_u16());
+            return missing(format!("not reached ({address}: status code {status}{advice})"));
         }
         let read = response.body_mut().with_config().limit(MAX_LIST).read_to_vec();
         let read = read.map_err(|error| error.to_string());
@@ -126,7 +134,7 @@ impl Listing<'_> {
     }
 
     /// Brings files into the cache, each with the most bytes that it may have. When all are there, the cache names their commit as that of
-    /// `main`.
+    /// `main`, unless the repository was asked for at a commit.
     ///
     /// # Errors
     /// If there is no cache, a file cannot be had whole and verified, or the cache cannot be written.
@@ -142,7 +150,7 @@ impl Listing<'_> {
         for (file, limit) in files {
             commit = Some(self.client.download(cache, file, limit, progress)?);
         }
-        let Some(commit) = commit else { return Ok(()) };
+        let Some(commit) = commit.filter(|_| self.client.repository.commit().is_none()) else { return Ok(()) };
         let refs = cache.join(self.client.repository.repo().folder_name()).join("refs");
         let write =
             takd_store::make_folder(&refs).and_then(|()| takd_store::write_file(&refs.join("main"), commit.as_bytes()));
@@ -153,11 +161,11 @@ impl Listing<'_> {
 impl<'a> Client<'a> {
     fn new(hub: &'a Hub, repository: &'a Repository) -> Self {
         let token = hub.token.as_ref().map(|token| token.text.as_str());
-        Self { hub, repository, revision: "main".into(), agent: agent(hub), token }
+        Self { hub, repository, revision: repository.revision().to_owned(), agent: agent(hub), token }
     }
 
     fn error(&self, problem: String) -> Error {
-        Error::Hub { repo: self.repository.id().to_owned(), problem }
+        Error::Hub { repo: self.repository.to_string(), problem }
     }
 
     fn repo(&self) -> Repo {
@@ -175,27 +183,27 @@ impl<'a> Client<'a> {
         if !is_below(file) {
             return Err(self.error(format!("it lists a file `{}`, whose name leads elsewhere", file.escape_debug())));
         }
-        let mut told = None;
+        let mut info = None;
         let mut last = String::new();
         for attempt in 0..TRIES {
             pause_before(attempt);
-            let tried = match &told {
-                Some(told) => Ok(told),
-                None => self.ask(file, limit).map(|new| &*told.insert(new)),
+            let tried = match &info {
+                Some(info) => Ok(info),
+                None => self.ask(file, limit).map(|new| &*info.insert(new)),
             };
-            match tried.and_then(|told| self.transfer(cache, file, told, progress).map(|()| told.commit.clone())) {
+            match tried.and_then(|info| self.transfer(cache, file, info, progress).map(|()| info.commit.clone())) {
                 Ok(commit) => return Ok(commit),
-                Err(Broken::ForGood(problem)) => return Err(self.error(format!("{file}: {problem}"))),
-                Err(Broken::Now(problem)) => last = problem,
+                Err(TransferError::Permanent(problem)) => return Err(self.error(format!("{file}: {problem}"))),
+                Err(TransferError::Temporary(problem)) => last = problem,
             }
         }
         Err(self.error(format!("{file} could not be downloaded: {last}; run again to go on with it")))
     }
 
     /// Asks for a file's name by its contents, the commit and the length, and believes none of it.
-    fn ask(&mut self, file: &str, limit: u64) -> Result<Told, Broken> {
+    fn ask(&mut self, file: &str, limit: u64) -> Result<FileInfo, TransferError> {
         let mut address = self.address(file);
-        let mut response = self.get(&address, Some(0), false).map_err(Broken::Now)?;
+        let mut response = self.get(&address, Some(0), false).map_err(TransferError::Temporary)?;
         for _ in 0..MAX_REDIRECTS {
             // A repository that has another name now.
             let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -203,17 +211,21 @@ impl<'a> Client<'a> {
                 (None, Some(place)) if place.starts_with('/') => address = format!("{}{place}", self.hub.endpoint),
                 _ => break,
             }
-            response = self.get(&address, Some(0), false).map_err(Broken::Now)?;
+            response = self.get(&address, Some(0), false).map_err(TransferError::Temporary)?;
         }
         let status = response.status();
         if !(status.is_success() || status.is_redirection()) {
             let advice = self.advice(status);
             let problem = format!("status code {}{advice}", status.as_u16());
-            return Err(if status.is_server_error() { Broken::Now(problem) } else { Broken::ForGood(problem) });
+            return Err(if status.is_server_error() {
+                TransferError::Temporary(problem)
+            } else {
+                TransferError::Permanent(problem)
+            });
         }
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         if status.is_redirection() && text("location").is_none() {
-            return Err(Broken::ForGood("the hub sends elsewhere and does not say where".into()));
+            return Err(TransferError::Permanent("the hub sends elsewhere and does not say where".into()));
         }
         let etag = text("x-linked-etag").or(text("etag")).unwrap_or_default();
         let etag = etag.trim_start_matches("W/").trim_matches('"').to_owned();
@@ -221,23 +233,25 @@ impl<'a> Client<'a> {
         for (what, value, lengths) in [("ETag", &etag, &[40, 64][..]), ("commit", &commit, &[40])] {
             if !(lengths.contains(&value.len()) && value.bytes().all(|digit| digit.is_ascii_hexdigit())) {
                 let value = value.escape_debug();
-                return Err(Broken::ForGood(format!(
+                return Err(TransferError::Permanent(format!(
                     "the hub gives the {what} `{value}`, which is none and would name a file"
                 )));
             }
         }
         let range = text("content-range").and_then(|range| range.rsplit_once('/')).map(|(_, all)| all);
         if self.revision != "main" && commit != self.revision {
-            return Err(Broken::ForGood(format!(
+            return Err(TransferError::Permanent(format!(
                 "the hub sends it as of {commit}, and {} was asked for",
                 self.revision
             )));
         }
         let bytes = text("x-linked-size").or(range).or(text("content-length")).and_then(|bytes| bytes.parse().ok());
         match bytes {
-            Some(bytes) if bytes <= limit => Ok(Told { etag, commit, bytes }),
-            Some(bytes) => Err(Broken::ForGood(format!("it has {bytes} bytes, and at most {limit} are downloaded"))),
-            None => Err(Broken::ForGood("the hub does not say how long it is".into())),
+            Some(bytes) if bytes <= limit => Ok(FileInfo { etag, commit, bytes }),
+            Some(bytes) => {
+                Err(TransferError::Permanent(format!("it has {bytes} bytes, and at most {limit} are downloaded")))
+            }
+            None => Err(TransferError::Permanent("the hub does not say how long it is".into())),
         }
     }
 
@@ -245,21 +259,21 @@ impl<'a> Client<'a> {
         &mut self,
         cache: &Path,
         file: &str,
-        told: &Told,
+        info: &FileInfo,
         progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<(), Broken> {
+    ) -> Result<(), TransferError> {
         let cached = Cache::new(cache.to_path_buf()).repo(self.repo());
-        let blob = cached.blob_path(&told.etag);
+        let blob = cached.blob_path(&info.etag);
         let local = |what: &str, path: &Path| {
             let (what, path) = (what.to_owned(), path.display().to_string());
-            move |error: io::Error| Broken::ForGood(format!("cannot {what} {path}: {error}"))
+            move |error: io::Error| TransferError::Permanent(format!("cannot {what} {path}: {error}"))
         };
         let folder = blob.parent().unwrap_or(cache);
         fs::create_dir_all(folder).map_err(local("make", folder))?;
         // Where the hub's own tools have theirs, so that they wait for each other.
         let locks = cache.join(".locks").join(self.repo().folder_name());
         fs::create_dir_all(&locks).map_err(local("make", &locks))?;
-        let lock_path = locks.join(&told.etag).with_extension("lock");
+        let lock_path = locks.join(&info.etag).with_extension("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(local("open", &lock_path))?;
         match lock.try_lock() {
@@ -272,12 +286,12 @@ impl<'a> Client<'a> {
             // A file system without locks: two programs at once do twice the work, and neither harm.
             Err(TryLockError::Error(_)) => {}
         }
-        if fs::metadata(&blob).map(|metadata| metadata.len()).ok() != Some(told.bytes) {
+        if fs::metadata(&blob).map(|metadata| metadata.len()).ok() != Some(info.bytes) {
             let part = blob.with_extension("part");
-            self.fill(&part, file, told, progress)?;
+            self.fill(&part, file, info, progress)?;
             fs::rename(&part, &blob).map_err(local("rename", &part))?;
         }
-        let snapshot = cached.pointer_path(&told.commit).join(file);
+        let snapshot = cached.pointer_path(&info.commit).join(file);
         link(&blob, &snapshot, file).map_err(local("make", &snapshot))
     }
 
@@ -286,64 +300,71 @@ impl<'a> Client<'a> {
         &mut self,
         part: &Path,
         file: &str,
-        told: &Told,
+        info: &FileInfo,
         progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<(), Broken> {
-        let local = |error: io::Error| Broken::ForGood(format!("cannot write {}: {error}", part.display()));
+    ) -> Result<(), TransferError> {
+        let local = |error: io::Error| TransferError::Permanent(format!("cannot write {}: {error}", part.display()));
         // One that stands there under this name may be anything.
         if fs::symlink_metadata(part).is_ok_and(|there| !there.is_file()) {
-            return Err(Broken::ForGood(format!("{} is no regular file: delete it", part.display())));
+            return Err(TransferError::Permanent(format!("{} is no regular file: delete it", part.display())));
         }
         let options = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(part);
         let mut out = options.map_err(local)?;
         let mut at = out.metadata().map_err(local)?.len();
-        if at > told.bytes {
+        if at > info.bytes {
             at = 0;
         }
-        let mut report = |done| progress(Progress { stage: Stage::Download, what: file, done, total: told.bytes });
+        let mut report = |done| progress(Progress { stage: Stage::Download, what: file, done, total: info.bytes });
         report(0);
-        if at < told.bytes {
-            let response = self.get(&self.address(file), Some(at), true).map_err(Broken::Now)?;
+        if at < info.bytes {
+            let response = self.get(&self.address(file), Some(at), true).map_err(TransferError::Temporary)?;
             let begins = response.headers().get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
             let begins = begins.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
             at = match (response.status(), begins) {
                 (StatusCode::PARTIAL_CONTENT, Some(begins)) if begins <= at => begins,
                 // The whole file, because ranges mean nothing to this server.
                 (StatusCode::OK, _) => 0,
-                (status, _) => return Err(Broken::Now(format!("status code {}", status.as_u16()))),
+                (status, _) => return Err(TransferError::Temporary(format!("status code {}", status.as_u16()))),
             };
             out.set_len(at).and_then(|()| out.seek(SeekFrom::Start(at))).map_err(local)?;
             // One byte more shows that it does not end where it should.
-            let mut body = response.into_body().into_reader().take(told.bytes - at + 1);
+            let mut body = response.into_body().into_reader().take(info.bytes - at + 1);
             let mut buffer = vec![0; 1 << 16];
             loop {
-                let read = body.read(&mut buffer).map_err(|error| Broken::Now(error.to_string()))?;
+                let read = body.read(&mut buffer).map_err(|error| TransferError::Temporary(error.to_string()))?;
                 if read == 0 {
                     break;
                 }
                 at += read as u64;
-                if at > told.bytes {
+                if at > info.bytes {
                     out.set_len(0).map_err(local)?;
-                    return Err(Broken::ForGood(format!("it has {} bytes and does not end there", told.bytes)));
+                    return Err(TransferError::Permanent(format!(
+                        "it has {} bytes and does not end there",
+                        info.bytes
+                    )));
                 }
                 out.write_all(&buffer[..read]).map_err(local)?;
                 report(at);
             }
-            if at < told.bytes {
-                return Err(Broken::Now(format!("it ended after {at} of {} bytes", told.bytes)));
+            if at < info.bytes {
+                return Err(TransferError::Temporary(format!("it ended after {at} of {} bytes", info.bytes)));
             }
         } else {
             out.set_len(at).map_err(local)?;
             report(at);
         }
         out.sync_all().map_err(local)?;
-        if told.etag.len() == 64 {
-            let found = sha256(&mut out).map_err(local)?;
-            if !found.eq_ignore_ascii_case(&told.etag) {
-                // What is there is of no use, the next time neither.
-                out.set_len(0).map_err(local)?;
-                return Err(Broken::Now(format!("its SHA-256 is {found}, and the hub says {}", told.etag)));
-            }
+        let (what, found) = if info.etag.len() == 64 {
+            ("SHA-256", hash(Sha256::new(), &mut out))
+        } else {
+            // Git hashes a header too.
+            ("SHA-1 in Git", hash(Sha1::new_with_prefix(format!("blob {}\0", info.bytes)), &mut out))
+        };
+        let found = found.map_err(local)?;
+        if !found.eq_ignore_ascii_case(&info.etag) {
+            // What is there is of no use, the next time neither.
+            out.set_len(0).map_err(local)?;
+            return Err(TransferError::Temporary(format!("its {what} is {found}, and the hub says {}", info.etag)));
         }
         Ok(())
     }
@@ -367,8 +388,12 @@ impl<'a> Client<'a> {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }
             let redirects = if is_followed { MAX_REDIRECTS } else { 0 };
-            let response =
-                request.config().max_redirects(redirects).build().call().map_err(|error| error.to_string())?;
+            let response = request
+                .config()
+                .max_redirects(redirects)
+                .build()
+                .call()
+                .map_err(|error| self.hub.without_credentials(&error.to_string()))?;
             if !self.refuses_token(response.status()) {
                 return Ok(response);
             }
@@ -393,19 +418,14 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Whether a text is the name of a commit.
-fn is_commit(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
-}
-
 /// Whether a name stays below the folder that it is joined to.
 fn is_below(file: &str) -> bool {
     let plain = |component| matches!(component, Component::Normal(_));
     !file.is_empty() && !file.contains(['\\', ':', '\0']) && Path::new(file).components().all(plain)
 }
 
-fn sha256(file: &mut File) -> io::Result<String> {
-    let mut hasher = Sha256::new();
+/// The hash of a whole file, behind what was hashed before it.
+fn hash<D: Digest + Write>(mut hasher: D, file: &mut File) -> io::Result<String> {
     file.seek(SeekFrom::Start(0))?;
     io::copy(file, &mut hasher)?;
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())

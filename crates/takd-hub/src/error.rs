@@ -37,6 +37,13 @@ pub enum Error {
         limit: u64,
     },
 
+    /// The token has characters that none has. The hub was not asked.
+    #[error("{}", unsound_token(place))]
+    Token {
+        /// Where it stands.
+        place: String,
+    },
+
     /// The hub answered, but not with what was asked for.
     #[error("the hub's `{repo}`: {problem}")]
     Hub {
@@ -62,6 +69,13 @@ pub enum PushError {
         file: Option<PathBuf>,
     },
 
+    /// The token has characters that none has.
+    #[error("{}", unsound_token(place))]
+    Token {
+        /// Where it stands.
+        place: String,
+    },
+
     /// The network is not to be used.
     #[error("{endpoint} is not asked, because HF_HUB_OFFLINE is set: unset it to push")]
     Offline {
@@ -79,4 +93,8 @@ pub enum PushError {
         /// How the repository was left.
         left: String,
     },
+}
+
+fn unsound_token(place: &str) -> String {
+    format!("the token in {place} has spaces, control characters or others that no token has: set it anew")
 }

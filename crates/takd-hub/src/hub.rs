@@ -24,7 +24,7 @@ pub struct Hub {
     pub patience: Duration,
 }
 
-/// What names its user to the hub. Its text is not printed with `{:?}`.
+/// What names its user to the hub; none has other characters than visible ones of ASCII. Its text is not printed with `{:?}`.
 #[derive(Clone)]
 pub struct Token {
     /// The token.
@@ -42,11 +42,11 @@ impl fmt::Debug for Token {
 impl Hub {
     /// By the environment's variables that the hub's own tools obey.
     pub fn from_env() -> Self {
+        let in_variable = || Token::new(&var("HF_TOKEN")?, "HF_TOKEN".into());
         let in_file = || {
             let file = token_file()?;
             let text = regular_file::read(&file, MAX_TOKEN_BYTES).ok()??;
-            let text = String::from_utf8(text).ok()?.trim().to_owned();
-            (!text.is_empty()).then(|| Token { text, place: file.display().to_string() })
+            Token::new(&String::from_utf8(text).ok()?, file.display().to_string())
         };
         Self {
             endpoint: var("HF_ENDPOINT")
@@ -55,14 +55,42 @@ impl Hub {
                 .into(),
             cache: path("HF_HUB_CACHE").or_else(|| home().map(|home| home.join("hub"))),
             offline: is_set("HF_HUB_OFFLINE"),
-            token: var("HF_TOKEN").map(|text| Token { text, place: "HF_TOKEN".into() }).or_else(in_file),
+            token: in_variable().or_else(in_file),
             patience: PATIENCE,
         }
     }
 
     /// The repository's address, for messages.
     pub fn address(&self, repository: &Repository) -> String {
-        format!("{}/{}", self.endpoint, repository.repo().url())
+        format!("{}/{}", self.shown_endpoint(), repository.repo().url())
+    }
+
+    /// Its address, for messages: without a user's name and password, if it has them.
+    pub fn shown_endpoint(&self) -> String {
+        self.without_credentials(&self.endpoint)
+    }
+
+    /// A text without the user's name and password that the hub's address has.
+    pub(crate) fn without_credentials(&self, text: &str) -> String {
+        let after_scheme = self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, rest)| rest);
+        let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
+        match authority.rsplit_once('@') {
+            Some((credentials, _)) => text.replace(&format!("{credentials}@"), ""),
+            None => text.to_owned(),
+        }
+    }
+}
+
+impl Token {
+    /// A text without the space around it; nothing if nothing is left.
+    fn new(text: &str, place: String) -> Option<Self> {
+        let text = text.trim().to_owned();
+        (!text.is_empty()).then_some(Self { text, place })
+    }
+
+    /// Whether it may be one: a header takes no control characters.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.text.bytes().all(|character| character.is_ascii_graphic())
     }
 }
 
@@ -100,6 +128,28 @@ fn path(name: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn token_is_taken_without_the_space_around_it() {
+        let token = |text| Token::new(text, "HF_TOKEN".into()).map(|token| token.text);
+        assert_eq!(token(" hf_secret\r\n").as_deref(), Some("hf_secret"));
+        assert_eq!(token(" \n"), None);
+    }
+
+    #[test]
+    fn addresses_are_shown_without_user_and_password() {
+        for (endpoint, shown) in [
+            ("https://me:pass@hub.example", "https://hub.example"),
+            ("https://me:p@ss@hub.example:8443/mirror", "https://hub.example:8443/mirror"),
+            ("https://hub.example/@me", "https://hub.example/@me"),
+            ("me:pass@hub.example", "hub.example"),
+        ] {
+            let hub = Hub { endpoint: endpoint.into(), cache: None, offline: false, token: None, patience: PATIENCE };
+            assert_eq!(hub.shown_endpoint(), shown);
+            let repository = Repository::model("user/name").unwrap();
+            assert_eq!(hub.address(&repository), format!("{shown}/user/name"));
+        }
+    }
 
     #[test]
     fn token_is_not_printed() {

@@ -3,8 +3,8 @@
 //!
 //! <https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md>
 
-use crate::agent::Broken;
-use crate::sender::{Sender, again, answered};
+use crate::agent::TransferError;
+use crate::sender::{Sender, failure, with_retries};
 use crate::{Progress, Repository, Stage};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ pub(crate) fn upload(
     repository: &Repository,
     objects: &[Object<'_>],
     progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Vec<bool>, Broken> {
+) -> Result<Vec<bool>, TransferError> {
     if objects.is_empty() {
         return Ok(Vec::new());
     }
@@ -94,10 +94,13 @@ pub(crate) fn upload(
     let send = |object: &Object<'_>| {
         let name = object.name;
         let answer = batch.objects.iter().find(|answer| answer.oid == object.oid);
-        let answer =
-            answer.ok_or_else(|| Broken::ForGood(format!("the hub does not say where {name} is to be sent")))?;
+        let answer = answer
+            .ok_or_else(|| TransferError::Permanent(format!("the hub does not say where {name} is to be sent")))?;
         if let Some(Refused { code, message }) = &answer.error {
-            return Err(Broken::ForGood(format!("the hub does not take {name}: {} ({code})", message.escape_debug())));
+            return Err(TransferError::Permanent(format!(
+                "the hub does not take {name}: {} ({code})",
+                message.escape_debug()
+            )));
         }
         let Some(Actions { upload: Some(upload), verify }) = &answer.actions else { return Ok(false) };
         match upload.header.get("chunk_size") {
@@ -115,7 +118,7 @@ fn send_whole(
     object: &Object<'_>,
     action: &Action,
     progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<(), Broken> {
+) -> Result<(), TransferError> {
     put(sender, object, (0, object.bytes), &action.href, &action.header, progress).map(drop)
 }
 
@@ -126,14 +129,14 @@ fn send_parts(
     action: &Action,
     size: &Value,
     progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<(), Broken> {
+) -> Result<(), TransferError> {
     let Object { name, bytes, oid } = object;
     let number = size.as_u64().or_else(|| size.as_str()?.parse().ok()).and_then(|size| usize::try_from(size).ok());
     let numbered = |(key, value): (&String, &Value)| Some((key.parse::<u32>().ok()?, value.as_str()?.to_owned()));
     let places: BTreeMap<u32, String> = action.header.iter().filter_map(numbered).collect();
     let Some(size) = number.filter(|size| *size > 0 && bytes.len().div_ceil(*size) == places.len()) else {
         let size = size.to_string();
-        return Err(Broken::ForGood(format!(
+        return Err(TransferError::Permanent(format!(
             "the hub wants {name} in {} parts of {} bytes, and it has {} bytes",
             places.len(),
             size.escape_debug(),
@@ -144,18 +147,18 @@ fn send_parts(
     for (index, (part, place)) in bytes.chunks(size).zip(places.values()).enumerate() {
         let answer = put(sender, object, (index * size, part), place, &BTreeMap::new(), progress)?;
         let etag = answer.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
-        let etag =
-            etag.ok_or_else(|| Broken::ForGood(format!("{name}: part {} was taken without an ETag", index + 1)))?;
+        let etag = etag
+            .ok_or_else(|| TransferError::Permanent(format!("{name}: part {} was taken without an ETag", index + 1)))?;
         parts.push(json!({ "partNumber": index + 1, "etag": etag }));
     }
-    let address = safe(sender, &action.href)?;
+    let address = encrypted_address(sender, &action.href)?;
     let done = json!({ "oid": oid, "parts": parts }).to_string();
-    let answer = again(|| {
+    let answer = with_retries(|| {
         let request = sender.agent.post(address).header(header::CONTENT_TYPE, KIND).header(header::ACCEPT, KIND);
         let config = request.config().max_redirects(0).timeout_recv_response(Some(sender.patience_for_work()));
-        config.build().send(done.as_bytes()).map_err(|error| Broken::Now(error.to_string()))
+        config.build().send(done.as_bytes()).map_err(|error| sender.hub.failed(&error))
     })?;
-    taken(name, answer).map(drop)
+    accepted(name, answer).map(drop)
 }
 
 /// Sends the part of a file that begins at a byte. The token is not sent: the address itself says who may.
@@ -166,28 +169,28 @@ fn put(
     href: &str,
     headers: &BTreeMap<String, Value>,
     progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Response<Body>, Broken> {
-    let address = safe(sender, href)?;
-    let answer = again(|| {
+) -> Result<Response<Body>, TransferError> {
+    let address = encrypted_address(sender, href)?;
+    let answer = with_retries(|| {
         let mut request = sender.agent.put(address).header(header::CONTENT_LENGTH, part.len());
         for (name, value) in headers.iter().filter_map(|(name, value)| Some((name, value.as_str()?))) {
             request = request.header(name, value);
         }
         let config = request.config().max_redirects(0).timeout_recv_response(Some(sender.patience_for_work()));
         let mut body = Counted { part, at: 0, from, object, progress: &mut *progress };
-        config.build().send(SendBody::from_reader(&mut body)).map_err(|error| Broken::Now(error.to_string()))
+        config.build().send(SendBody::from_reader(&mut body)).map_err(|error| sender.hub.failed(&error))
     })?;
-    taken(object.name, answer)
+    accepted(object.name, answer)
 }
 
 /// Has the hub look at what it was sent.
-fn check(sender: &Sender<'_>, object: &Object<'_>, action: &Action) -> Result<(), Broken> {
+fn check(sender: &Sender<'_>, object: &Object<'_>, action: &Action) -> Result<(), TransferError> {
     let Object { name, bytes, oid } = object;
-    let address = safe(sender, &action.href)?;
+    let address = encrypted_address(sender, &action.href)?;
     let asked = json!({ "oid": oid, "size": bytes.len() }).to_string();
     // Nobody but the hub gets the token.
     let is_hubs = address.strip_prefix(&sender.hub.endpoint).is_some_and(|path| path.starts_with('/'));
-    let answer = again(|| {
+    let answer = with_retries(|| {
         let mut request = sender.agent.post(address).header(header::CONTENT_TYPE, KIND).header(header::ACCEPT, KIND);
         for (name, value) in action.header.iter().filter_map(|(name, value)| Some((name, value.as_str()?))) {
             request = request.header(name, value);
@@ -196,23 +199,23 @@ fn check(sender: &Sender<'_>, object: &Object<'_>, action: &Action) -> Result<()
             request = request.header(header::AUTHORIZATION, sender.authorization());
         }
         let config = request.config().max_redirects(0).timeout_recv_response(Some(sender.patience_for_work()));
-        config.build().send(asked.as_bytes()).map_err(|error| Broken::Now(error.to_string()))
+        config.build().send(asked.as_bytes()).map_err(|error| sender.hub.failed(&error))
     })?;
-    taken(name, answer).map(drop)
+    accepted(name, answer).map(drop)
 }
 
 /// An answer that says yes.
-fn taken(name: &str, answer: Response<Body>) -> Result<Response<Body>, Broken> {
+fn accepted(name: &str, answer: Response<Body>) -> Result<Response<Body>, TransferError> {
     if answer.status().is_success() {
         return Ok(answer);
     }
-    Err(answered(&format!("{name} could not be sent"), answer))
+    Err(failure(&format!("{name} could not be sent"), answer))
 }
 
 /// An address, unless it would carry openly what goes to the hub itself encrypted.
-fn safe<'h>(sender: &Sender<'_>, href: &'h str) -> Result<&'h str, Broken> {
+fn encrypted_address<'h>(sender: &Sender<'_>, href: &'h str) -> Result<&'h str, TransferError> {
     if sender.hub.endpoint.starts_with("https:") && !href.starts_with("https:") {
-        return Err(Broken::ForGood("the hub has its files sent to an address without encryption".into()));
+        return Err(TransferError::Permanent("the hub has its files sent to an address without encryption".into()));
     }
     Ok(href)
 }

@@ -3,13 +3,13 @@
 //! ```text
 //! HF_ENDPOINT, HF_HOME, HF_TOKEN, … ──▶ Hub
 //!                                        ├─ snapshots     what earlier downloads left in the cache
-//!                                        ├─ download      list ──▶ verified files in the cache, in the layout of the hub's own tools
+//!                                        ├─ download      list ──▶ checked files in the cache, in the layout of the hub's own tools
 //!                                        ├─ find_model    both of these, for a model's weights and config.json
 //!                                        └─ push          files ──▶ one commit
 //! ```
 //!
-//! Nothing is believed that the hub says: lengths and hashes are checked, and names, commits and ETags that would lead out of the
-//! cache are refused.
+//! What is downloaded is checked: its length, its SHA-256 or, of a small file, its name in Git; names, commits and ETags that would lead
+//! out of the cache are refused. What is in the cache already is taken as the hub's tools left it.
 //!
 //! ```no_run
 //! use takd_hub::{Hub, Lookup, Repository};

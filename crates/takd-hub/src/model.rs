@@ -1,6 +1,6 @@
 //! The files of a model: its weights, and what it says of itself.
 
-use crate::{Hub, Looked, Lookup, Progress, Repository, Result};
+use crate::{Hub, Looked, Lookup, Progress, Repository, Result, repository::is_commit};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -25,18 +25,15 @@ pub struct ModelFiles {
     pub weights: PathBuf,
     /// `config.json`, if the model has one.
     pub config: Option<PathBuf>,
-}
-
-/// A model as a snapshot has it.
-struct Cached {
-    files: ModelFiles,
-    /// The snapshot's name.
-    commit: String,
+    /// Whether the hub or the cache said if it has one. If not, there is none in the cache, and the hub was not asked.
+    pub config_is_known: bool,
+    /// The commit that they are of, if the cache says one.
+    pub commit: Option<String>,
 }
 
 impl Hub {
     /// The model's files as they are at `main`: downloaded, unless the cache has them as they are there. If the hub is out of reach, those of
-    /// the cache.
+    /// the cache. At a commit nothing is asked of the hub if the cache has them.
     ///
     /// # Errors
     /// If the repository has no weights, they are larger than 4 GiB, `config.json` is larger than 1 MiB, or a file cannot be had whole and
@@ -46,17 +43,23 @@ impl Hub {
         repository: &Repository,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Lookup<ModelFiles>> {
-        let cached = self.model_in_cache(repository)?;
+        let cached = match self.model_in_cache(repository)? {
+            // A commit does not change.
+            Lookup::Found(files) if repository.commit().is_some() && files.config_is_known => {
+                return Ok(Lookup::Found(files));
+            }
+            cached => cached,
+        };
         let mut listing = match (self.list(repository)?, cached) {
             (Lookup::Found(listing), Lookup::Found(cached)) => {
-                let is_whole = cached.files.config.is_some() || !listing.has(CONFIG);
-                if listing.commit.as_ref() == Some(&cached.commit) && is_whole {
-                    return Ok(Lookup::Found(cached.files));
+                let is_whole = cached.config.is_some() || !listing.has(CONFIG);
+                if listing.commit.is_some() && listing.commit == cached.commit && is_whole {
+                    return Ok(Lookup::Found(ModelFiles { config_is_known: true, ..cached }));
                 }
                 listing
             }
             (Lookup::Found(listing), Lookup::Missing(_)) => listing,
-            (Lookup::Missing(_), Lookup::Found(cached)) => return Ok(Lookup::Found(cached.files)),
+            (Lookup::Missing(_), Lookup::Found(cached)) => return Ok(Lookup::Found(cached)),
             (Lookup::Missing(hub), Lookup::Missing(mut looked)) => {
                 looked.extend(hub);
                 return Ok(Lookup::Missing(looked));
@@ -70,7 +73,7 @@ impl Hub {
         let config = listing.has(CONFIG).then_some((CONFIG, MAX_CONFIG));
         listing.download(config.into_iter().chain([(weights, MAX_WEIGHTS)]), progress)?;
         match self.model_in_cache(repository)? {
-            Lookup::Found(cached) => Ok(Lookup::Found(cached.files)),
+            Lookup::Found(files) => Ok(Lookup::Found(ModelFiles { config_is_known: true, ..files })),
             Lookup::Missing(looked) => {
                 let found: Vec<String> = looked.into_iter().map(|looked| looked.found).collect();
                 Err(listing.error(format!("after the download its cache holds {}", found.join(", "))))
@@ -79,7 +82,7 @@ impl Hub {
     }
 
     /// The model's files as an earlier download left them. Asks nothing of the network.
-    fn model_in_cache(&self, repository: &Repository) -> Result<Lookup<Cached>> {
+    fn model_in_cache(&self, repository: &Repository) -> Result<Lookup<ModelFiles>> {
         let snapshots = match self.snapshots(repository)? {
             Lookup::Found(snapshots) => snapshots,
             Lookup::Missing(looked) => return Ok(Lookup::Missing(looked)),
@@ -93,9 +96,10 @@ impl Hub {
                 (Some((name, Err(_))), _) => found.push(format!("{} leads nowhere", snapshot.join(name).display())),
                 (_, Some(Err(_))) => found.push(format!("{} leads nowhere", snapshot.join(CONFIG).display())),
                 (Some((_, Ok(weights))), config) => {
-                    let commit = snapshot.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                    let files = ModelFiles { weights, config: config.and_then(io::Result::ok) };
-                    return Ok(Lookup::Found(Cached { files, commit }));
+                    let commit = snapshot.file_name().and_then(|name| name.to_str()).filter(|name| is_commit(name));
+                    let (commit, config) = (commit.map(str::to_owned), config.and_then(io::Result::ok));
+                    let config_is_known = config.is_some();
+                    return Ok(Lookup::Found(ModelFiles { weights, config, config_is_known, commit }));
                 }
             }
         }

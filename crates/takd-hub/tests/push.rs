@@ -35,19 +35,23 @@ fn push_as(
 }
 
 fn push(stub: &StubHub, weights: &[u8]) -> Result<Pushed, PushError> {
-    push_as(&hub(stub, TOKEN), weights, Visibility::Usual, &mut |_| {})
+    push_as(&hub(stub, TOKEN), weights, Visibility::OwnersDefault, &mut |_| {})
 }
 
 #[test]
 fn new_repository_is_made_and_has_the_very_bytes_in_one_commit() {
     let stub = StubHub::start();
     let mut seen = Vec::new();
-    let pushed =
-        push_as(&hub(&stub, TOKEN), &weights(), Visibility::Usual, &mut |Progress { stage, what, done, total }| {
+    let pushed = push_as(
+        &hub(&stub, TOKEN),
+        &weights(),
+        Visibility::OwnersDefault,
+        &mut |Progress { stage, what, done, total }| {
             assert_eq!((stage, what, total), (Stage::Upload, "model.safetensors", 100_000));
             seen.push(done);
-        })
-        .unwrap();
+        },
+    )
+    .unwrap();
     assert_eq!((seen[0], *seen.last().unwrap()), (0, 100_000));
     assert!(seen.is_sorted());
     let model = stub.model(ID).unwrap();
@@ -55,7 +59,7 @@ fn new_repository_is_made_and_has_the_very_bytes_in_one_commit() {
     assert_eq!(model.files["config.json"], b"{}\n");
     assert_eq!(model.files["README.md"], "# λ\n".as_bytes());
     assert_eq!((model.files.len(), model.commits.len(), model.is_private), (3, 1, false));
-    assert_eq!((&pushed.commit, pushed.is_new), (&model.commits.last().cloned(), true));
+    assert_eq!((&pushed.commit, pushed.is_new), (&model.commits.last().cloned(), Some(true)));
     assert_eq!(pushed.address, format!("{}/{ID}", stub.endpoint));
     assert!(pushed.files.iter().all(|file| file.is_sent));
     let (requests, oid) = (stub.requests(), sha256(&weights()));
@@ -81,7 +85,7 @@ fn what_the_hub_has_is_not_sent_again() {
     push(&stub, &weights()).unwrap();
     stub.requests();
     let pushed = push(&stub, &weights()).unwrap();
-    assert!(!pushed.is_new);
+    assert_eq!(pushed.is_new, Some(false));
     let sent: Vec<bool> = pushed.files.iter().map(|file| file.is_sent).collect();
     assert_eq!(sent, [true, false, true]);
     assert!(stub.asked().iter().all(|asked| !asked.starts_with("PUT")));
@@ -96,7 +100,7 @@ fn large_files_go_in_parts_if_the_hub_wants_them_so() {
     let stub = StubHub::start();
     stub.want_parts_of(30_000);
     let mut last = 0;
-    push_as(&hub(&stub, TOKEN), &weights(), Visibility::Usual, &mut |progress| last = progress.done).unwrap();
+    push_as(&hub(&stub, TOKEN), &weights(), Visibility::OwnersDefault, &mut |progress| last = progress.done).unwrap();
     assert_eq!(last, 100_000);
     assert_eq!(stub.model(ID).unwrap().files["model.safetensors"], weights());
     assert_eq!(stub.asked().iter().filter(|asked| asked.starts_with("PUT")).count(), 4);
@@ -125,11 +129,11 @@ fn private_repository_is_private_or_nothing_is_pushed() {
 fn without_a_token_or_offline_nothing_is_asked() {
     let stub = StubHub::start();
     let without = Hub { token: None, ..hub(&stub, TOKEN) };
-    let error = push_as(&without, &weights(), Visibility::Usual, &mut |_| {}).unwrap_err().to_string();
+    let error = push_as(&without, &weights(), Visibility::OwnersDefault, &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains(&format!("make one that may write at {}/settings/tokens", stub.endpoint)), "{error}");
     assert!(error.contains("HF_TOKEN"), "{error}");
     let offline = Hub { offline: true, ..hub(&stub, TOKEN) };
-    let error = push_as(&offline, &weights(), Visibility::Usual, &mut |_| {}).unwrap_err().to_string();
+    let error = push_as(&offline, &weights(), Visibility::OwnersDefault, &mut |_| {}).unwrap_err().to_string();
     assert!(error.contains("HF_HUB_OFFLINE"), "{error}");
     assert!(stub.asked().is_empty());
 }
@@ -137,7 +141,8 @@ fn without_a_token_or_offline_nothing_is_asked() {
 #[test]
 fn refused_token_is_named_with_its_place_and_not_with_its_text() {
     let stub = StubHub::start();
-    let error = push_as(&hub(&stub, "hf_old"), &weights(), Visibility::Usual, &mut |_| {}).unwrap_err().to_string();
+    let error =
+        push_as(&hub(&stub, "hf_old"), &weights(), Visibility::OwnersDefault, &mut |_| {}).unwrap_err().to_string();
     for part in [
         ID,
         "status code 401, Invalid username or password.",
@@ -195,7 +200,10 @@ fn failure_that_stays_leaves_the_repository_as_it_was_and_says_so() {
             stub.fail(method, path, status, 10);
             let error = push(&stub, &weights()).unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{ID}` was not pushed: ")) && error.contains(said), "{error}");
+            let seen_at = format!("whether it is there nevertheless is seen at {}/{ID}", stub.endpoint);
             let left = match (path, is_there) {
+                // A gateway may have given up while the commit went through.
+                ("/commit/", _) if status >= 500 => &seen_at,
                 ("/commit/", _) => "the repository has no file of this push",
                 (_, true) => "the repository is as it was",
                 (_, false) => "the repository was made, and is still empty",
@@ -226,6 +234,65 @@ fn hub_that_cannot_be_reached_ends_in_a_message() {
         token: Some(Token { text: TOKEN.into(), place: "a file".into() }),
         patience: Duration::from_millis(300),
     };
-    let error = push_as(&hub, &weights(), Visibility::Usual, &mut |_| {}).unwrap_err().to_string();
+    let error = push_as(&hub, &weights(), Visibility::OwnersDefault, &mut |_| {}).unwrap_err().to_string();
     assert!(error.ends_with("nothing was changed on the hub"), "{error}");
+}
+
+#[test]
+fn commit_whose_answer_is_lost_is_not_said_to_be_missing() {
+    let stub = StubHub::start();
+    stub.lose_answers("POST", "/commit/", 1);
+    let error = push(&stub, &weights()).unwrap_err().to_string();
+    assert!(error.contains("status code 504") && error.contains("is seen at"), "{error}");
+    assert!(!error.contains("no file of this push"), "{error}");
+    assert!(stub.model(ID).unwrap().files.contains_key("model.safetensors"));
+}
+
+#[test]
+fn repository_whose_first_answer_is_lost_is_not_said_to_have_been_there() {
+    let stub = StubHub::start();
+    stub.lose_answers("POST", "/api/repos/create", 1);
+    assert_eq!(push(&stub, &weights()).unwrap().is_new, None);
+
+    let stub = StubHub::start();
+    stub.lose_answers("POST", "/api/repos/create", 1);
+    stub.fail("PUT", "/storage/", 403, 1);
+    let error = push(&stub, &weights()).unwrap_err().to_string();
+    assert!(error.ends_with("the repository is as it was, or was made and is still empty"), "{error}");
+}
+
+#[test]
+fn token_with_a_control_character_is_refused_by_its_place_and_nothing_is_asked() {
+    let stub = StubHub::start();
+    let error = push_as(&hub(&stub, "hf_a\nb"), &weights(), Visibility::OwnersDefault, &mut |_| {});
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("the token in a file") && !error.contains("hf_a"), "{error}");
+    assert!(stub.asked().is_empty());
+}
+
+#[test]
+fn password_in_the_address_is_in_no_message() {
+    let stub = StubHub::start();
+    let endpoint = stub.endpoint.replace("http://", "http://me:secret@");
+    stub.fail("POST", "", 401, 10);
+    for token in [Some(TOKEN), None] {
+        let token = token.map(|text| Token { text: text.into(), place: "a file".into() });
+        for offline in [false, true] {
+            let hub = Hub { endpoint: endpoint.clone(), offline, token: token.clone(), ..hub(&stub, TOKEN) };
+            let error = push_as(&hub, &weights(), Visibility::OwnersDefault, &mut |_| {}).unwrap_err().to_string();
+            assert!(error.contains(&stub.endpoint) && !error.contains("secret"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn large_file_that_the_hub_wants_within_the_commit_is_refused_before_it_is_sent() {
+    let stub = StubHub::start();
+    let large = vec![0; (64 << 20) + 1];
+    let files: [(&str, &[u8]); 1] = [("notes.txt", &large)];
+    let repository = Repository::model(ID).unwrap();
+    let push = Push { repository: &repository, files: &files, message: "m", visibility: Visibility::OwnersDefault };
+    let error = hub(&stub, TOKEN).push(&push, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("notes.txt") && error.contains(".gitattributes"), "{error}");
+    assert!(stub.asked().iter().all(|asked| !asked.contains("/commit/")));
 }

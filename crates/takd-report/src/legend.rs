@@ -248,7 +248,7 @@ fn from_elsewhere(cell: &Cell) -> String {
     let files = cell
         .from_elsewhere
         .iter()
-        .map(|(name, found)| format!("{name} comes from {}", takd_store::printable_path(&found.path)));
+        .map(|(name, found)| format!("{name} comes from {}", takd_store::printable(&found.name)));
     let files: Vec<String> = files.collect();
     let same = if files.len() == 1 { "It was trained elsewhere and is" } else { "They were trained elsewhere and are" };
     if files.is_empty() {

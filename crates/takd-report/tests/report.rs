@@ -172,6 +172,7 @@ import = { plane10 = "gone.pth" }
 seeds = [1, 2, 3]
 "#;
     let plane10 = FromElsewhere {
+        name: "gone.pth".into(),
         path: "gone.pth".into(),
         model: "plane10".parse::<ModelName>().unwrap().spec(10),
         outputs: 10,

@@ -22,7 +22,7 @@ Examples:
   takd hub push my-model me/my-model --private --message 'Trained for longer'
       for yourself alone
 
-Exit status: 0 if the model is on the hub, 1 on an error, 2 on a wrong argument.")]
+Exit status: 0 if the model is on the hub, 1 on an error, 2 on a wrong argument, 130 if stopped by Ctrl-C.")]
 pub(crate) struct Args {
     /// The folder of a model
     #[arg(value_name = "DIR")]
@@ -50,7 +50,7 @@ struct Printed<'a> {
     model: &'a str,
     address: &'a str,
     commit: Option<&'a str>,
-    new: bool,
+    new: Option<bool>,
     files: Vec<File<'a>>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     }
     let usual = || format!("Upload {} by takd {}", model.config().architecture, env!("CARGO_PKG_VERSION"));
     let message = args.message.clone().filter(|message| !message.trim().is_empty()).unwrap_or_else(usual);
-    let visibility = if args.private { Visibility::Private } else { Visibility::Usual };
+    let visibility = if args.private { Visibility::Private } else { Visibility::OwnersDefault };
     let push = Push { repository, files: &files, message: &message, visibility };
     let hub = Hub::from_env();
     let pushed = transferring(args.quiet, screen, |progress| hub.push(&push, progress))?;

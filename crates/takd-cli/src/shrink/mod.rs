@@ -117,9 +117,9 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     }
     let deployed = deploy::deploy(args, &to, existing, &trained, screen)?;
     if is_json {
-        output::print_json(&deployed)?
+        output::print_json(&deployed)?;
     } else {
-        output::print(&format!("\n{}", summary::text(&deployed)))?
+        output::print(&format!("\n{}", summary::text(&deployed)))?;
     }
     trained.check_complete()
 }
@@ -144,8 +144,7 @@ fn teacher(args: &Args, screen: &MultiProgress) -> Result<ShrinkTeacher> {
             Err(_) => {
                 let reach = Reach { offline: common.place.offline, quiet: common.quiet, screen };
                 let found = args.expects.read(&found::find(Path::new(name), &reach)?)?;
-                let outputs = if found.order.is_empty() { found.outputs } else { found.order.len() };
-                return Ok(ShrinkTeacher::Elsewhere(found.model.name(outputs), Box::new(found)));
+                return Ok(ShrinkTeacher::Elsewhere(found.network_name(), Box::new(found)));
             }
         },
     }

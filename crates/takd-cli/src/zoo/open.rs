@@ -21,7 +21,7 @@ fn find(name: &Path, reach: &Reach<'_>) -> Result<Found> {
     if name.exists() {
         bail!("{} is no model: it has no config.json; `takd export RUN DIR` makes one of a run", name.display());
     }
-    if name.to_str().is_some_and(|name| Repository::model(name).is_ok()) {
+    if name.to_str().is_some_and(|name| Repository::model_at(name).is_ok()) {
         return found::find(name, reach);
     }
     let known = known();
@@ -43,6 +43,7 @@ pub(super) fn model(name: &Path, reach: &Reach<'_>) -> Result<Model> {
     debug_assert!(is_in_pool());
     let found = find(name, reach)?;
     let (weights, config) = found.files();
+    found.check_config()?;
     let is_foreign = config.as_ref().is_none_or(|config| ForeignConfig::read(config).is_some());
     if let (Found::Hub { name, .. }, true) = (&found, is_foreign) {
         bail!(

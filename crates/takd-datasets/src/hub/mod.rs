@@ -2,9 +2,9 @@
 
 use crate::{
     Error, Known, Looked, Progress, Result, Split, layout,
-    source::{Lookup, in_folder},
+    source::{Found, in_folder},
 };
-use takd_hub::{Hub, Repository};
+use takd_hub::{Hub, Lookup, Repository};
 
 /// The most bytes of a file.
 const MAX_FILE: u64 = 4 << 30;
@@ -21,7 +21,7 @@ pub(crate) fn address(hub: &Hub, known: Known) -> String {
 }
 
 /// The data set's files in the cache; else they are downloaded into it.
-pub(crate) fn find(hub: &Hub, known: Known, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Lookup> {
+pub(crate) fn find(hub: &Hub, known: Known, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Lookup<Found>> {
     let mut looked = match find_in_cache(hub, known)? {
         Lookup::Missing(looked) => looked,
         found => return Ok(found),
@@ -29,7 +29,7 @@ pub(crate) fn find(hub: &Hub, known: Known, progress: &mut dyn FnMut(Progress<'_
     if hub.cache.is_none() {
         return Ok(Lookup::Missing(looked));
     }
-    if let takd_hub::Lookup::Missing(hub) = download(hub, known, progress)? {
+    if let Lookup::Missing(hub) = download(hub, known, progress)? {
         looked.extend(hub);
         return Ok(Lookup::Missing(looked));
     }
@@ -44,10 +44,10 @@ pub(crate) fn find(hub: &Hub, known: Known, progress: &mut dyn FnMut(Progress<'_
 }
 
 /// The data set's files as an earlier download left them. Asks nothing of the network.
-pub(crate) fn find_in_cache(hub: &Hub, known: Known) -> Result<Lookup> {
+pub(crate) fn find_in_cache(hub: &Hub, known: Known) -> Result<Lookup<Found>> {
     let snapshots = match hub.snapshots(&repository(known))? {
-        takd_hub::Lookup::Found(snapshots) => snapshots,
-        takd_hub::Lookup::Missing(looked) => return Ok(Lookup::Missing(looked)),
+        Lookup::Found(snapshots) => snapshots,
+        Lookup::Missing(looked) => return Ok(Lookup::Missing(looked)),
     };
     let mut found = Vec::new();
     for snapshot in snapshots {
@@ -67,11 +67,11 @@ pub(crate) fn find_in_cache(hub: &Hub, known: Known) -> Result<Lookup> {
 }
 
 /// Brings all files of both splits into the cache.
-fn download(hub: &Hub, known: Known, progress: &mut dyn FnMut(Progress<'_>)) -> Result<takd_hub::Lookup<()>> {
+fn download(hub: &Hub, known: Known, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Lookup<()>> {
     let repository = repository(known);
     let mut listing = match hub.list(&repository)? {
-        takd_hub::Lookup::Found(listing) => listing,
-        takd_hub::Lookup::Missing(looked) => return Ok(takd_hub::Lookup::Missing(looked)),
+        Lookup::Found(listing) => listing,
+        Lookup::Missing(looked) => return Ok(Lookup::Missing(looked)),
     };
     let prefix = format!("{}/", layout::folder(known));
     let is_wanted = |file: &&String| {
@@ -86,7 +86,7 @@ fn download(hub: &Hub, known: Known, progress: &mut dyn FnMut(Progress<'_>)) -> 
         return Err(listing.error(format!("it lists no {prefix}*.parquet")).into());
     }
     listing.download(files.iter().map(|file| (&**file, MAX_FILE)), &mut |moved| progress(moved.into()))?;
-    Ok(takd_hub::Lookup::Found(()))
+    Ok(Lookup::Found(()))
 }
 
 fn repository(known: Known) -> Repository {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::Stage;
-use crate::source::Found;
 use sha2::{Digest, Sha256};
 use std::{
     fs,
@@ -164,7 +163,7 @@ fn answer(stream: &TcpStream, files: &[(String, Vec<u8>)], log: &Mutex<Vec<Strin
 }
 
 /// The files that were found.
-fn found(lookup: Lookup) -> Found {
+fn found(lookup: Lookup<Found>) -> Found {
     match lookup {
         Lookup::Found(files) => files,
         Lookup::Missing(looked) => panic!("not found: {looked:?}"),
@@ -301,7 +300,7 @@ fn message_of_a_failed_search_names_every_place_and_what_a_folder_must_hold() {
 }
 
 /// What comes of a download from such a hub into an empty cache.
-fn downloaded(mode: Mode, token: Option<Token>) -> (tempfile::TempDir, Result<Lookup>) {
+fn downloaded(mode: Mode, token: Option<Token>) -> (tempfile::TempDir, Result<Lookup<Found>>) {
     let cache = tempfile::tempdir().unwrap();
     let server = TestHub::start_as(&files(), mode);
     let hub = Hub { token, ..hub(&server.endpoint, &cache.path().join("hub"), false) };

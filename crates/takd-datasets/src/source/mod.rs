@@ -35,15 +35,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-
-/// What came of looking for a data set.
-#[derive(Debug)]
-pub(crate) enum Lookup {
-    /// It is there.
-    Found(Found),
-    /// It is in none of these places.
-    Missing(Vec<Looked>),
-}
+use takd_hub::Lookup;
 
 /// A data set that is there, not yet opened.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,7 +78,7 @@ const MAX_NAMES_LISTED: usize = 5;
 
 /// Looks for a known data set below a folder that the user named: where the hub's layout and its authors' archives put it, from the
 /// innermost place outwards.
-pub(crate) fn find_known(known: Known, folder: &Path) -> Result<Lookup> {
+pub(crate) fn find_known(known: Known, folder: &Path) -> Result<Lookup<Found>> {
     let (own, config) = (folder.join(known.as_str()), folder.join(layout::folder(known)));
     let mut places = vec![own.join(layout::folder(known)), own, config, folder.to_path_buf()];
     places.dedup();
@@ -111,7 +103,7 @@ pub(crate) fn find_known(known: Known, folder: &Path) -> Result<Lookup> {
 }
 
 /// Looks at the file or folder in which a data set of the user's own is.
-pub(crate) fn find_own(place: &Path) -> Result<Lookup> {
+pub(crate) fn find_own(place: &Path) -> Result<Lookup<Found>> {
     let found = |form| Ok(Lookup::Found(Found { place: place.to_owned(), form }));
     if place.is_file() {
         let alone = Files { train: vec![place.to_owned()], test: Vec::new() };
@@ -160,7 +152,7 @@ pub(crate) fn find_own(place: &Path) -> Result<Lookup> {
 }
 
 /// Looks for parquet files in this folder alone.
-pub(crate) fn in_folder(folder: &Path) -> Result<Lookup> {
+pub(crate) fn in_folder(folder: &Path) -> Result<Lookup<Found>> {
     let missing = |found: String| Ok(Lookup::Missing(vec![missing(folder, found)]));
     let names = match names(folder) {
         Ok(names) => names,

@@ -97,7 +97,7 @@ pub struct RecipeCell {
 /// A network that was trained elsewhere.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedFile {
-    /// Its file.
+    /// Its file, or a model of the hub, `user/name` or `user/name@commit`.
     pub file: Located<String>,
     /// What it expects pixels to be scaled by, if that is said.
     pub normalization: Option<Normalization>,

@@ -33,7 +33,8 @@
 //! A cell: `name`, `data` (a data set), `paths` (a list of [patterns](crate::path)); optional: `import` (networks at the
 //! beginning of paths that were trained elsewhere, each with its file, as in `{ resnet56 = "resnet56.pth" }` or `{ resnet56 = { file =
 //! "resnet56.pth", mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225] } }`, where `order` may have the number of the output for
-//! each class of the data; files are looked for from the folder that the command runs in. The
+//! each class of the data; files are looked for from the folder that the command runs in. In
+//! place of a file `"user/name"` is a model of the hub as it is there now, and `"user/name@commit"` as it is at that commit. The
 //! network `logits` is a teacher that is known by a safetensors file of its logits alone, `{ logits = "logits.safetensors" }`, as `takd logits`
 //! writes it; those whom it teaches need `augmentation = "none"`), `paper` (test accuracies in percent, each for one of the cell's paths), `published` (what others reached with the same student, by the names of their
 //! methods, which are not run), `paper_source` (where the paper has them), `note`, and any setting. A

@@ -1,8 +1,7 @@
 //! The text of the recipe.
 
-use super::{About, Candidate, Shrink};
+use super::{About, Candidate, Shrink, ShrinkTeacher};
 use std::fmt::Write;
-use std::path::Path;
 use std::time::Duration;
 use takd_distill::Imported;
 use takd_models::ModelName;
@@ -20,8 +19,8 @@ pub(super) fn recipe(wanted: &Shrink<'_>, settings: &str, chosen: &Candidate, ab
         let _ = writeln!(text, "    {},", quoted(&path));
     }
     text += "]\n";
-    if let Some((name, file, imported)) = &about.imported {
-        text += &import(*name, file, imported);
+    if let (ShrinkTeacher::Elsewhere(_, found), Some((name, _, imported))) = (&wanted.teacher, &about.imported) {
+        text += &import(*name, &found.name, imported);
     }
     text
 }
@@ -42,10 +41,10 @@ fn comment(wanted: &Shrink<'_>, chosen: &Candidate, about: &About) -> String {
 }
 
 /// The network from elsewhere and what it expects.
-fn import(name: ModelName, file: &Path, imported: &Imported) -> String {
+fn import(name: ModelName, file: &str, imported: &Imported) -> String {
     let Imported { mean, std, outputs, .. } = imported;
     let order = if outputs.is_empty() { String::new() } else { format!(", order = {outputs:?}") };
-    let file = quoted(&file.display().to_string());
+    let file = quoted(file);
     format!("\n[cell.import]\n{name} = {{ file = {file}, mean = {mean:?}, std = {std:?}{order} }}\n")
 }
 

@@ -5,6 +5,7 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -43,7 +44,25 @@ pub struct Request {
 pub struct Model {
     pub files: Files,
     pub commits: Vec<String>,
+    /// The files as each commit has them.
+    versions: Vec<Files>,
     pub is_private: bool,
+}
+
+impl Model {
+    /// Makes a commit of its files.
+    fn add_commit(&mut self) -> String {
+        let commit = commit_of(self.commits.len());
+        self.commits.push(commit.clone());
+        self.versions.push(self.files.clone());
+        commit
+    }
+
+    /// The commit that a revision names, and its files.
+    fn at(&self, revision: &str) -> Option<(&String, &Files)> {
+        let mut all = self.commits.iter().zip(&self.versions).rev();
+        all.find(|(commit, _)| revision == "main" || *commit == revision)
+    }
 }
 
 #[derive(Default)]
@@ -58,6 +77,10 @@ struct State {
     /// The size of the parts in which large files are wanted.
     chunk: Option<usize>,
     ignores_privacy: bool,
+    /// A file's name, and bytes that are sent in place of its own.
+    served_instead: Option<(String, Vec<u8>)>,
+    /// The next so many requests of this method and path do what they ask, and their answers are lost.
+    lost: Option<(&'static str, &'static str, usize)>,
 }
 
 impl StubHub {
@@ -90,12 +113,22 @@ impl StubHub {
         let mut state = self.state.lock().expect("a lock");
         let model = state.models.entry(id.to_owned()).or_default();
         model.files = files;
-        model.commits.push(commit_of(model.commits.len()));
+        model.add_commit();
     }
 
     /// Has it answer requests with a status, so many times.
     pub fn fail(&self, method: &'static str, path: &'static str, status: u16, times: usize) {
         self.state.lock().expect("a lock").faults.push((method, path, status, times));
+    }
+
+    /// Has it send other bytes of the same number for a file.
+    pub fn serve_instead(&self, name: &str, bytes: &[u8]) {
+        self.state.lock().expect("a lock").served_instead = Some((name.to_owned(), bytes.to_vec()));
+    }
+
+    /// Has it do what requests ask, so many times, and answer that a server failed.
+    pub fn lose_answers(&self, method: &'static str, path: &'static str, times: usize) {
+        self.state.lock().expect("a lock").lost = Some((method, path, times));
     }
 
     pub fn want_parts_of(&self, bytes: usize) {
@@ -128,6 +161,12 @@ impl Drop for StubHub {
 
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What Git calls a file.
+fn git_sha1(bytes: &[u8]) -> String {
+    let hasher = Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
+    hasher.chain_update(bytes).finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn commit_of(number: usize) -> String {
@@ -176,7 +215,18 @@ fn answer(stream: &TcpStream, state: &Mutex<State>) {
                 *times -= 1;
                 (*status, String::new(), br#"{"error":"out of order"}"#.to_vec())
             }
-            None => state.answer(&request),
+            None => {
+                let answer = state.answer(&request);
+                match &mut state.lost {
+                    Some((method, path, times))
+                        if *times > 0 && request.method == *method && request.path.contains(*path) =>
+                    {
+                        *times -= 1;
+                        said(504, &json!({ "error": "the gateway waited too long" }))
+                    }
+                    _ => answer,
+                }
+            }
         }
     };
     let mut stream = stream;
@@ -200,22 +250,21 @@ impl State {
         let is_known = request.headers.get("authorization").is_some_and(|found| *found == format!("Bearer {TOKEN}"));
         let json: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         match (&*request.method, &*parts) {
-            ("GET", ["api", "models", owner, name, "revision", "main"]) => {
-                self.models.get(&format!("{owner}/{name}")).map_or_else(nothing, |model| {
-                    let files: Vec<Value> = model.files.keys().map(|name| json!({ "rfilename": name })).collect();
-                    said(200, &json!({ "siblings": files, "sha": model.commits.last() }))
+            ("GET", ["api", "models", owner, name, "revision", revision]) => {
+                let model = self.models.get(&format!("{owner}/{name}"));
+                model.and_then(|model| model.at(revision)).map_or_else(nothing, |(commit, files)| {
+                    let files: Vec<Value> = files.keys().map(|name| json!({ "rfilename": name })).collect();
+                    said(200, &json!({ "siblings": files, "sha": commit }))
                 })
             }
             ("GET", [owner, name, "resolve", revision, file]) => {
                 let model = self.models.get(&format!("{owner}/{name}"));
-                let commit = model.and_then(|model| model.commits.last());
-                let file = model.and_then(|model| Some((*file, model.files.get(*file)?)));
-                match (commit, file) {
-                    (Some(commit), Some((name, bytes))) if *revision == "main" || revision == commit => {
-                        resolve(request, commit, name, bytes)
-                    }
-                    _ => nothing(),
-                }
+                let found = model.and_then(|model| model.at(revision));
+                let found = found.and_then(|(commit, files)| Some((commit, files.get(*file)?)));
+                found.map_or_else(nothing, |(commit, bytes)| {
+                    let served = self.served_instead.as_ref().filter(|(of, _)| of == file);
+                    resolve(request, commit, file, bytes, served.map_or(bytes, |(_, other)| other))
+                })
             }
             ("PUT", ["storage", oid, rest @ ..]) => {
                 assert!(!request.headers.contains_key("authorization"), "the token is sent to the storage");
@@ -319,22 +368,20 @@ impl State {
         }
         let Some(model) = self.models.get_mut(id) else { return said(404, &json!({ "error": "no repository" })) };
         model.files.extend(files);
-        let commit = commit_of(model.commits.len());
-        model.commits.push(commit.clone());
+        let commit = model.add_commit();
         said(200, &json!({ "success": true, "commitOid": commit, "commitUrl": "somewhere" }))
     }
 }
 
 /// A file, or the part of it that is asked for.
-fn resolve(request: &Request, commit: &str, name: &str, bytes: &[u8]) -> Answer {
+fn resolve(request: &Request, commit: &str, name: &str, bytes: &[u8], served: &[u8]) -> Answer {
     let range = request.headers.get("range").expect("the client asks for ranges");
     let (first, last) = range.trim_start_matches("bytes=").split_once('-').expect("a range");
     let first: usize = first.parse().expect("a number");
     let last = last.parse().unwrap_or(bytes.len() - 1);
-    let hash = sha256(bytes);
-    // Small files are named by git.
-    let etag = if is_large(name) { &hash } else { &hash[..40] };
+    // Small files are named by Git.
+    let etag = if is_large(name) { sha256(bytes) } else { git_sha1(bytes) };
     let range = format!("Content-Range: bytes {first}-{last}/{}\r\n", bytes.len());
     let headers = format!("{range}ETag: \"{etag}\"\r\nX-Repo-Commit: {commit}\r\n");
-    (206, headers, bytes[first..=last].to_vec())
+    (206, headers, served[first..=last].to_vec())
 }
