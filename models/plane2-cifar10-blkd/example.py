@@ -34,7 +34,7 @@ def upright(image, orientation):
 
 
 def scaled(image, scaling):
-    """The square that `64` or `224of256` makes of an image: the pixels that the network was trained on."""
+    """The square that `64` or `224of256` makes of an image, as in the training (decoders of JPEG differ by a little)."""
     orientation = image.getexif().get(0x0112, 1)
     image = image.convert("RGB")
     if "of" not in scaling:

@@ -6,9 +6,9 @@ use common::cards;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use takd_datasets::{Card, DatasetRef, Known};
+use takd_datasets::{Augmentation, Card, DatasetRef, Known};
 use takd_distill::{DeviceType, Pace, PaceOf, Pick, Protocol, Result};
-use takd_grid::recipe::{Epochs, Recipe, Settings};
+use takd_grid::recipe::{Epochs, RateFrom, Recipe, Settings};
 use takd_grid::shrink::{FEWEST_EPOCHS, Shrink, ShrinkError, ShrinkPlan, ShrinkTeacher, check, shrink};
 use takd_grid::{Changes, Experiment, Plan, PlannedRun};
 use takd_models::ModelName;
@@ -117,6 +117,22 @@ fn small_data_set_has_small_batches_and_the_learning_rate_falls_with_them() {
     let chosen = choose("resnet8", Some("resnet20"), 2000, HOUR, &given).unwrap();
     let training = self::plan(&chosen.recipe, 2000).runs[0].config.training.clone();
     assert_eq!((training.batch_size, training.lr[0].lr), (64, 0.1), "what is given is not changed");
+}
+
+#[test]
+fn plain_cnns_are_trained_for_photographs_unless_it_is_said_otherwise() {
+    let training = |given: &Settings| {
+        let chosen = choose("plane2", Some("plane4"), 50_000, HOUR, given).unwrap();
+        plan(&chosen.recipe, 50_000).runs[0].config.training.clone()
+    };
+    let usual = training(&Settings::default());
+    assert_eq!(usual.augmentation, Augmentation::CROP_FLIP);
+    assert_eq!(usual.lr.iter().map(|piece| piece.lr).collect::<Vec<_>>(), [0.01, 0.001, 0.0001]);
+    let mut given = Settings::default();
+    given.training.plain.augmentation = Some(Augmentation::NONE);
+    given.training.plain.lr = Some(vec![RateFrom { from: 0.0, rate: 0.02 }]);
+    let given = training(&given);
+    assert_eq!((given.augmentation, given.lr.len(), given.lr[0].lr), (Augmentation::NONE, 1, 0.02));
 }
 
 fn plan_of_batches(batch_size: usize) -> takd_grid::recipe::TrainingByFamily {

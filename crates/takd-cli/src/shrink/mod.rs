@@ -7,7 +7,7 @@ mod summary;
 
 use crate::common::{Common, Format};
 use crate::dry_run::Paces;
-use crate::elsewhere::Expects;
+use crate::elsewhere::{Expects, find_models};
 use crate::exit::WrongArgument;
 use crate::found::{self, Reach};
 use crate::progress::loading;
@@ -102,14 +102,15 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     }
     let file = kept.file.display();
     let recipe = Recipe::parse(&text, &file.to_string())?;
-    let experiment = |device| Experiment::new(&recipe, &Changes::default(), device);
-    check(&experiment(wanted.device)?, args.student, &card)
+    let mut experiments = vec![Experiment::new(&recipe, &Changes::default(), wanted.device)?];
+    find_models(&mut experiments, &reach(common, screen))?;
+    check(&experiments[0], args.student, &card)
         .with_context(|| format!("{file} is no recipe to choose a student by; delete it to have it made anew"))?;
     let to = args.to.clone().unwrap_or_else(|| common.place.out.join("models").join(&kept.name));
-    let existing = deploy::existing(args.replace, &to, &experiment(wanted.device)?, &card)?;
+    let existing = deploy::existing(args.replace, &to, &experiments[0], &card)?;
     check_place(&to, existing)
         .with_context(|| format!("the student cannot go into {}: name another folder with --to", to.display()))?;
-    let trained = experiment::train_all(common, screen, |device| Ok(vec![experiment(device)?]), |_, _| Ok(()))?;
+    let trained = experiment::train_all(common, screen, |_| Ok(experiments), |_, _| Ok(()))?;
     let Some(trained) = trained else { return Ok(()) };
     let is_json = common.printed.format() == Format::Json;
     if !is_json {
@@ -122,6 +123,11 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         output::print(&format!("\n{}", summary::text(&deployed)))?;
     }
     trained.check_complete()
+}
+
+/// How far the search for a teacher may go.
+fn reach<'a>(common: &Common, screen: &'a MultiProgress) -> Reach<'a> {
+    Reach { offline: common.place.offline, quiet: common.quiet, screen }
 }
 
 fn teacher(args: &Args, screen: &MultiProgress) -> Result<ShrinkTeacher> {
@@ -142,8 +148,7 @@ fn teacher(args: &Args, screen: &MultiProgress) -> Result<ShrinkTeacher> {
                 return Err(WrongArgument::error("shrink", ErrorKind::ValueValidation, message));
             }
             Err(_) => {
-                let reach = Reach { offline: common.place.offline, quiet: common.quiet, screen };
-                let found = args.expects.read(&found::find(Path::new(name), &reach)?)?;
+                let found = args.expects.read(&found::find(Path::new(name), &reach(common, screen))?)?;
                 return Ok(ShrinkTeacher::Elsewhere(found.network_name(), Box::new(found)));
             }
         },

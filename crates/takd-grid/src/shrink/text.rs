@@ -19,7 +19,7 @@ pub(super) fn recipe(wanted: &Shrink<'_>, settings: &str, chosen: &Candidate, ab
         let _ = writeln!(text, "    {},", quoted(&path));
     }
     text += "]\n";
-    if let (ShrinkTeacher::Elsewhere(_, found), Some((name, _, imported))) = (&wanted.teacher, &about.imported) {
+    if let (ShrinkTeacher::Elsewhere(_, found), Some((name, imported))) = (&wanted.teacher, &about.imported) {
         text += &import(*name, &found.name, imported);
     }
     text
