@@ -55,7 +55,7 @@ fn class_with_a_single_image_is_told_of() {
     let dir = folder();
     let photos = photographs(dir.path(), &CLASSES, 12);
     photographs(dir.path(), &[("plums", [120, 0, 120])], 1);
-    let shown = text(&run(takd(&["data", "show"]).arg(&photos), 0).stdout);
+    let shown = text(&run(takd(&["data", "show"]).arg(&photos).current_dir(dir.path()), 0).stdout);
     assert!(shown.contains("no image of plums was set aside: give each class more images"), "{shown}");
     assert!(!shown.contains("left to train on"), "{shown}");
 }

@@ -53,7 +53,7 @@ fn student_is_chosen_by_held_out_images_and_exported_and_nothing_is_trained_twic
     let listed = run(&mut runs(&["ls", "--json"], &out), 0).stdout;
     let again = shrink(&out, &teacher, 0);
     assert!(text(&again.stderr).contains("which was made before"), "{}", text(&again.stderr));
-    let best = format!("Best of 3 on 10 held-out images: {}.", shrunk["path"].as_str().expect("a path"));
+    let best = format!("Best of 3 on 10 held-out images: {}, ", shrunk["path"].as_str().expect("a path"));
     assert!(text(&again.stdout).contains(&best), "{}", text(&again.stdout));
     run(takd(&["run"]).arg(recipe).args(["--quiet", "--out"]).arg(&out), 0);
     assert_eq!(text(&run(&mut runs(&["ls", "--json"], &out), 0).stdout), text(&listed));
@@ -179,4 +179,32 @@ fn what_cannot_be_is_refused_before_anything_is_trained() {
     }
     assert_eq!(fs::read_to_string(Path::new(mine).join("thesis.txt")).expect("the file"), "all of it");
     assert!(!out.join("runs").exists() || common::run_folders(&out).is_empty());
+}
+
+#[test]
+fn recipe_names_the_images_where_they_are_from_whatever_folder_it_is_used() {
+    let dir = folder();
+    for class in ["red", "blue"] {
+        fs::create_dir_all(dir.path().join("ph").join(class)).expect("a folder");
+        for index in 0..20_u8 {
+            let colour = if class == "red" { [200, index, 0] } else { [0, index, 200] };
+            let image = image::RgbImage::from_pixel(32, 32, image::Rgb(colour));
+            image.save(dir.path().join("ph").join(class).join(format!("{index}.png"))).expect("an image");
+        }
+    }
+    let print = |data: &str, from: &Path| {
+        let mut command =
+            takd(&["shrink", "--student", "plane2", "--teacher", "plane4", "--print-recipe", "--epochs", "1"]);
+        command.args(["--data", data, "--out"]).arg(dir.path().join("results")).current_dir(from);
+        text(&run(&mut command, 0).stdout)
+    };
+    let line = |place: &Path| format!("data = {:?}", place.canonicalize().expect("it is there"));
+    let first = print("ph", dir.path());
+    assert!(first.contains(&line(&dir.path().join("ph"))), "{first}");
+    assert_eq!(print("../ph", &dir.path().join("results")), first);
+    // The same images elsewhere are not looked for where they were.
+    fs::create_dir(dir.path().join("moved")).expect("a folder");
+    fs::rename(dir.path().join("ph"), dir.path().join("moved").join("ph")).expect("a move");
+    let moved = print("moved/ph", dir.path());
+    assert!(moved.contains(&line(&dir.path().join("moved").join("ph"))), "{moved}");
 }

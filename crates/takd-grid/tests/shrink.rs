@@ -121,18 +121,29 @@ fn small_data_set_has_small_batches_and_the_learning_rate_falls_with_them() {
 
 #[test]
 fn plain_cnns_are_trained_for_photographs_unless_it_is_said_otherwise() {
-    let training = |given: &Settings| {
-        let chosen = choose("plane2", Some("plane4"), 50_000, HOUR, given).unwrap();
-        plan(&chosen.recipe, 50_000).runs[0].config.training.clone()
+    let training = |known: Known, given: &Settings| {
+        let data: DatasetRef = known.into();
+        let card = Card { name: known.into(), ..card(50_000) };
+        let (budget, device) = (Duration::from_secs(HOUR), DeviceType::Cpu);
+        let (student, teacher) = (name("plane2"), teacher(Some("plane4")));
+        let wanted = Shrink { student, teacher, data: &data, settings: given, budget, device };
+        let recipe = Recipe::parse(&shrink(&wanted, &card, &mut pace).unwrap().recipe, "made.toml").unwrap();
+        let experiment = Experiment::new(&recipe, &Changes::default(), DeviceType::Cpu).unwrap();
+        experiment.cells[0].training(name("plane2").spec(10), 10)
     };
-    let usual = training(&Settings::default());
+    let usual = training(Known::Cifar10, &Settings::default());
     assert_eq!(usual.augmentation, Augmentation::CROP_FLIP);
     assert_eq!(usual.lr.iter().map(|piece| piece.lr).collect::<Vec<_>>(), [0.01, 0.001, 0.0001]);
     let mut given = Settings::default();
     given.training.plain.augmentation = Some(Augmentation::NONE);
     given.training.plain.lr = Some(vec![RateFrom { from: 0.0, rate: 0.02 }]);
-    let given = training(&given);
+    let given = training(Known::Cifar10, &given);
     assert_eq!((given.augmentation, given.lr.len(), given.lr[0].lr), (Augmentation::NONE, 1, 0.02));
+    let sound = Settings { protocol: Some(Protocol::Sound), ..Settings::default() };
+    for (known, settings) in [(Known::Mnist, &Settings::default()), (Known::Cifar10, &sound)] {
+        let protocols = training(known, settings);
+        assert_eq!((protocols.augmentation, protocols.lr.len()), (Augmentation::NONE, 1), "{known:?}");
+    }
 }
 
 fn plan_of_batches(batch_size: usize) -> takd_grid::recipe::TrainingByFamily {
@@ -166,7 +177,7 @@ fn what_cannot_be_done_is_refused_with_what_can() {
         ),
         (
             refused("resnet8", Some("resnet110"), MINUTE, &none),
-            "1m is too short: resnet8 alone and taught by resnet110 takes about",
+            "1m is too short: resnet8 alone and taught by resnet110 needs a budget of about",
         ),
         (
             refused("resnet8", None, HOUR, &Settings { protocol: Some(Protocol::Code), ..Settings::default() }),
@@ -174,7 +185,7 @@ fn what_cannot_be_done_is_refused_with_what_can() {
         ),
         (
             refused("resnet8", None, MINUTE, &Settings { epochs: Some(Epochs::All(100)), ..Settings::default() }),
-            "s here: give a longer budget, fewer epochs, fewer or smaller images, or a smaller teacher",
+            "s here: give a longer one, fewer epochs, fewer or smaller images, or a smaller teacher",
         ),
         (
             refused("resnet8", None, 100 * HOUR, &unfair(Pick::BestTestEpoch)),
@@ -218,6 +229,7 @@ fn edited_recipe_must_still_be_of_the_student() {
     for (from, to, expected) in [
         ("-> resnet8\"", "-> resnet14\"", "it is not of resnet8"),
         ("    \"resnet8\",\n", "", "it is not of resnet8"),
+        ("resnet20 ->", "resnet20+resnet14 ->", "it is not of resnet8"),
         ("hold_out = \"tenth\"", "hold_out = \"nothing\"", "no images are held out"),
     ] {
         let edited = chosen.recipe.replace(from, to);

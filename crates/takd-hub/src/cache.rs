@@ -58,6 +58,11 @@ impl Hub {
     }
 }
 
+/// The mark of a file that a repository does not have at a commit, as the hub's own tools leave it.
+pub(crate) fn no_such_file(cache: &Path, repository: &Repository, commit: &str, file: &str) -> PathBuf {
+    folder(cache, repository).join(".no_exist").join(commit).join(file)
+}
+
 fn folder(cache: &Path, repository: &Repository) -> PathBuf {
     cache.join(repository.repo().folder_name())
 }

@@ -1,6 +1,6 @@
 //! The files of a model: its weights, and what it says of itself.
 
-use crate::{Hub, Looked, Lookup, Progress, Repository, Result, repository::is_commit};
+use crate::{Hub, Looked, Lookup, Progress, Repository, Result, cache, repository::is_commit};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -73,12 +73,26 @@ impl Hub {
         let config = listing.has(CONFIG).then_some((CONFIG, MAX_CONFIG));
         listing.download(config.into_iter().chain([(weights, MAX_WEIGHTS)]), progress)?;
         match self.model_in_cache(repository)? {
-            Lookup::Found(files) => Ok(Lookup::Found(ModelFiles { config_is_known: true, ..files })),
+            Lookup::Found(files) => {
+                if !listing.has(CONFIG) {
+                    self.mark_no_config(repository, files.commit.as_deref());
+                }
+                Ok(Lookup::Found(ModelFiles { config_is_known: true, ..files }))
+            }
             Lookup::Missing(looked) => {
                 let found: Vec<String> = looked.into_iter().map(|looked| looked.found).collect();
                 Err(listing.error(format!("after the download its cache holds {}", found.join(", "))))
             }
         }
+    }
+
+    /// Notes in the cache that the model has no `config.json` at a commit, so that it is known without the hub too. If that cannot be
+    /// written, the hub is asked again.
+    fn mark_no_config(&self, repository: &Repository, commit: Option<&str>) {
+        let Some((cache, commit)) = self.cache.as_ref().zip(commit) else { return };
+        let mark = cache::no_such_file(cache, repository, commit, CONFIG);
+        let folder = mark.parent().map_or(Ok(()), fs::create_dir_all);
+        let _ = folder.and_then(|()| fs::write(&mark, ""));
     }
 
     /// The model's files as an earlier download left them. Asks nothing of the network.
@@ -98,7 +112,11 @@ impl Hub {
                 (Some((_, Ok(weights))), config) => {
                     let commit = snapshot.file_name().and_then(|name| name.to_str()).filter(|name| is_commit(name));
                     let (commit, config) = (commit.map(str::to_owned), config.and_then(io::Result::ok));
-                    let config_is_known = config.is_some();
+                    let is_marked = |commit| {
+                        let cache = self.cache.as_ref();
+                        cache.is_some_and(|cache| cache::no_such_file(cache, repository, commit, CONFIG).exists())
+                    };
+                    let config_is_known = config.is_some() || commit.as_deref().is_some_and(is_marked);
                     return Ok(Lookup::Found(ModelFiles { weights, config, config_is_known, commit }));
                 }
             }

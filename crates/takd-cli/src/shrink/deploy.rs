@@ -71,20 +71,19 @@ pub(super) struct Network {
 pub(super) fn check_teacher(teacher: Option<&String>, to: Option<&PathBuf>) -> Result<()> {
     let [Some(teacher), Some(to)] = [teacher.map(Path::new), to.map(PathBuf::as_path)] else { return Ok(()) };
     let same = teacher.canonicalize().ok().zip(to.canonicalize().ok());
-    ensure!(
-        same.is_none_or(|(teacher, to)| teacher != to),
-        "{} is the teacher's folder: name another one",
-        to.display()
-    );
+    // A file, or the folder itself.
+    let is_in = same.is_some_and(|(teacher, to)| teacher == to || teacher.parent() == Some(&to));
+    ensure!(!is_in, "{} is the teacher's folder: name another one", to.display());
     Ok(())
 }
 
 /// Whether a model that is in the folder may be replaced: if that is asked for, or it is of the same training.
-pub(super) fn existing(replace: bool, to: &Path, experiment: &Experiment, card: &Card) -> Result<Existing> {
+pub(super) fn existing(args: &Args, to: &Path, experiment: &Experiment, card: &Card) -> Result<Existing> {
     let run = Model::open(to).ok().and_then(|model| model.config().training.as_ref()?.run.clone());
     let plan = Plan::new(experiment, &BTreeMap::from([(card.name.clone(), card.clone())]), &|_| None)?;
-    let is_of_this = run.is_some_and(|run| plan.runs.iter().any(|planned| planned.id.to_string() == run));
-    Ok(if replace || is_of_this { Existing::Replace } else { Existing::Keep })
+    let mut students = plan.runs.iter().filter(|planned| planned.path.students()[0] == args.student);
+    let is_of_this = run.is_some_and(|run| students.any(|planned| planned.id.to_string() == run));
+    Ok(if args.replace || is_of_this { Existing::Replace } else { Existing::Keep })
 }
 
 pub(super) fn deploy(
@@ -161,15 +160,11 @@ fn about(path: &PathReport, model: ModelSpec, classes: usize, side: usize, laten
     let held_out = held_out.filter(|each| !each.is_empty());
     let images = path.runs.iter().find_map(|run| run.state.measurements()).map_or(0, |run| run.test_images);
     let summary = path.test_accuracy;
-    // A network from elsewhere is the same run for every seed.
-    let is_single = path.runs.iter().all(|run| run.run == path.runs[0].run);
     Network {
         path: path.path.clone(),
         test_accuracy: summary.map(|summary| summary.mean),
-        interval_95: summary.map(|summary| {
-            let over_seeds = summary.interval_95.filter(|_| !is_single);
-            over_seeds.unwrap_or_else(|| Interval::of_share(summary.mean, images))
-        }),
+        interval_95: summary
+            .map(|summary| summary.interval_95.unwrap_or_else(|| Interval::of_share(summary.mean, images))),
         held_out_accuracy: held_out.map(|each| each.iter().sum::<f64>() / each.len() as f64),
         parameters,
         weight_bytes: size_of::<f32>() * parameters,

@@ -46,12 +46,13 @@ fn identity(wanted: &Shrink<'_>, card: &Card) -> String {
         ShrinkTeacher::Named(name) => name.to_string(),
         ShrinkTeacher::Elsewhere(_, found) => {
             let scale = found.normalization.map(|scale| (scale.mean, scale.std));
-            format!("{} {scale:?} {:?} {:?}", found.hash, found.order, found.class_names)
+            format!("{} {} {scale:?} {:?} {:?}", found.name, found.hash, found.order, found.class_names)
         }
     };
     format!(
-        "student {}\nteacher {teacher}\ndata {} {}\nbudget {} s\ndevice {}\n{}",
+        "student {}\nteacher {teacher}\ndata {:?} {} {}\nbudget {} s\ndevice {}\n{}",
         wanted.student,
+        wanted.data.place,
         card.name,
         card.checksum,
         wanted.budget.as_secs(),

@@ -22,14 +22,15 @@ use takd_datasets::{Card, DatasetRef};
 use takd_distill::DeviceType;
 use takd_grid::recipe::{Recipe, Settings};
 use takd_grid::shrink::{Shrink, ShrinkError, ShrinkTeacher, check, shrink};
-use takd_grid::{Changes, Experiment};
+use takd_grid::{Changes, Experiment, FromElsewhere};
 use takd_models::ModelName;
 use takd_zoo::check_place;
 
 /// Get a small network for your images: choose teacher and assistants, train within a budget, keep the best student, ready to deploy.
 ///
 /// The networks are measured here for a moment. By that the largest teacher is chosen that the budget allows enough training with,
-/// assistants between it and the student, and the number of epochs. The student is then trained alone, taught by the teacher, and by
+/// assistants between it and the student, and the number of epochs. Plain CNNs are trained on photographs as ResNets are, cropped and
+/// flipped, unless --protocol or --augmentation says otherwise. The student is then trained alone, taught by the teacher, and by
 /// way of each assistant; the one that does best on images held out of the training is exported as a folder with weights, ONNX and
 /// PyTorch. The test images are looked at once, at the end. The plan is a recipe: it is kept in --out, so that the same command goes on
 /// with it after an interruption, and can be edited.
@@ -84,6 +85,9 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     }
     deploy::check_teacher(args.teacher.as_ref(), args.to.as_ref())?;
     let settings = common.asked.settings(&Settings::default())?;
+    // The recipe is used from any folder.
+    let absolute = |place: &PathBuf| place.canonicalize().unwrap_or_else(|_| place.clone());
+    let data = &DatasetRef { name: data.name.clone(), place: data.place.as_ref().map(absolute) };
     let sized = settings.size.map_or_else(|| data.clone(), |size| data.scaled(size));
     let catalog = common.place.catalog_of(&sized)?;
     let card = loading(common.quiet, screen, |progress| catalog.card(&sized.name, progress))?;
@@ -107,9 +111,11 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
     check(&experiments[0], args.student, &card)
         .with_context(|| format!("{file} is no recipe to choose a student by; delete it to have it made anew"))?;
     let to = args.to.clone().unwrap_or_else(|| common.place.out.join("models").join(&kept.name));
-    let existing = deploy::existing(args.replace, &to, &experiments[0], &card)?;
-    check_place(&to, existing)
-        .with_context(|| format!("the student cannot go into {}: name another folder with --to", to.display()))?;
+    let existing = deploy::existing(args, &to, &experiments[0], &card)?;
+    check_place(&to, existing).with_context(|| {
+        let remedy = if args.replace { "" } else { ", or --replace the model that is there" };
+        format!("the student cannot go into {}: name another folder with --to{remedy}", to.display())
+    })?;
     let trained = experiment::train_all(common, screen, |_| Ok(experiments), |_, _| Ok(()))?;
     let Some(trained) = trained else { return Ok(()) };
     let is_json = common.printed.format() == Format::Json;
@@ -149,6 +155,12 @@ fn teacher(args: &Args, screen: &MultiProgress) -> Result<ShrinkTeacher> {
             }
             Err(_) => {
                 let found = args.expects.read(&found::find(Path::new(name), &reach(common, screen))?)?;
+                // As the data, by a name that is the same in any folder; a model of the hub has one.
+                let absolute = Path::new(name).canonicalize().ok().and_then(|_| found.path.canonicalize().ok());
+                let found = match absolute {
+                    Some(path) => FromElsewhere { name: path.display().to_string(), path, ..found },
+                    None => found,
+                };
                 return Ok(ShrinkTeacher::Elsewhere(found.network_name(), Box::new(found)));
             }
         },
@@ -177,6 +189,12 @@ fn recipe(args: &Args, wanted: &Shrink<'_>, card: &Card, kept: &Kept) -> Result<
         ShrinkError::Run(error) => error.into(),
         error => WrongArgument::error("shrink", ErrorKind::ValueValidation, error),
     })?;
+    // Another process that was asked for the same may have measured too: all go by what the first one wrote.
+    let text = kept.write(&chosen.recipe)?;
+    if text != chosen.recipe {
+        say(&format!("goes by {file}, which another process has just made"));
+        return Ok(text);
+    }
     let assistants = chosen.assistants.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     say(&format!(
         "teacher {}, assistants {}, {}: about {}; the recipe is {file}",
@@ -192,6 +210,5 @@ fn recipe(args: &Args, wanted: &Shrink<'_>, card: &Card, kept: &Kept) -> Result<
     if !chosen.enough {
         output::note("these are few epochs for so many images: a longer --budget would give a better student");
     }
-    // Another process that was asked for the same may have measured too: all go by what the first one wrote.
-    kept.write(&chosen.recipe)
+    Ok(text)
 }

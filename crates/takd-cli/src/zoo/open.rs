@@ -43,7 +43,6 @@ pub(super) fn model(name: &Path, reach: &Reach<'_>) -> Result<Model> {
     debug_assert!(is_in_pool());
     let found = find(name, reach)?;
     let (weights, config) = found.files();
-    found.check_config()?;
     let is_foreign = config.as_ref().is_none_or(|config| ForeignConfig::read(config).is_some());
     if let (Found::Hub { name, .. }, true) = (&found, is_foreign) {
         bail!(

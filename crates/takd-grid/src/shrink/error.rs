@@ -42,8 +42,8 @@ pub enum ShrinkError {
     OtherRecipe(ModelName),
     /// Not even one epoch fits.
     #[error(
-        "{} is too short: {student} alone and taught by {teacher} takes about {} here{}: give a longer budget, {}fewer or smaller images, \
-         or a smaller teacher",
+        "{} is too short: {student} alone and taught by {teacher} needs a budget of about {} here{}: give a longer one, {}fewer or \
+         smaller images, or a smaller teacher",
         humantime::format_duration(*budget),
         humantime::format_duration(Duration::from_secs(needed.as_secs() + 1)),
         if *given { "" } else { " with one epoch" },
@@ -52,7 +52,7 @@ pub enum ShrinkError {
     TooShort {
         /// What is there.
         budget: Duration,
-        /// What the least experiment takes.
+        /// What the least experiment needs.
         needed: Duration,
         /// The student.
         student: ModelName,
