@@ -104,6 +104,11 @@ fn teacher_from_elsewhere_stands_in_the_recipe_with_what_it_expects() {
     let [recipe] = &recipes(&out)[..] else { panic!("one recipe") };
     let recipe = fs::read_to_string(recipe).expect("a recipe");
     assert!(recipe.contains("[cell.import]\nplane6 = { file = ") && recipe.contains("mean = ["), "{recipe}");
+    // A file that says nothing of pixels is not taken in without a word.
+    let weights = model.join("model.safetensors");
+    let more = ["--teacher", weights.to_str().unwrap(), "--print-recipe"];
+    let said = text(&shrink(&dir.path().join("third"), &more, 0).stderr);
+    assert!(said.contains("pixels were scaled by the mean") && said.contains("say so with --mean and --std"), "{said}");
 }
 
 #[test]

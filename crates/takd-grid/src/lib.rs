@@ -45,6 +45,7 @@ mod clock;
 mod elsewhere;
 mod execute;
 mod experiment;
+mod experiment_error;
 mod in_force;
 pub mod path;
 mod plan;
@@ -55,7 +56,8 @@ pub mod study;
 pub use clock::TimeLeft;
 pub use elsewhere::{FromElsewhere, HubImport};
 pub use execute::{Data, Grow, Outcome, PlanEvent, Trained, execute, execute_growing};
-pub use experiment::{Cell, Changes, Experiment, ExperimentError, MissingCell, Preset, StandIn};
+pub use experiment::{Cell, Changes, Experiment, MissingCell, Preset, StandIn};
+pub use experiment_error::ExperimentError;
 pub use in_force::{DifferentSettings, settings_in_force};
 pub use path::DistillationPath;
 pub use plan::{

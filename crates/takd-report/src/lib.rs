@@ -71,6 +71,7 @@ mod file_stem;
 mod findings;
 mod front;
 mod graph;
+mod held_out;
 mod landscapes;
 mod legend;
 mod markdown;

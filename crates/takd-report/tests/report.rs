@@ -483,3 +483,32 @@ fn plan_of_another_experiment_is_refused() {
         "the plan is not the experiment's: its cell `plain/cifar10` lacks the path plane10 → plane4 → plane2"
     );
 }
+
+#[test]
+fn students_are_ranked_by_held_out_images_and_only_if_all_their_seeds_have_a_result() {
+    let world = World::new(METHODS, &Changes::default());
+    for (path, accuracies) in [
+        ("plane2", [0.5, 0.625, 0.75]),
+        ("plane10 -> plane2", [0.625, 0.625, 0.625]),
+        ("plane10 -> plane4 -> plane2", [0.25, 0.375, 0.5]),
+        ("plane10", [1.0, 1.0, 1.0]),
+    ] {
+        for (seed, accuracy) in [20, 31, 55].into_iter().zip(accuracies) {
+            if (path, seed) != ("plane10 -> plane4 -> plane2", 55) {
+                world.finish("plain/cifar10", path, seed, accuracy);
+            }
+        }
+    }
+    let ranked = |world: &World| -> Vec<String> {
+        world.report().cells[0].by_held_out("plane2").into_iter().map(|path| path.path.clone()).collect()
+    };
+    // Equally good, and so that with a teacher; the teacher itself is no student.
+    assert_eq!(ranked(&world), ["plane10 → plane2", "plane2"]);
+    world.finish("plain/cifar10", "plane10 -> plane4 -> plane2", 55, 0.5);
+    assert_eq!(ranked(&world), ["plane10 → plane2", "plane2", "plane10 → plane4 → plane2"]);
+    let report = world.report();
+    let alone = report.cells[0].by_held_out("plane2")[1];
+    assert_eq!(alone.best_by_held_out().map(|run| run.seed), Some(55));
+    assert_eq!(alone.held_out_accuracy(), Some(0.6328125));
+    assert!(report.cells[1].by_held_out("resnet8").is_empty(), "nothing is finished there");
+}

@@ -1,7 +1,6 @@
 //! Makes a folder of the best student and finds out what it is.
 
 use super::Args;
-use super::best::{best_run, held_out, ranked};
 use crate::dry_run::BUDGET;
 use crate::experiment::TrainedExperiments;
 use crate::progress::loading;
@@ -95,8 +94,8 @@ pub(super) fn deploy(
 ) -> Result<Deployed> {
     let TrainedExperiments { reports, catalog, runs, compute, stop, .. } = trained;
     let cell = reports.iter().flat_map(|report| &report.cells).next().context("the recipe has a cell")?;
-    let ranked = ranked(cell, &args.student.to_string());
-    let Some(((best, _), run)) = ranked.first().and_then(|best| Some((best, best_run(best.0)?))) else {
+    let ranked = cell.by_held_out(&args.student.to_string());
+    let Some((best, run)) = ranked.first().and_then(|best| Some((*best, best.best_by_held_out()?))) else {
         let reasons = cell.paths.iter().flat_map(|path| &path.runs).filter_map(|run| run.state.reason());
         bail!("no student has a result: {}", reasons.collect::<Vec<_>>().join("; "));
     };
@@ -128,7 +127,7 @@ pub(super) fn deploy(
         Ok(about(path, model, cell.classes, cell.side, latency_s))
     };
     let measurements = run.state.measurements().context("the best run is finished")?;
-    let alone = ranked.iter().map(|(path, _)| *path).find(|path| path.stages.len() == 1 && path.path != best.path);
+    let alone = ranked.iter().find(|path| path.stages.len() == 1 && path.path != best.path);
     Ok(Deployed {
         folder: to.display().to_string(),
         run: run.run.clone(),
@@ -140,7 +139,7 @@ pub(super) fn deploy(
         held_out_images: config.training.held_out(config.data.train_images),
         seeds: best.runs.len(),
         teacher: network(teacher)?,
-        students: ranked.iter().map(|(path, _)| network(path)).collect::<Result<_>>()?,
+        students: ranked.iter().map(|path| network(path)).collect::<Result<_>>()?,
         less_alone: alone.and_then(|alone| Comparison::of(&best.runs, &alone.runs, runs)),
         less_teacher: Comparison::of(&best.runs, &teacher.runs, runs),
     })
@@ -156,8 +155,6 @@ fn teacher<'a>(paths: &'a [PathReport], best: &PathReport) -> Result<&'a PathRep
 
 fn about(path: &PathReport, model: ModelSpec, classes: usize, side: usize, latency_s: f64) -> Network {
     let parameters = model.parameter_count(classes);
-    let held_out: Option<Vec<f64>> = path.runs.iter().map(held_out).collect();
-    let held_out = held_out.filter(|each| !each.is_empty());
     let images = path.runs.iter().find_map(|run| run.state.measurements()).map_or(0, |run| run.test_images);
     let summary = path.test_accuracy;
     Network {
@@ -165,7 +162,7 @@ fn about(path: &PathReport, model: ModelSpec, classes: usize, side: usize, laten
         test_accuracy: summary.map(|summary| summary.mean),
         interval_95: summary
             .map(|summary| summary.interval_95.unwrap_or_else(|| Interval::of_share(summary.mean, images))),
-        held_out_accuracy: held_out.map(|each| each.iter().sum::<f64>() / each.len() as f64),
+        held_out_accuracy: path.held_out_accuracy(),
         parameters,
         weight_bytes: size_of::<f32>() * parameters,
         flop: 2 * model.multiply_adds(classes, side),

@@ -1,13 +1,12 @@
 //! `takd shrink`.
 
-mod best;
 mod deploy;
 mod kept;
 mod summary;
 
 use crate::common::{Common, Format};
 use crate::dry_run::Paces;
-use crate::elsewhere::{Expects, find_models};
+use crate::elsewhere::{Expects, find_models, note_on_scaling};
 use crate::exit::WrongArgument;
 use crate::found::{self, Reach};
 use crate::progress::loading;
@@ -99,6 +98,12 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         budget: args.budget,
         device: DeviceType::of(&common.place.device.open()?),
     };
+    // The recipe says it in numbers, so that nobody asks afterwards.
+    if let ShrinkTeacher::Elsewhere(_, found) = &wanted.teacher
+        && !common.quiet
+    {
+        note_on_scaling(found, &card);
+    }
     let kept = Kept::of(&wanted, &card, &common.place.out);
     let text = recipe(args, &wanted, &card, &kept)?;
     if args.print_recipe {

@@ -1,6 +1,6 @@
 //! Why no experiment can be made for a student within a budget.
 
-use crate::experiment::ExperimentError;
+use crate::experiment_error::ExperimentError;
 use crate::in_force::DifferentSettings;
 use crate::recipe::RecipeError;
 use std::time::Duration;
