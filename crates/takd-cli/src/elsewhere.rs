@@ -6,7 +6,7 @@ use crate::found::{self, Found, Reach};
 use crate::output;
 use crate::progress::{loading, tested};
 use crate::values::{self, Three};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::MultiProgress;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,7 +60,12 @@ impl Expects {
         let (weights, config) = found.files();
         let Some(config) = config else {
             if said.is_none() {
-                found.check_config()?;
+                found.check_config().map_err(|error| {
+                    anyhow!(
+                        "{error}, or say with --mean and --std, in a recipe `mean` and `std`, by what the network expects pixels to be \
+                         scaled"
+                    )
+                })?;
             }
             return Ok(FromElsewhere { normalization: said, order, ..FromElsewhere::read(&weights)? });
         };

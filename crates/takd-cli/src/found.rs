@@ -83,8 +83,7 @@ impl Found {
     pub(crate) fn check_config(&self) -> Result<()> {
         match self {
             Self::Hub { name, files } if !files.config_is_known => bail!(
-                "the hub's cache has no config.json of {name}, and the hub could not be asked whether there is one: run it once \
-                 online, or say with --mean and --std, in a recipe `mean` and `std`, by what it expects pixels to be scaled"
+                "the hub's cache has no config.json of {name}, and the hub could not be asked whether there is one: run it once online"
             ),
             _ => Ok(()),
         }

@@ -242,6 +242,11 @@ fn config_that_nobody_asked_for_is_missed_by_name_and_not_replaced_in_silence() 
             assert!(said.contains(part), "no `{part}`: {said}");
         }
     }
+    // Whether it is a model of takd's is not known either; and there are no such flags here.
+    let predict = ["predict", "--model", "timm/x", "--offline", "image.png"];
+    let said = text(&run(&mut at(&hub.endpoint, dir.path(), &predict), 1).stderr);
+    assert!(said.contains("no config.json of timm/x@") && said.contains("run it once online"), "{said}");
+    assert!(!said.contains("--mean") && !said.contains("is no model of takd's"), "{said}");
     let said = ["--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25", "--offline"];
     assert_eq!(json(&run(&mut command(&import, &said), 0).stdout)["run"], online["run"]);
     // The hub has it.

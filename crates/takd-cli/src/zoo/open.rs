@@ -42,6 +42,7 @@ fn known() -> Vec<String> {
 pub(super) fn model(name: &Path, reach: &Reach<'_>) -> Result<Model> {
     debug_assert!(is_in_pool());
     let found = find(name, reach)?;
+    found.check_config()?;
     let (weights, config) = found.files();
     let is_foreign = config.as_ref().is_none_or(|config| ForeignConfig::read(config).is_some());
     if let (Found::Hub { name, .. }, true) = (&found, is_foreign) {
