@@ -174,7 +174,9 @@ fn cards(
     let names: BTreeSet<_> = experiments.iter().flat_map(Experiment::datasets).collect();
     for name in names {
         let card = match loading(common.quiet, screen, |progress| catalog.card(&name, progress)) {
-            Err(takd_datasets::Error::NotFound { .. }) if common.dry_run && imagenet::is_it(&name) => {
+            Err(takd_datasets::Error::NotFound { .. } | takd_datasets::Error::NoSuchPlace { .. })
+                if common.dry_run && imagenet::is_it(&name) =>
+            {
                 imagenet::card(name.clone())
             }
             card => card?,

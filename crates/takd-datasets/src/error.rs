@@ -1,6 +1,6 @@
 //! What can be wrong with a data set, each with where it was and what to do about it.
 
-use crate::{BadAugmentation, BadFit, BadName, DatasetName, Split, UnknownDataset};
+use crate::{BadAugmentation, BadFit, BadName, DatasetName, Split, UnknownDataset, near};
 use std::path::PathBuf;
 use takd_hub::Looked;
 
@@ -51,6 +51,15 @@ pub enum Error {
         folder: Option<PathBuf>,
         /// Each place, with what was found there instead.
         looked: Vec<Looked>,
+    },
+
+    /// The file or folder that was named is not there.
+    #[error("there is no file or folder {}{}", place.display(), near::question(.near.as_deref()))]
+    NoSuchPlace {
+        /// What was named.
+        place: PathBuf,
+        /// What lies beside it and has nearly that name; none if nothing has.
+        near: Option<String>,
     },
 
     /// The images are not those that the kept card describes, which was given out earlier.

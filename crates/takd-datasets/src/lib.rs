@@ -73,6 +73,7 @@ mod kept_cards;
 mod known;
 mod layout;
 mod name;
+mod near;
 mod normalization;
 mod picture;
 mod progress;

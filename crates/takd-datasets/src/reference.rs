@@ -1,6 +1,6 @@
 //! Data sets as a person names them.
 
-use crate::{DatasetName, Fit, Known, source};
+use crate::{DatasetName, Fit, Known, near, source};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -51,7 +51,8 @@ impl FromStr for DatasetRef {
         let place = Path::new(text);
         // A path may be that of another machine, whose results are looked at here.
         if !place.exists() && !text.contains(std::path::is_separator) {
-            return Err(UnknownDataset { text: text.to_owned() });
+            let known = near::nearest(text, Known::ALL.map(|known| known.as_str().to_owned()));
+            return Err(UnknownDataset { text: text.to_owned(), near: known.or_else(|| near::beside(place)) });
         }
         Ok(Self { name: name_of(place), place: Some(place.to_owned()) })
     }
@@ -77,13 +78,17 @@ impl fmt::Display for DatasetRef {
 
 /// What was given is neither the name of a known data set nor a file or folder that is there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "there is no data set `{text}`, and no file or folder of that name: the known ones are {list}",
-    list = Known::ALL.map(Known::as_str).join(", ")
-)]
+#[error("there is no data set `{text}`, and no file or folder of that name{}", advice(.near.as_deref()))]
 pub struct UnknownDataset {
     /// What was given.
     pub text: String,
+    /// The known data set, or the file or folder here, whose name is nearly that; none if nothing is near.
+    pub near: Option<String>,
+}
+
+fn advice(near: Option<&str>) -> String {
+    let list = || format!(": the known ones are {}", Known::ALL.map(Known::as_str).join(", "));
+    near.map_or_else(list, |near| near::question(Some(near)))
 }
 
 #[cfg(test)]
@@ -94,12 +99,14 @@ mod tests {
     fn known_names_need_no_place_and_others_must_be_there() {
         let cifar: DatasetRef = "cifar10@64".parse().unwrap();
         assert_eq!((cifar.name.fit().map(Fit::side), cifar.place), (Some(64), None));
-        let error = "cifar11".parse::<DatasetRef>().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "there is no data set `cifar11`, and no file or folder of that name: the known ones are cifar10, cifar100, \
-             mnist, fashion-mnist, shapes10, shapes100"
-        );
+        for (text, advice) in [
+            ("cifar11", "; did you mean `cifar10`?"),
+            ("crago.toml", "; did you mean `Cargo.toml`?"),
+            ("birds", ": the known ones are cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100"),
+        ] {
+            let error = text.parse::<DatasetRef>().unwrap_err().to_string();
+            assert_eq!(error, format!("there is no data set `{text}`, and no file or folder of that name{advice}"));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     decode_one::{Seen, Size},
     drawn, hub,
     images::{StoredImages, holdout},
+    near,
     source::{self, Bytes, Found, Opened, Stamps},
     stored::{Reader, Stored},
 };
@@ -206,6 +207,9 @@ impl Source {
             Lookup::Found(found) => Ok(found),
             Lookup::Missing(looked) => {
                 let folder = match self {
+                    Self::Own { place, .. } if !place.exists() => {
+                        return Err(Error::NoSuchPlace { place: place.clone(), near: near::beside(place) });
+                    }
                     Self::Folder { folder, .. } | Self::Own { place: folder, .. } => Some(folder.clone()),
                     _ => None,
                 };

@@ -4,7 +4,7 @@ use super::Args;
 use crate::dry_run::BUDGET;
 use crate::experiment::TrainedExperiments;
 use crate::progress::loading;
-use crate::zoo::{Wanted, export_run};
+use crate::zoo::{File, export_run};
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::MultiProgress;
 use serde::Serialize;
@@ -17,13 +17,17 @@ use takd_grid::{Experiment, Plan};
 use takd_models::ModelSpec;
 use takd_report::{Comparison, Interval, PathReport};
 use takd_store::RunId;
-use takd_zoo::{Existing, Extras, Model, OnnxInput, WeightPrecision};
+use takd_zoo::{Existing, Model, PrecisionCost};
 
 /// What came of it.
 #[derive(Serialize)]
 pub(super) struct Deployed {
     /// The folder of the best student.
     pub(super) folder: String,
+    /// What is in it.
+    pub(super) files: Vec<File>,
+    /// Its weights, as they are stored there.
+    pub(super) weights: PrecisionCost,
     /// Its run.
     pub(super) run: RunId,
     /// The path by which it was trained.
@@ -103,17 +107,10 @@ pub(super) fn deploy(
     let quiet = args.common.quiet;
     let config = runs.config(&run.run)?.context("the best run has a configuration")?;
     let data = loading(quiet, screen, |progress| catalog.load(&config.data.dataset, progress))?;
-    let wanted = Wanted {
-        precision: WeightPrecision::F32,
-        extras: Extras { onnx: Some(OnnxInput::Pixels), python: true },
-        licence: None,
-        notes: &[],
-        measured: true,
-        existing,
-    };
+    let wanted = args.form.wanted(true, existing);
     let check_stop = || if stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) };
     check_stop()?;
-    export_run(&run.run, runs, &data, &compute.device, &wanted, to, quiet, screen)?;
+    let written = export_run(&run.run, runs, &data, &compute.device, &wanted, to, quiet, screen)?;
 
     let mut latencies = BTreeMap::new();
     let mut network = |path: &PathReport| -> Result<Network> {
@@ -126,10 +123,14 @@ pub(super) fn deploy(
         latencies.insert(model, latency_s);
         Ok(about(path, model, cell.classes, cell.side, latency_s))
     };
+    let stored = written.config.weights;
+    let weights = written.config.precisions.into_iter().find(|cost| cost.precision == stored);
     let measurements = run.state.measurements().context("the best run is finished")?;
     let alone = ranked.iter().find(|path| path.stages.len() == 1 && path.path != best.path);
     Ok(Deployed {
         folder: to.display().to_string(),
+        files: written.files,
+        weights: weights.context("what its precision costs was measured")?,
         run: run.run.clone(),
         path: best.path.clone(),
         test_accuracy: measurements.test_accuracy,

@@ -10,6 +10,7 @@ use crate::elsewhere::{Expects, find_models, note_on_scaling};
 use crate::exit::WrongArgument;
 use crate::found::{self, Reach};
 use crate::progress::loading;
+use crate::zoo::Form;
 use crate::{experiment, output, values};
 use anyhow::{Context, Result};
 use clap::error::ErrorKind;
@@ -40,6 +41,8 @@ Examples:
       on your own photographs, my-photos/cats/*.jpg, my-photos/dogs/*.jpg, …
   takd shrink --data my-photos --student resnet8 --teacher resnet56.pth --to small
       taught by a network that was trained elsewhere on the same classes; the student goes into the folder small
+  takd shrink --data my-photos --student resnet8 --precision int8 --budget 8h
+      overnight; its weights in a byte each, and what that costs in accuracy
   takd shrink --data my-photos --student resnet8 --print-recipe > mine.toml
       the plan as a recipe, to change it; `takd run mine.toml` trains it, and `takd export RUN DIR` exports what it lists
 
@@ -67,6 +70,8 @@ pub(crate) struct Args {
     /// Print the recipe, which is kept in --out, and train nothing
     #[arg(long)]
     print_recipe: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(flatten)]
     expects: Expects,
     #[command(flatten)]

@@ -2,10 +2,13 @@
 
 use super::deploy::{Deployed, Network};
 use crate::output::List;
+use crate::zoo::File;
 use takd_report::{Comparison, Interval};
+use takd_zoo::{PrecisionCost, WeightPrecision};
 
 pub(super) fn text(deployed: &Deployed) -> String {
-    let Deployed { folder, path, test_accuracy, interval_95, test_images, students, teacher, .. } = deployed;
+    let Deployed { folder, path, test_accuracy, interval_95, test_images, students, teacher, files, weights, .. } =
+        deployed;
     let mut rows: Vec<Vec<String>> = students.iter().map(|network| row(network, "")).collect();
     rows.push(row(teacher, " (the teacher)"));
     let list = List {
@@ -29,18 +32,34 @@ pub(super) fn text(deployed: &Deployed) -> String {
         text += &format!("\nLess the teacher: {}.", difference(comparison));
     }
     let Interval { low, high } = interval_95;
-    let quoted = takd_store::shell_quoted(folder);
+    let percent = |share: f64| format!("{:.2}", 100.0 * share);
     text += &format!(
-        "\n\n{folder}: run {}, test accuracy {:.2} % ({:.2} to {:.2}, 95 %, {test_images} images)\n\n\
-         To use it:\n  \
-         takd predict --model {quoted} photo.jpg\n  \
-         python {} photo.jpg   # plain PyTorch; README.md has the same for model.onnx in ONNX Runtime",
+        "\n\n{folder}: run {}, test accuracy {} % ({} to {}, 95 %, {test_images} images)",
         deployed.run,
-        100.0 * test_accuracy,
-        100.0 * low,
-        100.0 * high,
-        takd_store::shell_quoted(&format!("{folder}/example.py"))
+        percent(*test_accuracy),
+        percent(*low),
+        percent(*high)
     );
+    if let PrecisionCost { precision, bytes, top1: Some(top1) } = weights
+        && *precision != WeightPrecision::F32
+    {
+        let size = indicatif::BinaryBytes(*bytes as u64);
+        text += &format!(";\nwith its weights in {precision}, {size}, {} %", percent(*top1));
+    }
+    text + &use_of(folder, files)
+}
+
+/// How the folder is used.
+fn use_of(folder: &str, files: &[File]) -> String {
+    let quoted = takd_store::shell_quoted;
+    let has = |name: &str| files.iter().any(|file| file.name == name);
+    let mut text = format!("\n\nTo use it:\n  takd predict --model {} photo.jpg", quoted(folder));
+    if has("example.py") {
+        text += &format!("\n  python {} photo.jpg   # plain PyTorch", quoted(&format!("{folder}/example.py")));
+    }
+    if has("model.onnx") {
+        text += &format!("\n  {} has a program for model.onnx in ONNX Runtime", quoted(&format!("{folder}/README.md")));
+    }
     text
 }
 

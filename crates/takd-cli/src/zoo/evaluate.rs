@@ -10,12 +10,18 @@ use crate::sheet::{self, Row};
 use anyhow::Result;
 use indicatif::MultiProgress;
 use serde::Serialize;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use takd_datasets::{Dataset, DatasetName, DatasetRef};
+use takd_report::Interval;
 use takd_zoo::Guess;
 
 /// Mistakes that are shown.
 const SHOWN: usize = 30;
+
+/// Of how many other classes it is told that images of one are taken for them.
+const TAKEN_FOR_SHOWN: usize = 3;
 
 /// Test a model that was exported on a data set's test images.
 #[derive(clap::Args)]
@@ -52,16 +58,28 @@ struct Evaluated<'a> {
     dataset: String,
     images: usize,
     accuracy: f64,
+    /// How sure the test images make it.
+    interval_95: Interval,
     /// Nothing if five classes are all that there are, so that it would always be 1.
     top5_accuracy: Option<f64>,
-    classes: Vec<ClassAccuracy<'a>>,
+    classes: Vec<OfClass<'a>>,
+}
+
+/// What is said of the images of a class.
+#[derive(Serialize)]
+struct OfClass<'a> {
+    name: &'a str,
+    images: usize,
+    /// Nothing of no images.
+    accuracy: Option<f64>,
+    /// What else they were taken for, the most frequent first.
+    taken_for: Vec<TakenFor<'a>>,
 }
 
 #[derive(Serialize)]
-struct ClassAccuracy<'a> {
+struct TakenFor<'a> {
     name: &'a str,
     images: usize,
-    accuracy: f64,
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
@@ -81,30 +99,61 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         takd_store::write_file(path, &mistakes(&said, &loaded)?)?;
         output::note(&format!("the most confident mistakes: {}", path.display()));
     }
-    let class = |(label, name)| {
-        let of: Vec<_> = said.images.iter().filter(|(of, _)| *of == label).collect();
-        let right = of.iter().filter(|(_, guesses)| guesses[0].class == label).count();
-        ClassAccuracy { name, images: of.len(), accuracy: right as f64 / of.len().max(1) as f64 }
-    };
     let evaluated = Evaluated {
         model: args.model.display().to_string(),
         dataset: loaded.card.name.to_string(),
         images: said.images.len(),
         accuracy: said.accuracy(1),
+        interval_95: Interval::of_share(said.accuracy(1), said.images.len()),
         top5_accuracy: (config.class_names.len() > 5).then(|| said.accuracy(5)),
-        classes: config.class_names.iter().map(String::as_str).enumerate().map(class).collect(),
+        classes: classes(&said, &config.class_names),
     };
     if args.json {
         return output::print_json(&evaluated);
     }
-    let Evaluated { model, dataset, images, accuracy, top5_accuracy, classes } = &evaluated;
-    let top5 = top5_accuracy.map_or(String::new(), |share| format!(", top-5 {:.2} %", 100.0 * share));
-    let mut text = format!("{model} on {dataset}: test accuracy {:.2} %{top5} of {images} images", 100.0 * accuracy);
-    for ClassAccuracy { name, images, accuracy } in classes {
-        let accuracy = if *images == 0 { "–".to_owned() } else { format!("{:.2}", 100.0 * accuracy) };
-        text += &format!("\n  {accuracy:>6} %  {name} ({images})");
+    output::print(&text(&evaluated))
+}
+
+fn text(Evaluated { model, dataset, images, accuracy, interval_95, top5_accuracy, classes }: &Evaluated<'_>) -> String {
+    let percent = |share: f64| format!("{:.2}", 100.0 * share);
+    let Interval { low, high } = interval_95;
+    let top5 = top5_accuracy.map_or(String::new(), |share| format!(", top-5 {} %", percent(share)));
+    let mut text = format!(
+        "{model} on {dataset}: test accuracy {} % ({} to {}, 95 %){top5} of {images} images",
+        percent(*accuracy),
+        percent(*low),
+        percent(*high)
+    );
+    for OfClass { name, images, accuracy, taken_for } in classes {
+        let accuracy = accuracy.map_or("–".to_owned(), percent);
+        text += &format!("\n  {accuracy:>6} %  {name} ({images}");
+        let mut shown: Vec<_> = taken_for.iter().take(TAKEN_FOR_SHOWN).collect();
+        // Single slips say nothing of a class, unless there are no others.
+        if shown.first().is_some_and(|first| first.images > 1) {
+            shown.retain(|taken_for| taken_for.images > 1);
+        }
+        let shown: Vec<_> = shown.iter().map(|TakenFor { name, images }| format!("{images} {name}")).collect();
+        text += &if shown.is_empty() { ")".to_owned() } else { format!("; taken for: {})", shown.join(", ")) };
     }
-    output::print(&text)
+    text
+}
+
+/// Of each class how many images are taken for what.
+fn classes<'a>(said: &Said, names: &'a [String]) -> Vec<OfClass<'a>> {
+    let mut counts = vec![BTreeMap::<usize, usize>::new(); names.len()];
+    for (label, guesses) in &said.images {
+        *counts[*label].entry(guesses[0].class).or_default() += 1;
+    }
+    let of_class = |(label, mut counts): (usize, BTreeMap<usize, usize>)| {
+        let images = counts.values().sum();
+        let right = counts.remove(&label).unwrap_or(0);
+        let mut taken_for: Vec<_> =
+            counts.into_iter().map(|(class, images)| TakenFor { name: &names[class], images }).collect();
+        taken_for.sort_by_key(|taken_for| Reverse(taken_for.images));
+        let accuracy = (images > 0).then(|| right as f64 / images as f64);
+        OfClass { name: &names[label], images, accuracy, taken_for }
+    };
+    counts.into_iter().enumerate().map(of_class).collect()
 }
 
 /// The images of which the model is most sure and wrong, the surest first, each with what it says and what is right.

@@ -1,6 +1,7 @@
 //! `takd export`.
 
 use super::accuracy::{Said, scaling};
+use super::form::Form;
 use super::provenance;
 use crate::common::Place;
 use crate::output;
@@ -10,13 +11,12 @@ use candle_core::Device;
 use indicatif::MultiProgress;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use takd_datasets::{Card, Dataset, DatasetRef, Known};
 use takd_distill::Runs;
 use takd_models::Network;
 use takd_store::RunId;
-use takd_zoo::{Accuracy, Config, Data, Existing, Extras, Input, Model, OnnxInput, WeightPrecision};
+use takd_zoo::{Accuracy, Config, Data, Existing, Extras, Input, Model, WeightPrecision};
 
 /// Make a folder to give away of a run's network: weights, configuration, model card, ONNX, PyTorch.
 ///
@@ -39,26 +39,11 @@ pub(crate) struct Args {
     /// The folder to make
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// How weights are stored: f32 as they were trained, f16 rounded to half precision, int8 in a byte each with a scale a channel
-    #[arg(long, value_name = "f32|f16|int8", default_value = "f32")]
-    precision: WeightPrecision,
-    /// What model.onnx takes: `pixels` are bytes, mean and deviation are inside; `normalized` is what the network itself takes; `none`
-    /// leaves the file out
-    #[arg(long, value_name = "pixels|normalized|none", default_value = "pixels")]
-    onnx: Onnx,
-    /// Leave out model.py and example.py
-    #[arg(long)]
-    no_python: bool,
-    /// The licence of the weights, as the hub names licences [default: mit; other, if they were trained elsewhere or on images of your
-    /// own]
-    #[arg(long, value_name = "LICENCE")]
-    licence: Option<String>,
+    #[command(flatten)]
+    form: Form,
     /// The run's data, if they are your own images: their file or folder
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<DatasetRef>,
-    /// A sentence for the model card on the data, such as what is special about this copy of them; may be given several times
-    #[arg(long, value_name = "TEXT")]
-    note: Vec<String>,
     /// Do not look at the test images: say nothing of what other precisions cost
     #[arg(long)]
     no_measuring: bool,
@@ -75,23 +60,6 @@ pub(crate) struct Args {
     quiet: bool,
 }
 
-/// What the ONNX file takes.
-#[derive(Clone, Copy, Debug)]
-struct Onnx(Option<OnnxInput>);
-
-impl FromStr for Onnx {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "pixels" => Ok(Self(Some(OnnxInput::Pixels))),
-            "normalized" => Ok(Self(Some(OnnxInput::Normalized))),
-            "none" => Ok(Self(None)),
-            _ => Err("it is pixels, normalized or none".into()),
-        }
-    }
-}
-
 /// What was written.
 #[derive(Serialize)]
 pub(crate) struct Written {
@@ -102,7 +70,7 @@ pub(crate) struct Written {
 
 #[derive(Serialize)]
 pub(crate) struct File {
-    name: &'static str,
+    pub(crate) name: &'static str,
     bytes: usize,
 }
 
@@ -130,14 +98,7 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         format!("cannot write {}: {remedy}", args.dir.display())
     })?;
     let data = load(args, &config.data, screen)?;
-    let wanted = Wanted {
-        precision: args.precision,
-        extras: Extras { onnx: args.onnx.0, python: !args.no_python },
-        licence: args.licence.as_deref(),
-        notes: &args.note,
-        measured: !args.no_measuring,
-        existing,
-    };
+    let wanted = args.form.wanted(!args.no_measuring, existing);
     let device = args.place.device.open()?.device;
     let written = export(&id, &runs, &data, &device, &wanted, &args.dir, args.quiet, screen)?;
     if args.json { output::print_json(&written) } else { output::print(&text(&written)) }

@@ -59,6 +59,27 @@ fn student_is_chosen_by_held_out_images_and_exported_and_nothing_is_trained_twic
 }
 
 #[test]
+fn folder_has_the_form_that_is_asked_for_and_it_is_said_what_its_weights_cost() {
+    let dir = folder();
+    let (out, to) = (dir.path().join("results"), dir.path().join("student"));
+    let form = ["--precision", "int8", "--onnx", "none", "--no-python", "--licence", "cc0-1.0", "--note", "Drawn."];
+    let more = [&["--teacher", "plane4", "--to", to.to_str().expect("a path")], &form[..]].concat();
+    let said = text(&shrink(&out, &more, 0).stdout);
+    let config = json(&fs::read(to.join("config.json")).expect("a configuration"));
+    assert_eq!((&config["weights"], &config["licence"]), (&"int8".into(), &"cc0-1.0".into()));
+    assert_eq!(config["data"]["notes"].as_array().and_then(|notes| notes.last()), Some(&"Drawn.".into()));
+    let int8 = config["precisions"].as_array().expect("costs").iter().find(|cost| cost["precision"] == "int8");
+    let accuracy = 100.0 * int8.expect("int8")["top1"].as_f64().expect("a share");
+    assert!(said.contains("with its weights in int8, ") && said.contains(&format!(", {accuracy:.2} %\n")), "{said}");
+    assert!(!said.contains("python") && !said.contains("ONNX") && said.contains("takd predict"), "{said}");
+    assert!(!to.join("model.onnx").exists() && !to.join("example.py").exists());
+
+    let shrunk = json(&shrink(&out, &[&more[..], &["--json"]].concat(), 0).stdout);
+    assert_eq!(&shrunk["weights"], int8.expect("int8"));
+    assert_eq!(shrunk["files"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
 fn recipe_is_printed_and_kept_and_nothing_is_trained() {
     let dir = folder();
     let out = dir.path().join("results");

@@ -2,6 +2,7 @@
 
 use crate::common::{folder, json, run, runs, takd, text};
 use image::RgbImage;
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -27,7 +28,7 @@ fn predict(model: &Path, images: &[&Path], more: &[&str], status: i32) -> Output
     run(command.arg(model).args(images).args(more), status)
 }
 
-fn config(model: &Path) -> serde_json::Value {
+fn config(model: &Path) -> Value {
     json(&fs::read(model.join("config.json")).expect("a configuration"))
 }
 
@@ -54,10 +55,22 @@ fn exported_model_tells_all_of_itself_and_is_as_accurate_as_its_run() {
     let evaluated = json(&run(evaluate.arg(&model).arg("--out").arg(&out), 0).stdout);
     assert_eq!(evaluated["accuracy"], about["accuracy"]["top1"]);
     assert_eq!(evaluated["top5_accuracy"], about["accuracy"]["top5"]);
-    assert_eq!(evaluated["classes"].as_array().expect("classes").len(), 10);
+    let classes = evaluated["classes"].as_array().expect("classes");
+    let count = |of: &Value| of["images"].as_u64().expect("a number");
+    assert_eq!((classes.len(), classes.iter().map(count).sum::<u64>()), (10, 2000));
+    for class in classes {
+        let taken_for: Vec<u64> = class["taken_for"].as_array().expect("classes").iter().map(count).collect();
+        let right = count(class) - taken_for.iter().sum::<u64>();
+        assert_eq!(class["accuracy"].as_f64(), Some(right as f64 / count(class) as f64), "{class}");
+        assert!(taken_for.is_sorted_by(|a, b| a >= b), "{class}");
+    }
     let sheet = dir.path().join("mistakes.png");
     let mut evaluate = takd(&["evaluate", "--quiet", "--mistakes"]);
-    run(evaluate.arg(&sheet).arg("--model").arg(&model).arg("--out").arg(&out), 0);
+    let said = text(&run(evaluate.arg(&sheet).arg("--model").arg(&model).arg("--out").arg(&out), 0).stdout);
+    let first = &classes[0];
+    let (name, most) = (first["name"].as_str().expect("a name"), &first["taken_for"][0]);
+    let line = format!("%  {name} ({}; taken for: {} ", count(first), count(most));
+    assert!(said.contains(&(line + most["name"].as_str().expect("a name"))) && said.contains(", 95 %)"), "{said}");
     assert!(image::open(&sheet).expect("a picture").height() > 64);
     let logits = dir.path().join("logits.safetensors");
     let mut write = takd(&["logits", "--quiet", "--data", "shapes10", "--split", "test", "--model"]);

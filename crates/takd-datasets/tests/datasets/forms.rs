@@ -53,6 +53,18 @@ fn every_form_is_read_as_it_was_written() {
 }
 
 #[test]
+fn place_that_is_not_there_is_named_in_a_line_with_what_is_nearly_called_that() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("my-photos")).unwrap();
+    for (name, question) in [("my-phtos", "; did you mean `my-photos`?"), ("birds", ""), ("birds/of/prey", "")] {
+        let place = dir.path().join(name);
+        let error = open(&place).unwrap_err();
+        assert_eq!(error.to_string(), format!("there is no file or folder {}{question}", place.display()));
+        assert!(matches!(error, Error::NoSuchPlace { .. }), "{error:?}");
+    }
+}
+
+#[test]
 fn known_data_sets_are_found_below_a_folder_in_the_form_of_their_authors() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("cifar10")).unwrap();
