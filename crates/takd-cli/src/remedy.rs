@@ -83,20 +83,18 @@ fn find<T: std::error::Error + 'static>(error: &anyhow::Error) -> Option<&T> {
 }
 
 fn of_data(error: &DataError, without_data: WithoutData) -> Option<String> {
-    match error {
-        DataError::NotFound { folder, .. } => {
-            let place = if folder.is_some() {
-                "The place is the one that --data or --data-dir names"
-            } else {
-                "Its place is named with --data PATH, or with --data-dir DIR for a known data set"
-            };
-            let without = match without_data {
-                WithoutData::QuickPreset => "; --preset quick needs no data, because it trains on images drawn by code",
-                WithoutData::DrawnDataset => "; --data shapes10 needs no data, because its images are drawn by code",
-                WithoutData::No => "",
-            };
-            Some(format!("{place}{without}"))
+    let place = match error {
+        DataError::NotFound { folder: Some(_), .. } => "The place is the one that --data or --data-dir names",
+        DataError::NotFound { folder: None, .. } => {
+            "Its place is named with --data PATH, or with --data-dir DIR for a known data set"
         }
-        _ => None,
-    }
+        DataError::NoSuchPlace { near: None, .. } => "--data names a file or folder of images",
+        _ => return None,
+    };
+    let without = match without_data {
+        WithoutData::QuickPreset => "; --preset quick needs no data, because it trains on images drawn by code",
+        WithoutData::DrawnDataset => "; --data shapes10 needs no data, because its images are drawn by code",
+        WithoutData::No => "",
+    };
+    Some(format!("{place}{without}"))
 }

@@ -58,7 +58,7 @@ pub enum Error {
     NoSuchPlace {
         /// What was named.
         place: PathBuf,
-        /// What lies beside it and has nearly that name; none if nothing has.
+        /// The known data set of that name, or what lies beside it and has nearly that name; none if nothing has.
         near: Option<String>,
     },
 

@@ -5,28 +5,43 @@ use std::path::Path;
 /// More mistakes than these make another word.
 const MOST_EDITS: usize = 2;
 
-/// Which of the candidates is spelled most alike, case aside; none if all are other words.
-pub(crate) fn nearest(text: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
-    let text = text.to_lowercase();
-    let edits = |candidate: &String| strsim::damerau_levenshtein(&text, &candidate.to_lowercase());
-    // Of a short word hardly a letter would be left.
-    let most = MOST_EDITS.min(text.chars().count().saturating_sub(1) / 2);
-    candidates
-        .into_iter()
-        .map(|candidate| (edits(&candidate), candidate))
-        .filter(|(edits, _)| *edits <= most)
-        .min()
-        .map(|(_, candidate)| candidate)
+/// Endings of the files that hold a data set.
+pub(crate) const ARCHIVES: [&str; 4] = [".tar.gz", ".tgz", ".tar", ".parquet"];
+
+/// Which of `known` names, or of the places beside this path, is spelled most alike, case aside: as the path would be written with it.
+/// None if all are other words.
+pub(crate) fn nearest(path: &Path, known: &[&str]) -> Option<String> {
+    let text = path.file_name()?.to_str()?;
+    // A known name is one alone, without a folder before it.
+    let known = if path.parent()?.as_os_str().is_empty() { known } else { &[] };
+    let known = known.iter().filter_map(|name| Some((edits(text, name)?, (*name).to_owned())));
+    let beside = names_beside(path).into_iter().flatten().filter_map(|name| {
+        let edits = edits(text, &name)?;
+        let place = path.with_file_name(&name);
+        let holds_data = place.is_dir() || ARCHIVES.iter().any(|ending| name.ends_with(ending));
+        holds_data.then(|| (edits, place.display().to_string()))
+    });
+    known.chain(beside).min().map(|(_, name)| name)
 }
 
-/// The file or folder beside this path whose name is spelled most alike.
-pub(crate) fn beside(path: &Path) -> Option<String> {
-    let folder = match path.parent()? {
-        here if here.as_os_str().is_empty() => Path::new("."),
-        folder => folder,
-    };
-    let names = folder.read_dir().ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    nearest(path.file_name()?.to_str()?, names)
+/// How many mistakes one name is from the other, unless it is that name itself or another word.
+fn edits(text: &str, name: &str) -> Option<usize> {
+    let letters = text.chars().count();
+    // Of a short word hardly a letter would be left.
+    let most = MOST_EDITS.min(letters.saturating_sub(1) / 2);
+    let is_hidden = name.starts_with('.') && !text.starts_with('.');
+    // The comparison takes the lengths' product in time.
+    if name == text || is_hidden || name.chars().count().abs_diff(letters) > most {
+        return None;
+    }
+    let edits = strsim::damerau_levenshtein(&text.to_lowercase(), &name.to_lowercase());
+    (edits <= most).then_some(edits)
+}
+
+fn names_beside(path: &Path) -> Option<impl Iterator<Item = String>> {
+    let folder = path.parent()?;
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    Some(folder.read_dir().ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()))
 }
 
 /// `; did you mean …?`, or nothing.
@@ -37,19 +52,35 @@ pub(crate) fn question(near: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
-    fn slips_are_found_and_other_words_are_not() {
-        let names = || ["my-photos", "birds", "ab"].map(String::from);
+    fn slips_are_found_and_other_words_files_and_the_name_itself_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["my-photos", "birds", "ab", ".git", "cifar"] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        for file in ["words.txt", "fish.tar"] {
+            fs::write(dir.path().join(file), "").unwrap();
+        }
+        let long = "x".repeat(100_000);
         for (text, expected) in [
             ("my-photo", Some("my-photos")),
             ("My-Phtoos", Some("my-photos")),
             ("brids", Some("birds")),
+            ("fishs.tar", Some("fish.tar")),
+            ("words.tx", None),
+            ("git", None),
             ("trees", None),
             ("xy", None),
-            ("", None),
+            ("birds", None),
+            ("cifar10", Some("cifar")),
+            (&long, None),
         ] {
-            assert_eq!(nearest(text, names()).as_deref(), expected, "{text}");
+            let expected = expected.map(|name| dir.path().join(name).display().to_string());
+            assert_eq!(nearest(&dir.path().join(text), &["cifar100"]), expected, "{text}");
         }
+        assert_eq!(nearest(Path::new("cifra10"), &["mnist", "cifar10"]).as_deref(), Some("cifar10"));
+        assert_eq!(nearest(Path::new(""), &["mnist"]), None);
     }
 }

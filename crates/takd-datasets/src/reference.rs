@@ -51,8 +51,9 @@ impl FromStr for DatasetRef {
         let place = Path::new(text);
         // A path may be that of another machine, whose results are looked at here.
         if !place.exists() && !text.contains(std::path::is_separator) {
-            let known = near::nearest(text, Known::ALL.map(|known| known.as_str().to_owned()));
-            return Err(UnknownDataset { text: text.to_owned(), near: known.or_else(|| near::beside(place)) });
+            let (name, size) = text.split_once('@').map_or((text, ""), |(name, _)| (name, &text[name.len()..]));
+            let near = near::nearest(Path::new(name), &Known::ALL.map(Known::as_str));
+            return Err(UnknownDataset { text: text.to_owned(), near: near.map(|near| near + size) });
         }
         Ok(Self { name: name_of(place), place: Some(place.to_owned()) })
     }
@@ -66,7 +67,7 @@ fn name_of(place: &Path) -> DatasetName {
     if let Some(known) = source::known_by_name(&name) {
         return known.into();
     }
-    let stem = [".tar.gz", ".tgz", ".tar", ".parquet"].iter().find_map(|ending| name.strip_suffix(ending));
+    let stem = near::ARCHIVES.iter().find_map(|ending| name.strip_suffix(ending));
     DatasetName::nearest(stem.unwrap_or(&name))
 }
 
@@ -87,8 +88,10 @@ pub struct UnknownDataset {
 }
 
 fn advice(near: Option<&str>) -> String {
-    let list = || format!(": the known ones are {}", Known::ALL.map(Known::as_str).join(", "));
-    near.map_or_else(list, |near| near::question(Some(near)))
+    match near {
+        Some(_) => near::question(near),
+        None => format!(": the known ones are {}", Known::ALL.map(Known::as_str).join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +104,8 @@ mod tests {
         assert_eq!((cifar.name.fit().map(Fit::side), cifar.place), (Some(64), None));
         for (text, advice) in [
             ("cifar11", "; did you mean `cifar10`?"),
-            ("crago.toml", "; did you mean `Cargo.toml`?"),
+            ("cifra10@64", "; did you mean `cifar10@64`?"),
+            ("srcc", "; did you mean `src`?"),
             ("birds", ": the known ones are cifar10, cifar100, mnist, fashion-mnist, shapes10, shapes100"),
         ] {
             let error = text.parse::<DatasetRef>().unwrap_err().to_string();

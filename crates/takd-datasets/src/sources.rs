@@ -207,8 +207,11 @@ impl Source {
             Lookup::Found(found) => Ok(found),
             Lookup::Missing(looked) => {
                 let folder = match self {
-                    Self::Own { place, .. } if !place.exists() => {
-                        return Err(Error::NoSuchPlace { place: place.clone(), near: near::beside(place) });
+                    // A place that may not be looked into may be there.
+                    Self::Own { place, .. } if matches!(place.try_exists(), Ok(false)) => {
+                        let known = name.known().map(|_| name.to_string());
+                        let near = known.or_else(|| near::nearest(place, &[]));
+                        return Err(Error::NoSuchPlace { place: place.clone(), near });
                     }
                     Self::Folder { folder, .. } | Self::Own { place: folder, .. } => Some(folder.clone()),
                     _ => None,

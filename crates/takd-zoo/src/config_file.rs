@@ -1,7 +1,7 @@
 //! `config.json`: read strictly, checked, and written so that the same configuration is the same bytes.
 
 use crate::config::FORMAT_VERSION;
-use crate::{Config, Error, Result};
+use crate::{Config, Error, Result, licence};
 use serde::Deserialize;
 use std::path::Path;
 use takd_models::Family;
@@ -63,8 +63,8 @@ fn contradiction(config: &Config) -> Option<String> {
     if !input.mean.iter().all(|mean| mean.is_finite()) || !input.std.iter().all(|std| std.is_normal() && *std > 0.0) {
         return Some(format!("mean {:?} and std {:?} cannot normalise pixels", input.mean, input.std));
     }
-    if !config.licence.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c)) || config.licence.is_empty() {
-        return Some(format!("licence `{}` is no identifier such as mit, apache-2.0 or other", config.licence));
+    if let Err(error) = licence(&config.licence) {
+        return Some(error.to_string());
     }
     let share = shares(config).find(|(_, share)| !(0.0..=1.0).contains(share));
     share.map(|(what, share)| format!("{what} is {share}, and it must be from 0 to 1"))

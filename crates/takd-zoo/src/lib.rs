@@ -50,6 +50,7 @@ mod config_file;
 mod error;
 mod extras;
 mod folder;
+mod licence;
 mod model;
 mod onnx;
 mod onnx_input;
@@ -63,6 +64,7 @@ pub use config::{Accuracy, Channels, Config, Data, FORMAT_VERSION, Fact, Input, 
 pub use error::{Error, Result};
 pub use extras::Extras;
 pub use folder::{Existing, check_place};
+pub use licence::{BadLicence, licence};
 pub use model::Model;
 pub use onnx_input::OnnxInput;
 pub use precision::{UnknownPrecision, WeightPrecision};

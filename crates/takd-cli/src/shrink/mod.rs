@@ -64,7 +64,7 @@ pub(crate) struct Args {
     /// The folder that is made of the best student [default: one in the folder `models` of --out]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
-    /// Put the student in the place of another model that is in that folder
+    /// Put the student in the place of another model that is in that folder; the same student in another form takes its place anyway
     #[arg(long)]
     replace: bool,
     /// Print the recipe, which is kept in --out, and train nothing

@@ -58,7 +58,7 @@ fn use_of(folder: &str, files: &[File]) -> String {
         text += &format!("\n  python {} photo.jpg   # plain PyTorch", quoted(&format!("{folder}/example.py")));
     }
     if has("model.onnx") {
-        text += &format!("\n  {} has a program for model.onnx in ONNX Runtime", quoted(&format!("{folder}/README.md")));
+        text += "\n  # README.md in it has a program for model.onnx in ONNX Runtime";
     }
     text
 }

@@ -20,7 +20,7 @@ use takd_zoo::Guess;
 /// Mistakes that are shown.
 const SHOWN: usize = 30;
 
-/// Of how many other classes it is told that images of one are taken for them.
+/// How many of the classes that a class is mistaken for are printed.
 const TAKEN_FOR_SHOWN: usize = 3;
 
 /// Test a model that was exported on a data set's test images.
@@ -62,15 +62,15 @@ struct Evaluated<'a> {
     interval_95: Interval,
     /// Nothing if five classes are all that there are, so that it would always be 1.
     top5_accuracy: Option<f64>,
-    classes: Vec<OfClass<'a>>,
+    classes: Vec<ClassResult<'a>>,
 }
 
 /// What is said of the images of a class.
 #[derive(Serialize)]
-struct OfClass<'a> {
+struct ClassResult<'a> {
     name: &'a str,
     images: usize,
-    /// Nothing of no images.
+    /// None if the class has no test images.
     accuracy: Option<f64>,
     /// What else they were taken for, the most frequent first.
     taken_for: Vec<TakenFor<'a>>,
@@ -124,7 +124,7 @@ fn text(Evaluated { model, dataset, images, accuracy, interval_95, top5_accuracy
         percent(*low),
         percent(*high)
     );
-    for OfClass { name, images, accuracy, taken_for } in classes {
+    for ClassResult { name, images, accuracy, taken_for } in classes {
         let accuracy = accuracy.map_or("–".to_owned(), percent);
         text += &format!("\n  {accuracy:>6} %  {name} ({images}");
         let mut shown: Vec<_> = taken_for.iter().take(TAKEN_FOR_SHOWN).collect();
@@ -132,14 +132,15 @@ fn text(Evaluated { model, dataset, images, accuracy, interval_95, top5_accuracy
         if shown.first().is_some_and(|first| first.images > 1) {
             shown.retain(|taken_for| taken_for.images > 1);
         }
+        let rest = if shown.len() < taken_for.len() { ", …" } else { "" };
         let shown: Vec<_> = shown.iter().map(|TakenFor { name, images }| format!("{images} {name}")).collect();
-        text += &if shown.is_empty() { ")".to_owned() } else { format!("; taken for: {})", shown.join(", ")) };
+        text += &if shown.is_empty() { ")".to_owned() } else { format!("; taken for: {}{rest})", shown.join(", ")) };
     }
     text
 }
 
 /// Of each class how many images are taken for what.
-fn classes<'a>(said: &Said, names: &'a [String]) -> Vec<OfClass<'a>> {
+fn classes<'a>(said: &Said, names: &'a [String]) -> Vec<ClassResult<'a>> {
     let mut counts = vec![BTreeMap::<usize, usize>::new(); names.len()];
     for (label, guesses) in &said.images {
         *counts[*label].entry(guesses[0].class).or_default() += 1;
@@ -151,7 +152,7 @@ fn classes<'a>(said: &Said, names: &'a [String]) -> Vec<OfClass<'a>> {
             counts.into_iter().map(|(class, images)| TakenFor { name: &names[class], images }).collect();
         taken_for.sort_by_key(|taken_for| Reverse(taken_for.images));
         let accuracy = (images > 0).then(|| right as f64 / images as f64);
-        OfClass { name: &names[label], images, accuracy, taken_for }
+        ClassResult { name: &names[label], images, accuracy, taken_for }
     };
     counts.into_iter().enumerate().map(of_class).collect()
 }

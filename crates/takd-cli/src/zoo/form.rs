@@ -19,7 +19,7 @@ pub(crate) struct Form {
     no_python: bool,
     /// The licence of the weights, as the hub names licences [default: mit; other, if they were trained elsewhere or on images of your
     /// own]
-    #[arg(long, value_name = "LICENCE")]
+    #[arg(long, value_name = "LICENCE", value_parser = takd_zoo::licence)]
     licence: Option<String>,
     /// A sentence for the model card on the data, such as what is special about this copy of them; may be given several times
     #[arg(long, value_name = "TEXT")]

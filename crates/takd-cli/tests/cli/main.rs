@@ -16,8 +16,6 @@ mod import;
 #[cfg(unix)]
 mod jobs;
 mod json_fields;
-#[cfg(unix)]
-mod killed;
 mod listing;
 mod logits;
 mod messages;

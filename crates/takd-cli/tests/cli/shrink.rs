@@ -194,6 +194,7 @@ fn what_cannot_be_is_refused_before_anything_is_trained() {
         (&["--teacher", "plane2"], 2, "takes no more multiplications than the student"),
         (&["--protocol", "code"], 2, "no images are held out of the training of plane2"),
         (&["--mean", "0,0,0", "--std", "1,1,1"], 2, "--teacher names none"),
+        (&["--licence", "CC BY 4.0"], 2, "licence `CC BY 4.0` is no identifier"),
         (&["--format", "csv"], 2, "is printed as text or json"),
     ];
     for (more, status, expected) in cases {

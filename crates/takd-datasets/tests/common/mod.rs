@@ -1,5 +1,5 @@
 //! Small parquet files in the hub's layout, written by the tests themselves.
-#![allow(dead_code)] // Each test file uses its own part.
+#![allow(dead_code)] // Each program uses its own part.
 
 use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder, codecs::png::PngEncoder};
 use parquet::{

@@ -55,9 +55,16 @@ fn every_form_is_read_as_it_was_written() {
 #[test]
 fn place_that_is_not_there_is_named_in_a_line_with_what_is_nearly_called_that() {
     let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("my-photos")).unwrap();
-    for (name, question) in [("my-phtos", "; did you mean `my-photos`?"), ("birds", ""), ("birds/of/prey", "")] {
+    let photos = dir.path().join("my-photos");
+    fs::create_dir(&photos).unwrap();
+    for (name, near) in [
+        ("my-phtos", Some(photos.to_str().unwrap())),
+        ("cifar10", Some("cifar10")),
+        ("birds", None),
+        ("birds/of/prey", None),
+    ] {
         let place = dir.path().join(name);
+        let question = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
         let error = open(&place).unwrap_err();
         assert_eq!(error.to_string(), format!("there is no file or folder {}{question}", place.display()));
         assert!(matches!(error, Error::NoSuchPlace { .. }), "{error:?}");

@@ -1,6 +1,6 @@
 //! What the tests share: golden values, random logits, and comparisons that say how far apart two tensors are.
 
-#![allow(dead_code, missing_docs)] // each test binary uses its own part
+#![allow(dead_code, missing_docs)] // each program uses its own part
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use rand_distr::{Distribution, Normal, Uniform};

@@ -1,6 +1,6 @@
 //! Experiments of which nothing is trained: how their runs end is made up.
 
-#![allow(dead_code, reason = "each test program uses a part")]
+#![allow(dead_code, reason = "each program uses a part")]
 
 use std::collections::BTreeMap;
 use takd_datasets::{Card, DatasetName, Known, Normalization};

@@ -3,6 +3,7 @@
 mod annotations;
 mod countdown;
 mod endings;
+mod examples;
 #[cfg(unix)]
 mod hostile;
 mod journals;

@@ -1,6 +1,5 @@
 //! What the tests of the built `takd` share.
 
-// Not every test file needs all of it.
 pub mod cifar;
 
 use assert_cmd::Command;

@@ -1,4 +1,5 @@
 //! What the tests share.
+
 use candle_core::{DType, Device, Tensor};
 use std::error::Error;
 use std::path::Path;

@@ -1,11 +1,9 @@
 //! Models of a hub of our own on this machine.
 
-mod stub;
-
+use crate::stub::StubHub;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use stub::StubHub;
 use takd_hub::{Hub, Lookup, ModelFiles, Progress, Repository, Token};
 
 const ID: &str = "timm/resnet.a1_in1k";

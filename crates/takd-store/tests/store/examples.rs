@@ -6,7 +6,7 @@ use std::process::Command;
 fn runs_of_ones_own_are_stopped_go_on_and_are_known_the_next_time() {
     let test = std::env::current_exe().expect("this test is a program");
     let built = test.ancestors().nth(2).expect("it lies in deps").join("examples").join("own_runs");
-    // `cargo test` builds it; `cargo test --test examples` does not.
+    // `cargo test` builds it; `cargo test --test store` does not.
     assert!(
         built.with_extension(std::env::consts::EXE_EXTENSION).is_file(),
         "{} is not built: `cargo build -p takd-store --examples` does that",

@@ -1,6 +1,11 @@
-//! A run that is killed goes on as if nothing had been.
+//! A run that is killed goes on as if nothing had been. A program of its own, since when it kills is measured.
+#![cfg(unix)]
 
-use crate::common::{assert_equal_runs, distill, folder, program, run, run_folders, runs};
+#[allow(dead_code, reason = "this uses some of what the other tests use")]
+#[path = "cli/common/mod.rs"]
+mod common;
+
+use common::{assert_equal_runs, distill, folder, program, run, run_folders, runs};
 use rand::RngExt;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;

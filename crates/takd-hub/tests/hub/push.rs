@@ -1,9 +1,7 @@
 //! Pushing to a hub of our own on this machine.
 
-mod stub;
-
+use crate::stub::{StubHub, TOKEN, sha256};
 use std::time::Duration;
-use stub::{StubHub, TOKEN, sha256};
 use takd_hub::{Hub, Progress, Push, PushError, Pushed, Repository, Stage, Token, Visibility};
 
 const ID: &str = "me/my-model";

@@ -6,7 +6,7 @@ use std::process::Command;
 use takd_tensorboard::{EventWriter, Scalar, read};
 
 /// Made by `golden.py`, which has the same list, with TensorBoard's own writer.
-const GOLDEN: &[u8] = include_bytes!("golden.tfevents");
+const GOLDEN: &[u8] = include_bytes!("../golden.tfevents");
 
 fn golden_scalars() -> Vec<Scalar> {
     [
