@@ -1,7 +1,7 @@
 //! `takd export`.
 
 use super::accuracy::{Said, scaling};
-use super::form::Form;
+use super::form::{Form, Wanted};
 use super::provenance;
 use crate::common::Place;
 use crate::output;
@@ -16,7 +16,7 @@ use takd_datasets::{Card, Dataset, DatasetRef, Known};
 use takd_distill::Runs;
 use takd_models::Network;
 use takd_store::RunId;
-use takd_zoo::{Accuracy, Config, Data, Existing, Extras, Input, Model, WeightPrecision};
+use takd_zoo::{Accuracy, Config, Data, Existing, Input, Model, WeightPrecision};
 
 /// Make a folder to give away of a run's network: weights, configuration, model card, ONNX, PyTorch.
 ///
@@ -72,19 +72,6 @@ pub(crate) struct Written {
 pub(crate) struct File {
     pub(crate) name: &'static str,
     bytes: usize,
-}
-
-/// How a run becomes a model to give away.
-pub(crate) struct Wanted<'a> {
-    pub(crate) precision: WeightPrecision,
-    pub(crate) extras: Extras,
-    /// That of the weights; the usual one if none is named.
-    pub(crate) licence: Option<&'a str>,
-    /// Sentences for the card.
-    pub(crate) notes: &'a [String],
-    /// Whether it is measured what other precisions cost.
-    pub(crate) measured: bool,
-    pub(crate) existing: Existing,
 }
 
 pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {

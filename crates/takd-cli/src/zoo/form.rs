@@ -1,6 +1,5 @@
 //! What is in a model's folder.
 
-use super::export::Wanted;
 use std::str::FromStr;
 use takd_zoo::{Existing, Extras, OnnxInput, WeightPrecision};
 
@@ -37,6 +36,19 @@ impl Form {
             existing,
         }
     }
+}
+
+/// How a run becomes a model to give away.
+pub(crate) struct Wanted<'a> {
+    pub(crate) precision: WeightPrecision,
+    pub(crate) extras: Extras,
+    /// That of the weights; the usual one if none is named.
+    pub(crate) licence: Option<&'a str>,
+    /// Sentences for the card.
+    pub(crate) notes: &'a [String],
+    /// Whether it is measured what other precisions cost.
+    pub(crate) measured: bool,
+    pub(crate) existing: Existing,
 }
 
 /// What the ONNX file takes.
