@@ -58,6 +58,11 @@ pub(crate) fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }
 
+/// A share in percent, with two digits after the point.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.2}", 100.0 * share)
+}
+
 /// Lines with everything escaped that would act on a terminal: names of files, columns and networks may hold anything.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if text.contains('\n') {

@@ -1,7 +1,7 @@
 //! What came of it, in words.
 
 use super::deploy::{Deployed, Network};
-use crate::output::List;
+use crate::output::{List, percent};
 use crate::zoo::File;
 use takd_report::{Comparison, Interval};
 use takd_zoo::{PrecisionCost, WeightPrecision};
@@ -32,7 +32,6 @@ pub(super) fn text(deployed: &Deployed) -> String {
         text += &format!("\nLess the teacher: {}.", difference(comparison));
     }
     let Interval { low, high } = interval_95;
-    let percent = |share: f64| format!("{:.2}", 100.0 * share);
     text += &format!(
         "\n\n{folder}: run {}, test accuracy {} % ({} to {}, 95 %, {test_images} images)",
         deployed.run,
@@ -75,7 +74,7 @@ fn lead(deployed: &Deployed) -> String {
 }
 
 fn row(network: &Network, what: &str) -> Vec<String> {
-    let percent = |share: Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.2}", 100.0 * share));
+    let percent = |share: Option<f64>| share.map_or("–".to_owned(), percent);
     let interval =
         network.interval_95.map_or("–".to_owned(), |of| format!("{:.1} to {:.1}", 100.0 * of.low, 100.0 * of.high));
     vec![

@@ -4,7 +4,7 @@ use super::accuracy::{Said, in_size_of};
 use super::open;
 use crate::common::Place;
 use crate::found::Reach;
-use crate::output;
+use crate::output::{self, percent};
 use crate::progress::{counting, loading};
 use crate::sheet::{self, Row};
 use anyhow::Result;
@@ -99,12 +99,13 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
         takd_store::write_file(path, &mistakes(&said, &loaded)?)?;
         output::note(&format!("the most confident mistakes: {}", path.display()));
     }
+    let accuracy = said.accuracy(1);
     let evaluated = Evaluated {
         model: args.model.display().to_string(),
         dataset: loaded.card.name.to_string(),
         images: said.images.len(),
-        accuracy: said.accuracy(1),
-        interval_95: Interval::of_share(said.accuracy(1), said.images.len()),
+        accuracy,
+        interval_95: Interval::of_share(accuracy, said.images.len()),
         top5_accuracy: (config.class_names.len() > 5).then(|| said.accuracy(5)),
         classes: classes(&said, &config.class_names),
     };
@@ -115,7 +116,6 @@ pub(crate) fn run(args: &Args, screen: &MultiProgress) -> Result<()> {
 }
 
 fn text(Evaluated { model, dataset, images, accuracy, interval_95, top5_accuracy, classes }: &Evaluated<'_>) -> String {
-    let percent = |share: f64| format!("{:.2}", 100.0 * share);
     let Interval { low, high } = interval_95;
     let top5 = top5_accuracy.map_or(String::new(), |share| format!(", top-5 {} %", percent(share)));
     let mut text = format!(

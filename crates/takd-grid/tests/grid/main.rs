@@ -1,6 +1,7 @@
 //! Recipes, plans and experiments, as a program that uses the crate sees them.
 
 mod common;
+mod damaged_recipes;
 mod given_logits;
 mod jobs;
 mod on_the_hub;
